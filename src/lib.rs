@@ -1,0 +1,10 @@
+//! `ip-masq-agent`: decides on every node which outbound traffic is masqueraded, and keeps exactly that in the kernel.
+//!
+//! The data flows one way: [`config`] reads a file, [`policy`] decides, [`ruleset`] compiles and compares, [`render`]
+//! prints, [`netlink`] encodes, [`backend`] commits and reads back. ARCHITECTURE.md draws it.
+
+pub mod config;
+pub mod net;
+pub mod netlink;
+pub mod policy;
+pub mod ruleset;

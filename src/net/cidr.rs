@@ -1,0 +1,246 @@
+//! An address range in CIDR notation whose host bits are zero.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use super::Family;
+
+/// A range of addresses such as `10.0.0.0/8` or `fd00::/8` (RFC 4632, RFC 4291 §2.3). Its host bits are zero.
+///
+/// Reads what Go's `net.ParseCIDR` reads, less the two spellings that iptables then refuses: a prefix length with
+/// leading zeros (`/08`) and an IPv4-mapped IPv6 address (`::ffff:10.0.0.0/104`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cidr(IpNet);
+
+/// Why a text is no [`Cidr`]. The messages end on what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CidrError {
+    /// Neither an IPv4 nor an IPv6 range.
+    #[error("is not a CIDR; expected an address, a slash and a prefix length, such as 10.0.0.0/8 or fd00::/8")]
+    Syntax,
+    /// An address alone.
+    #[error("has no prefix length; write {0}/{len} for this one address", len = Family::of(*.0).address_len() * 8)]
+    NoPrefixLength(IpAddr),
+    /// `/33` behind an IPv4 address, `/129` behind an IPv6 address.
+    #[error("has a prefix length that {family} does not have; expected /0 to /{max}", family = .0.human(), max = .0.address_len() * 8)]
+    PrefixLength(Family),
+    /// `/08`: Go reads it, iptables does not.
+    #[error("has a prefix length with leading zeros; write {0}")]
+    LeadingZeros(Cidr),
+    /// `::ffff:10.0.0.0/104`: half IPv4, half IPv6; neither kernel table holds it.
+    #[error("is an IPv4-mapped IPv6 range, which no packet carries; write it as an IPv4 range, such as 10.0.0.0/8")]
+    Mapped,
+    /// Bits are set behind the prefix.
+    #[error("has host bits set behind its prefix; write {network} for the range, or {address}/{len} for the one address", len = Family::of(*.address).address_len() * 8)]
+    HostBits {
+        /// The range that holds the address.
+        network: Cidr,
+        /// The address as written.
+        address: IpAddr,
+    },
+}
+
+impl Cidr {
+    /// The whole address space of a family (`0.0.0.0/0`, `::/0`).
+    #[must_use]
+    pub fn everything(family: Family) -> Self {
+        Self(match family {
+            Family::Ipv4 => IpNet::V4(ipnet::Ipv4Net::default()),
+            Family::Ipv6 => IpNet::V6(ipnet::Ipv6Net::default()),
+        })
+    }
+
+    /// The range of `prefix_len` bits around `address`; host bits are cleared. `None` if the family has no such length.
+    #[must_use]
+    pub fn around(address: IpAddr, prefix_len: u8) -> Option<Self> {
+        IpNet::new(address, prefix_len).ok().map(|net| Self(net.trunc()))
+    }
+
+    /// The family of the range.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(self.0.addr())
+    }
+
+    /// The first address of the range.
+    #[must_use]
+    pub fn network(&self) -> IpAddr {
+        self.0.addr()
+    }
+
+    /// The last address of the range.
+    #[must_use]
+    pub fn last(&self) -> IpAddr {
+        self.0.broadcast()
+    }
+
+    /// The number of leading bits that all addresses of the range share.
+    #[must_use]
+    pub fn prefix_len(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// Is this the whole address space of its family?
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.prefix_len() == 0
+    }
+
+    /// Does the range hold `address`? Never across families.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+
+    /// Does the range hold every address of `other`? A range covers itself.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let Some((address, prefix_len)) = text.split_once('/') else {
+            return Err(text.parse().map_or(CidrError::Syntax, CidrError::NoPrefixLength));
+        };
+        let address: IpAddr = address.parse().map_err(|_| CidrError::Syntax)?;
+        let family = Family::of(address);
+        if prefix_len.is_empty() || !prefix_len.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(CidrError::Syntax);
+        }
+        let len = prefix_len.parse().map_err(|_| CidrError::PrefixLength(family))?;
+        let network = Self::around(address, len).ok_or(CidrError::PrefixLength(family))?;
+        if is_ipv4_mapped(address) && len >= 96 {
+            return Err(CidrError::Mapped);
+        }
+        if prefix_len.len() > 1 && prefix_len.starts_with('0') {
+            return Err(CidrError::LeadingZeros(network));
+        }
+        if network.network() != address {
+            return Err(CidrError::HostBits { network, address });
+        }
+        Ok(network)
+    }
+}
+
+/// `::ffff:0:0/96` (RFC 4291 §2.5.5.2).
+fn is_ipv4_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if Ipv6Addr::to_ipv4_mapped(&v6).is_some())
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Ord for Cidr {
+    /// By family, first address and length: a range sorts before the ranges that it covers.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.network(), self.prefix_len()).cmp(&(other.network(), other.prefix_len()))
+    }
+}
+
+impl PartialOrd for Cidr {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_go_and_iptables_both_read_is_read_and_printed_the_same() {
+        for text in [
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "192.0.2.7/32",
+            "240.0.0.0/4",
+            "fd00::/8",
+            "::/0",
+            "2001:db8::1/128",
+            "fe80::/10",
+        ] {
+            assert_eq!(text.parse::<Cidr>().map(|cidr| cidr.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("64:FF9B::192.0.2.0/120".parse::<Cidr>().unwrap().to_string(), "64:ff9b::c000:200/120");
+    }
+
+    #[test]
+    fn each_wrong_text_has_its_own_reason() {
+        let net = |text: &str| text.parse::<Cidr>().unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let cases = [
+            ("", CidrError::Syntax),
+            ("/", CidrError::Syntax),
+            ("10.0.0.0/", CidrError::Syntax),
+            ("example.com/8", CidrError::Syntax),
+            ("10.0.0.0 /8", CidrError::Syntax),
+            (" 10.0.0.0/8", CidrError::Syntax),
+            ("10.0.0.0/8\n", CidrError::Syntax),
+            ("! 10.0.0.0/8", CidrError::Syntax),
+            ("10.0.0.0/+8", CidrError::Syntax),
+            ("10.0.0.0/-8", CidrError::Syntax),
+            ("10.0.0.0/8/8", CidrError::Syntax),
+            ("10.0.0.0/255.0.0.0", CidrError::Syntax),
+            ("010.0.0.0/8", CidrError::Syntax),
+            ("10/8", CidrError::Syntax),
+            ("fe80::%eth0/10", CidrError::Syntax),
+            ("10.0.0.0", CidrError::NoPrefixLength(ip("10.0.0.0"))),
+            ("fd00::", CidrError::NoPrefixLength(ip("fd00::"))),
+            ("10.0.0.0/33", CidrError::PrefixLength(Family::Ipv4)),
+            ("10.0.0.0/256", CidrError::PrefixLength(Family::Ipv4)),
+            ("fd00::/129", CidrError::PrefixLength(Family::Ipv6)),
+            ("10.0.0.0/08", CidrError::LeadingZeros(net("10.0.0.0/8"))),
+            ("0.0.0.0/00", CidrError::LeadingZeros(net("0.0.0.0/0"))),
+            ("::ffff:10.0.0.0/104", CidrError::Mapped),
+            ("::ffff:0:0/96", CidrError::Mapped),
+            ("10.0.0.1/8", CidrError::HostBits { network: net("10.0.0.0/8"), address: ip("10.0.0.1") }),
+            ("::ffff:0:0/80", CidrError::HostBits { network: net("::/80"), address: ip("::ffff:0:0") }),
+        ];
+        for (text, reason) in cases {
+            assert_eq!(text.parse::<Cidr>(), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_ends_on_what_to_write_instead() {
+        let message = |text: &str| text.parse::<Cidr>().unwrap_err().to_string();
+        assert!(message("10.0.0.1/8").ends_with("write 10.0.0.0/8 for the range, or 10.0.0.1/32 for the one address"));
+        assert!(message("fd00::1").ends_with("write fd00::1/128 for this one address"));
+        assert!(message("10.0.0.0/40").ends_with("expected /0 to /32"));
+    }
+
+    #[test]
+    fn a_range_sorts_before_the_ranges_that_it_covers() {
+        let mut sorted: Vec<Cidr> =
+            ["fd00::/8", "10.1.0.0/16", "10.0.0.0/16", "10.0.0.0/8"].map(|text| text.parse().unwrap()).to_vec();
+        sorted.sort();
+        assert_eq!(format!("{sorted:?}"), "[10.0.0.0/8, 10.0.0.0/16, 10.1.0.0/16, fd00::/8]");
+        assert!(sorted[0].covers(&sorted[1]) && !sorted[1].covers(&sorted[0]));
+        assert!(!Cidr::everything(Family::Ipv4).contains("::1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,13 @@
+//! Values of the network that are valid because they exist: each is parsed once, at the door, and never checked again.
+
+mod chain_name;
+mod cidr;
+mod family;
+mod port_range;
+mod protocol;
+
+pub use chain_name::{ChainName, ChainNameError};
+pub use cidr::{Cidr, CidrError};
+pub use family::Family;
+pub use port_range::{PortRange, PortRanges, PortRangesError};
+pub use protocol::{Protocol, ProtocolError};

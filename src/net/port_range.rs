@@ -1,0 +1,167 @@
+//! The ports behind which traffic is masqueraded (`--to-ports`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// Ports `first` to `last`, both included, neither of them 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+/// Port ranges that do not overlap, in the order in which they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortRanges(Vec<PortRange>);
+
+/// Why a text is no list of port ranges. The messages name the part that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PortRangesError {
+    /// Not a number, or not two of them.
+    #[error("{0:?} is no port range; expected ports or ranges such as 1024-29999,32768-65535")]
+    Syntax(String),
+    /// 0, or above 65535.
+    #[error("port {0} in {1:?} does not exist; expected 1 to 65535")]
+    OutOfRange(String, String),
+    /// `200-100`.
+    #[error("the first port of {0:?} is greater than its last; write the smaller one first")]
+    Reversed(String),
+    /// Two ranges share a port: the share that each gets would no longer be its size.
+    #[error("{0} and {1} overlap; write each port once")]
+    Overlap(PortRange, PortRange),
+}
+
+impl PortRange {
+    /// The range, or `None` if a port is 0 or the first is greater than the last.
+    #[must_use]
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        if first == 0 || first > last { None } else { Some(Self { first, last }) }
+    }
+
+    /// The first port.
+    #[must_use]
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port.
+    #[must_use]
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+
+    /// The number of ports, at least 1.
+    #[must_use]
+    pub const fn size(self) -> u32 {
+        self.last as u32 - self.first as u32 + 1
+    }
+
+    const fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl PortRanges {
+    /// The ranges, in the order in which they were written.
+    #[must_use]
+    pub fn as_slice(&self) -> &[PortRange] {
+        &self.0
+    }
+
+    /// Are there none, so that every port may be used?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = PortRangesError;
+
+    fn from_str(text: &str) -> Result<Self, PortRangesError> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |digits: &str| match digits.parse::<u64>() {
+            Ok(number) => u16::try_from(number)
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| PortRangesError::OutOfRange(digits.to_owned(), text.to_owned())),
+            Err(_) => Err(PortRangesError::Syntax(text.to_owned())),
+        };
+        Self::new(port(first)?, port(last)?).ok_or_else(|| PortRangesError::Reversed(text.to_owned()))
+    }
+}
+
+impl FromStr for PortRanges {
+    type Err = PortRangesError;
+
+    /// The empty text is the empty list, as it is upstream.
+    fn from_str(text: &str) -> Result<Self, PortRangesError> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut ranges: Vec<PortRange> = Vec::new();
+        for part in text.split(',') {
+            let range: PortRange = part.parse()?;
+            if let Some(earlier) = ranges.iter().find(|earlier| earlier.overlaps(range)) {
+                return Err(PortRangesError::Overlap(*earlier, range));
+            }
+            ranges.push(range);
+        }
+        Ok(Self(ranges))
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return write!(f, "{}", self.first);
+        }
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_upstream_reads_them() {
+        for (text, printed) in [
+            ("", "[]"),
+            ("8080", "[8080]"),
+            ("+80", "[80]"),
+            ("0080-0090", "[80-90]"),
+            ("1024-29999,32768-65535", "[1024-29999, 32768-65535]"),
+            ("3000-3999,1024-1999", "[3000-3999, 1024-1999]"),
+        ] {
+            let ranges: PortRanges = text.parse().unwrap();
+            let shown: Vec<String> = ranges.as_slice().iter().map(ToString::to_string).collect();
+            assert_eq!(format!("[{}]", shown.join(", ")), printed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_wrong_text_has_its_own_reason() {
+        for (text, message) in [
+            ("abc", "\"abc\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
+            ("1-2-3", "\"1-2-3\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
+            ("1024-29999,", "\"\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
+            ("-5", "\"-5\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
+            ("0", "port 0 in \"0\" does not exist; expected 1 to 65535"),
+            ("1-70000", "port 70000 in \"1-70000\" does not exist; expected 1 to 65535"),
+            ("200-100", "the first port of \"200-100\" is greater than its last; write the smaller one first"),
+            ("1-100,100-200", "1-100 and 100-200 overlap; write each port once"),
+        ] {
+            assert_eq!(text.parse::<PortRanges>().unwrap_err().to_string(), message);
+        }
+    }
+}

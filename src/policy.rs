@@ -1,0 +1,1 @@
+//! Configuration and flags to decisions.

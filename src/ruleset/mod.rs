@@ -1,0 +1,210 @@
+//! The rules between policy and kernel: what shall be there, what is there, and what has to change.
+//!
+//! Everything in this room is a pure function over plain values. Equality is derived; handles, counters and other
+//! things that merely are stay in [`Observed`].
+
+mod chance;
+mod observed;
+mod plan;
+
+pub use chance::Chance;
+pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque};
+pub use plan::{Action, Change, Plan};
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
+
+/// The rules that shall be in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ruleset {
+    /// The chain that carries our rules in every table. A chain of this name is ours wherever it is found.
+    pub chain: ChainName,
+    /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
+    pub tables: Vec<Table>,
+}
+
+/// A table and those of its chains that concern us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// Which table.
+    #[serde(flatten)]
+    pub id: TableId,
+    /// Its chains, in the order in which they are created.
+    pub chains: Vec<Chain>,
+}
+
+/// A table's family and name: what identifies it in a network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TableId {
+    /// The address family.
+    pub family: Family,
+    /// The name.
+    pub name: TableName,
+}
+
+/// The tables in which rules of ours can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum TableName {
+    /// iptables' `nat` table, shared with everybody: its base chain and all chains but ours belong to others.
+    #[serde(rename = "nat")]
+    Nat,
+}
+
+/// A chain and its rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Chain {
+    /// The name.
+    pub name: String,
+    /// Where the kernel enters the chain; `None` if only jumps lead to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseChain>,
+    /// The rules, in order. In a base chain of a shared table these are ours among others.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel enters a base chain: as iptables registers POSTROUTING of its nat table, or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BaseChain {
+    /// The chain type, such as `nat`.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The netfilter hook's number (`NF_INET_POST_ROUTING` is 4).
+    pub hook: u32,
+    /// The priority at that hook; smaller runs earlier.
+    pub priority: i32,
+}
+
+/// One rule: all matches must hold, then the verdict is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// The matches in the order of [`Match`]'s variants: two rules that mean the same are equal.
+    matches: Vec<Match>,
+    /// The comment that listings show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<Cow<'static, str>>,
+    /// What happens to a packet that matches.
+    verdict: Verdict,
+}
+
+/// One condition of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Match {
+    /// The destination address is in the range.
+    Destination(Cidr),
+    /// The packet is of this transport protocol.
+    Protocol(Protocol),
+    /// The destination is no address of this host (route type LOCAL; `rtnetlink(7)`).
+    DestinationNotLocal,
+    /// A throw of the dice, so that the first packets of flows spread over several rules.
+    Chance(Chance),
+}
+
+/// What a rule does to a packet that matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Back to the chain that jumped here.
+    Return,
+    /// On to another chain of the table.
+    Jump(String),
+    /// The source becomes the address of the interface on which the packet leaves.
+    Masquerade(Masquerade),
+}
+
+/// How a packet is masqueraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Masquerade {
+    /// The source port is drawn at random (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), not kept where it is free.
+    pub fully_random: bool,
+    /// The source ports to use, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortRange>,
+}
+
+impl Ruleset {
+    /// Nothing shall be left of the rules in chains of this name.
+    #[must_use]
+    pub const fn nothing(chain: ChainName) -> Self {
+        Self { chain, tables: Vec::new() }
+    }
+
+    /// The table of this name and family, if something of ours shall be in it.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> Option<&Table> {
+        self.tables.iter().find(|table| table.id == id)
+    }
+}
+
+impl TableId {
+    /// iptables' `nat` table of a family.
+    #[must_use]
+    pub const fn nat(family: Family) -> Self {
+        Self { family, name: TableName::Nat }
+    }
+}
+
+impl Table {
+    /// The chain of this name.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+}
+
+impl BaseChain {
+    /// POSTROUTING as iptables-nft registers it: type nat, priority `NF_IP_PRI_NAT_SRC` (linux/netfilter_ipv4.h).
+    pub const IPTABLES_POSTROUTING: Self =
+        Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 100 };
+    /// `NF_INET_POST_ROUTING` (linux/netfilter.h).
+    pub const HOOK_POSTROUTING: u32 = 4;
+    /// What iptables calls its base chain at that hook.
+    pub const POSTROUTING: &'static str = "POSTROUTING";
+}
+
+impl Rule {
+    /// A rule; the matches are brought into their canonical order.
+    #[must_use]
+    pub fn new(mut matches: Vec<Match>, comment: Option<Cow<'static, str>>, verdict: Verdict) -> Self {
+        matches.sort();
+        Self { matches, comment, verdict }
+    }
+
+    /// The conditions, in the order of [`Match`]'s variants.
+    #[must_use]
+    pub fn matches(&self) -> &[Match] {
+        &self.matches
+    }
+
+    /// The comment that listings show.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
+    /// What happens to a packet that matches.
+    #[must_use]
+    pub const fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nat => "nat",
+        })
+    }
+}
+
+impl fmt::Display for TableId {
+    /// `ip nat`, as `nft` names a table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.family, self.name)
+    }
+}

@@ -1,0 +1,92 @@
+//! What the kernel said is there.
+
+use std::fmt;
+
+use super::{BaseChain, Rule, TableId};
+
+/// The part of the kernel's rules that concerns us, read in one generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The generation of the whole ruleset at the time of reading.
+    pub generation: Generation,
+    /// The tables that exist, IPv4 before IPv6.
+    pub tables: Vec<ObservedTable>,
+}
+
+/// A table that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedTable {
+    /// Which table.
+    pub id: TableId,
+    /// All its chains. The rules are read of the base chain POSTROUTING and of the chain that is ours; of the others
+    /// they are left out.
+    pub chains: Vec<ObservedChain>,
+}
+
+/// A chain that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedChain {
+    /// The name.
+    pub name: String,
+    /// Where the kernel enters it, if it does.
+    pub base: Option<BaseChain>,
+    /// The rules, in order.
+    pub rules: Vec<ObservedRule>,
+}
+
+/// A rule that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedRule {
+    /// What the kernel calls it, within its table.
+    pub handle: Handle,
+    /// The rule, or why it cannot be one of ours.
+    pub rule: Result<Rule, Opaque>,
+}
+
+/// The number of a rule in its table, given by the kernel, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub u64);
+
+/// The number of a state of the whole ruleset of a network namespace; every commit makes a new one (`NFTA_GEN_ID`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(pub u32);
+
+/// Why a rule of the kernel cannot be expressed in our types. Such a rule is never one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opaque(pub String);
+
+impl Observed {
+    /// The table of this name and family, if it exists.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> Option<&ObservedTable> {
+        self.tables.iter().find(|table| table.id == id)
+    }
+}
+
+impl ObservedTable {
+    /// The chain of this name, if it exists.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&ObservedChain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+}
+
+impl ObservedRule {
+    /// Is this the rule `wanted`?
+    #[must_use]
+    pub fn is(&self, wanted: &Rule) -> bool {
+        self.rule.as_ref() == Ok(wanted)
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

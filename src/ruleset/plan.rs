@@ -1,0 +1,74 @@
+//! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
+
+use super::{BaseChain, Handle, ObservedRule, Rule, TableId};
+
+/// The changes that turn what is there into what shall be there, in the order in which they are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Empty if there is nothing to do.
+    pub changes: Vec<Change>,
+}
+
+/// One change, in one table. It never names a chain or rule of somebody else as its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The table.
+    pub table: TableId,
+    /// What happens in it.
+    pub action: Action,
+}
+
+/// What a change does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The table is created, or found to exist.
+    CreateTable,
+    /// A chain is created.
+    CreateChain {
+        /// Its name.
+        chain: String,
+        /// Where the kernel enters it, if it does.
+        base: Option<BaseChain>,
+    },
+    /// A rule becomes the last of its chain.
+    Append {
+        /// The chain.
+        chain: String,
+        /// The rule.
+        rule: Rule,
+    },
+    /// A rule comes right before another, or becomes the first of its chain.
+    Insert {
+        /// The chain.
+        chain: String,
+        /// The rule.
+        rule: Rule,
+        /// The rule before which it comes.
+        before: Handle,
+    },
+    /// A rule goes.
+    Delete {
+        /// The chain.
+        chain: String,
+        /// The rule, as it was found.
+        was: ObservedRule,
+    },
+    /// All rules of a chain go.
+    Flush {
+        /// The chain.
+        chain: String,
+    },
+    /// An empty chain goes.
+    DeleteChain {
+        /// The chain.
+        chain: String,
+    },
+}
+
+impl Plan {
+    /// Is what shall be there already there?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
