@@ -3,8 +3,10 @@
 //! The data flows one way: [`config`] reads a file, [`policy`] decides, [`ruleset`] compiles and compares, [`render`]
 //! prints, [`netlink`] encodes, [`backend`] commits and reads back. ARCHITECTURE.md draws it.
 
+pub mod backend;
 pub mod config;
 pub mod net;
 pub mod netlink;
 pub mod policy;
+pub mod render;
 pub mod ruleset;

@@ -17,7 +17,7 @@ pub struct Config {
     pub non_masquerade_cidrs: Vec<Entry>,
     /// `masqLinkLocal`: is traffic to 169.254.0.0/16 masqueraded too?
     pub masq_link_local: Setting<bool>,
-    /// `masqLinkLocalIPv6`: is traffic to fe80::/10 masqueraded too?
+    /// `masqLinkLocalIPv6`: is traffic to `fe80::/10` masqueraded too?
     pub masq_link_local_ipv6: Setting<bool>,
     /// `resyncInterval`: the time between two passes over the kernel's rules, at least [`Config::MIN_RESYNC_INTERVAL`].
     pub resync_interval: Setting<Duration>,

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -54,6 +54,16 @@ impl Cidr {
             Family::Ipv4 => IpNet::V4(ipnet::Ipv4Net::default()),
             Family::Ipv6 => IpNet::V6(ipnet::Ipv6Net::default()),
         })
+    }
+
+    /// The link-local addresses of a family: 169.254.0.0/16 (RFC 3927), `fe80::/10` (RFC 4291 §2.5.6).
+    #[must_use]
+    pub fn link_local(family: Family) -> Self {
+        let (address, prefix_len): (IpAddr, u8) = match family {
+            Family::Ipv4 => (Ipv4Addr::new(169, 254, 0, 0).into(), 16),
+            Family::Ipv6 => (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10),
+        };
+        Self(IpNet::new_assert(address, prefix_len))
     }
 
     /// The range of `prefix_len` bits around `address`; host bits are cleared. `None` if the family has no such length.

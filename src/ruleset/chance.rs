@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 /// A probability in units of 1/2³¹, which is what `xt_statistic` compares a random number with
-/// (linux/netfilter/xt_statistic.h). An integer, so that equality means something.
+/// (`linux/netfilter/xt_statistic.h`). An integer, so that equality means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chance(u32);
 

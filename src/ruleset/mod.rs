@@ -4,12 +4,18 @@
 //! things that merely are stay in [`Observed`].
 
 mod chance;
+mod compile;
+mod diff;
 mod observed;
 mod plan;
+mod trace;
 
 pub use chance::Chance;
+pub use compile::{compile, jump};
+pub use diff::{Conflict, our_jump, plan};
 pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque};
 pub use plan::{Action, Change, Plan};
+pub use trace::{Answer, Decider, Decision, Packet, trace};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -158,13 +164,33 @@ impl Table {
 }
 
 impl BaseChain {
-    /// POSTROUTING as iptables-nft registers it: type nat, priority `NF_IP_PRI_NAT_SRC` (linux/netfilter_ipv4.h).
+    /// POSTROUTING as iptables-nft registers it: type nat, priority `NF_IP_PRI_NAT_SRC` (`linux/netfilter_ipv4.h`).
     pub const IPTABLES_POSTROUTING: Self =
         Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 100 };
-    /// `NF_INET_POST_ROUTING` (linux/netfilter.h).
+    /// `NF_INET_POST_ROUTING` (`linux/netfilter.h`).
     pub const HOOK_POSTROUTING: u32 = 4;
     /// What iptables calls its base chain at that hook.
     pub const POSTROUTING: &'static str = "POSTROUTING";
+
+    /// The hook as `nft` names it (`enum nf_inet_hooks`, `linux/netfilter.h`).
+    #[must_use]
+    pub const fn hook_name(&self) -> &'static str {
+        match self.hook {
+            0 => "prerouting",
+            1 => "input",
+            2 => "forward",
+            3 => "output",
+            Self::HOOK_POSTROUTING => "postrouting",
+            5 => "ingress",
+            _ => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for BaseChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "type {}, hook {}, priority {}", self.kind, self.hook_name(), self.priority)
+    }
 }
 
 impl Rule {
@@ -208,3 +234,6 @@ impl fmt::Display for TableId {
         write!(f, "{} {}", self.family, self.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

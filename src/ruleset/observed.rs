@@ -18,8 +18,8 @@ pub struct Observed {
 pub struct ObservedTable {
     /// Which table.
     pub id: TableId,
-    /// All its chains. The rules are read of the base chain POSTROUTING and of the chain that is ours; of the others
-    /// they are left out.
+    /// All its chains. The rules are read of POSTROUTING, of the chain of our name, and of chains to which a jump of
+    /// ours leads; of the others they are left out.
     pub chains: Vec<ObservedChain>,
 }
 

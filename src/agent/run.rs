@@ -1,0 +1,93 @@
+//! The loop around the passes: waits for an event, makes a pass, tells what is new.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+
+use super::watch::ConfigWatch;
+use super::{Agent, Event, narrate::Narrator};
+use crate::backend::{Backend, BackendError, ReconcileError};
+
+/// How long a file that has vanished may take to come back before its absence counts: editors and copying tools delete
+/// and create, and the defaults must not be in force for that moment.
+const GRACE_FOR_A_MISSING_FILE: Duration = Duration::from_millis(500);
+
+/// Why the agent could not go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Signals could not be subscribed to.
+    #[error("could not subscribe to signals: {0}")]
+    Signals(#[from] io::Error),
+    /// The capability is missing; no later pass would fare better.
+    #[error(transparent)]
+    Denied(ReconcileError),
+}
+
+/// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends.
+///
+/// # Errors
+///
+/// [`RunError`], for what cannot get better by waiting.
+pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), RunError> {
+    let mut signals = Signals::subscribe()?;
+    let mut watch = Watch::new(path);
+    let mut narrator = Narrator::default();
+    let mut event = Event::Start;
+    loop {
+        debug!("{event:?}");
+        // Watched first, read after: a change in between leads to another event.
+        watch.refresh();
+        let pass = agent.pass();
+        narrator.tell(&pass, path, agent.config());
+        if let Err(error @ ReconcileError::Backend(BackendError::Denied(_))) = pass.rules {
+            return Err(RunError::Denied(error));
+        }
+        let next_tick = Instant::now() + agent.resync_interval();
+        match next_event(&mut signals, &mut watch, path, next_tick).await {
+            Some(next) => event = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The next event, or `None` if the agent shall end.
+async fn next_event(signals: &mut Signals, watch: &mut Watch, path: &Path, tick: Instant) -> Option<Event> {
+    tokio::select! {
+        biased;
+        name = signals.end() => {
+            info!("{name}: ending; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
+            None
+        }
+        () = signals.reload() => Some(Event::Reload),
+        () = watch.changed(path) => Some(Event::ConfigChanged),
+        () = sleep_until(tick) => Some(Event::Tick),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn subscribe() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A kernel in memory, for tests: the same atomicity, the same refusals, no privileges.
+
+use super::{Backend, BackendError};
+use crate::net::ChainName;
+use crate::ruleset::{
+    Action, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Rule, Verdict,
+};
+
+/// The rules of an imagined network namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) state: Observed,
+    pub(crate) last_handle: u64,
+    /// What somebody else does right before each of our next commits: the head of the list first.
+    pub(crate) interference: Vec<fn(&mut Memory)>,
+    /// The commits that changed something.
+    pub(crate) commits: usize,
+}
+
+impl Memory {
+    pub(crate) fn handle(&mut self) -> Handle {
+        self.last_handle += 1;
+        Handle(self.last_handle)
+    }
+
+    fn apply(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        for change in &plan.changes {
+            let rejected = |why: &str| BackendError::Rejected { what: format!("{change:?}"), why: why.to_owned() };
+            if change.action == Action::CreateTable && self.state.table(change.table).is_none() {
+                self.state.tables.push(ObservedTable { id: change.table, chains: Vec::new() });
+                self.state.tables.sort_by_key(|table| table.id);
+            }
+            let handle = self.handle();
+            let Some(table) = self.state.tables.iter_mut().find(|table| table.id == change.table) else {
+                return Err(rejected("ENOENT: no such table"));
+            };
+            let jumped_to =
+                |name: &str| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| jumps_to(rule, name));
+            if let Action::DeleteChain { chain } = &change.action
+                && jumped_to(chain)
+            {
+                return Err(BackendError::InUse(Box::new(change.clone())));
+            }
+            match &change.action {
+                Action::CreateTable => {}
+                Action::CreateChain { chain, base } => {
+                    table.chains.push(ObservedChain { name: chain.clone(), base: base.clone(), rules: Vec::new() });
+                }
+                Action::DeleteChain { chain } => {
+                    if table.chain(chain).is_none_or(|chain| !chain.rules.is_empty()) {
+                        return Err(rejected("EBUSY: the chain is missing or has rules"));
+                    }
+                    table.chains.retain(|present| present.name != *chain);
+                }
+                Action::Append { chain, rule } => {
+                    if let Verdict::Jump(target) = rule.verdict()
+                        && table.chain(target).is_none()
+                    {
+                        return Err(rejected("ENOENT: the jump leads nowhere"));
+                    }
+                    rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?.push(present(handle, rule));
+                }
+                Action::Insert { chain, rule, before } => {
+                    let rules = rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?;
+                    let at = rules.iter().position(|present| present.handle == *before);
+                    rules.insert(at.ok_or_else(|| rejected("ENOENT: no such rule"))?, present(handle, rule));
+                }
+                Action::Delete { chain, was } => {
+                    let rules = rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?;
+                    let at = rules.iter().position(|present| present.handle == was.handle);
+                    rules.remove(at.ok_or_else(|| rejected("ENOENT: no such rule"))?);
+                }
+                Action::Flush { chain } => {
+                    rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn observe(&mut self, _: &ChainName) -> Result<Observed, BackendError> {
+        Ok(self.state.clone())
+    }
+
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
+        if !self.interference.is_empty() {
+            self.interference.remove(0)(self);
+            self.state.generation.0 += 1;
+        }
+        if generation != self.state.generation {
+            return Err(BackendError::Stale);
+        }
+        let mut after = self.clone();
+        after.apply(plan)?;
+        after.state.generation.0 += 1;
+        after.commits += 1;
+        *self = after;
+        Ok(())
+    }
+}
+
+fn rules<'a>(table: &'a mut ObservedTable, chain: &str) -> Option<&'a mut Vec<ObservedRule>> {
+    table.chains.iter_mut().find(|present| present.name == chain).map(|chain| &mut chain.rules)
+}
+
+fn present(handle: Handle, rule: &Rule) -> ObservedRule {
+    ObservedRule { handle, rule: Ok(rule.clone()) }
+}
+
+fn jumps_to(rule: &ObservedRule, name: &str) -> bool {
+    rule.rule.as_ref().is_ok_and(|rule| matches!(rule.verdict(), Verdict::Jump(target) if target == name))
+}

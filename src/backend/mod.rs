@@ -1,0 +1,33 @@
+//! The edge to the kernel: reads what is there, commits what has to change, and reads back.
+
+mod error;
+#[cfg(test)]
+pub(crate) mod memory;
+mod reconcile;
+
+pub use error::BackendError;
+pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
+
+use crate::net::ChainName;
+use crate::ruleset::{Generation, Observed, Plan};
+
+/// A way to the rules of a network namespace.
+pub trait Backend {
+    /// What it is called in logs and on the command line.
+    fn name(&self) -> &'static str;
+
+    /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the kernel does not answer, or not to us.
+    fn observe(&mut self, chain: &ChainName) -> Result<Observed, BackendError>;
+
+    /// Carries out a plan as a whole or not at all, if nobody has changed the rules since `generation`.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Stale`] if somebody has, [`BackendError::InUse`] if a chain to be deleted is still jumped to;
+    /// every other variant says why the kernel took nothing.
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError>;
+}

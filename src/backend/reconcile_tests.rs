@@ -1,0 +1,180 @@
+//! Reconciling against a kernel in memory: from any state to the desired one, and no further.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::backend::memory::Memory;
+use crate::net::{ChainName, Cidr, Family};
+use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
+use crate::ruleset::{
+    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Rule, TableId, Verdict, compile, jump,
+};
+
+fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
+    let family = |family: &Family| FamilyPolicy {
+        family: *family,
+        exempt: exempt
+            .iter()
+            .filter(|cidr| cidr.family() == *family)
+            .map(|cidr| Exemption { cidr: *cidr, origin: Origin::Default })
+            .collect(),
+    };
+    compile(&Policy {
+        chain: chain.parse().unwrap(),
+        families: families.iter().map(family).collect(),
+        random_fully: true,
+        to_ports: "1024-2047,4096-8191".parse().unwrap(),
+    })
+}
+
+fn ranges(texts: &[&str]) -> Vec<Cidr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_second_pass_writes_nothing() {
+    let mut kernel = Memory::default();
+    let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
+    assert!(!reconcile(&mut kernel, &desired).unwrap().plan.is_empty());
+    assert_eq!(reconcile(&mut kernel, &desired).unwrap(), Outcome::default());
+    assert_eq!(kernel.commits, 1);
+}
+
+#[test]
+fn a_preview_writes_nothing_and_tells_what_the_pass_then_does() {
+    let mut kernel = Memory::default();
+    let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8"]));
+    let plan = preview(&mut kernel, &desired).unwrap();
+    assert_eq!(kernel.commits, 0);
+    assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, plan);
+}
+
+#[test]
+fn a_change_by_somebody_else_in_between_leads_to_a_new_look() {
+    let mut kernel = Memory { interference: vec![|_| (), |_| ()], ..Memory::default() };
+    let desired = desired("IP-MASQ-AGENT", &Family::ALL, &[]);
+    assert_eq!(reconcile(&mut kernel, &desired).unwrap().restarts, 2);
+    assert_eq!(kernel.commits, 1);
+}
+
+#[test]
+fn somebody_who_never_stops_is_an_error_that_names_what_is_left_to_do() {
+    let mut kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
+    let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
+    let message = reconcile(&mut kernel, &desired).unwrap_err().to_string();
+    assert!(message.contains("16 times in a row") && message.contains("\n  + table ip nat\n"), "{message}");
+    assert_eq!(kernel.commits, 0);
+}
+
+#[test]
+fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
+    // The interference strikes at the commit after the first look, as a flush of the whole table would.
+    let mut kernel = Memory::default();
+    let before = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
+    reconcile(&mut kernel, &before).unwrap();
+    kernel.interference.push(|kernel| kernel.state.tables.clear());
+    let after = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
+    reconcile(&mut kernel, &after).unwrap();
+    assert_eq!(preview(&mut kernel, &after).unwrap(), Plan::default());
+}
+
+#[test]
+fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
+    let mut kernel = Memory::default();
+    let installed = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
+    reconcile(&mut kernel, &installed).unwrap();
+    let foreign = Rule::new(Vec::new(), None, Verdict::Jump("IP-MASQ-AGENT".to_owned()));
+    let handle = kernel.handle();
+    kernel.state.tables[0].chains[0].rules.push(ObservedRule { handle, rule: Ok(foreign.clone()) });
+
+    let nothing = Ruleset::nothing(ChainName::default());
+    let outcome = reconcile(&mut kernel, &nothing).unwrap();
+    let in_use = Action::DeleteChain { chain: "IP-MASQ-AGENT".to_owned() };
+    assert_eq!(outcome.in_use, [Change { table: TableId::nat(Family::Ipv4), action: in_use }]);
+    let [postrouting, ours] = kernel.state.tables[0].chains.as_slice() else { panic!("{:#?}", kernel.state) };
+    assert!(ours.rules.is_empty());
+    assert!(postrouting.rules.iter().map(|rule| rule.rule.as_ref()).eq([Ok(&foreign)]));
+
+    let commits = kernel.commits;
+    reconcile(&mut kernel, &nothing).unwrap();
+    assert_eq!(kernel.commits, commits, "the second clean-up has nothing left to do");
+}
+
+/// A rule as any program might have left it in POSTROUTING or in our chain.
+fn any_rule() -> impl Strategy<Value = Result<Rule, Opaque>> {
+    let names = ["IP-MASQ-AGENT", "OLD", "FOREIGN"].map(|name| name.parse::<ChainName>().unwrap());
+    let ours = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "172.16.0.0/12", "fd00::/8"]));
+    let inner: Vec<Rule> = ours.tables.iter().flat_map(|table| table.chains[1].rules.clone()).collect();
+    prop_oneof![
+        proptest::sample::select(names.to_vec()).prop_map(|name| Ok(jump(&name))),
+        proptest::sample::select(inner).prop_map(Ok),
+        Just(Err(Opaque("an unknown match".to_owned()))),
+        Just(Ok(Rule::new(Vec::new(), Some("foreign".into()), Verdict::Return))),
+    ]
+}
+
+prop_compose! {
+    fn any_kernel()(tables in proptest::collection::vec(
+        (any::<bool>(), any::<bool>(), any::<bool>(), proptest::collection::vec(any_rule(), 0..6), proptest::collection::vec(any_rule(), 0..8)), 2,
+    )) -> Memory {
+        let mut kernel = Memory::default();
+        for (family, (exists, has_postrouting, has_ours, postrouting, inner)) in Family::ALL.into_iter().zip(tables) {
+            if !exists {
+                continue;
+            }
+            let mut chains = ["OLD", "FOREIGN"].map(|name| (name, None, Vec::new())).to_vec();
+            if has_ours {
+                // Jumps inside our chain would make loops, which no kernel holds.
+                let inner = inner.into_iter().filter(|rule| !matches!(rule.as_ref().map(Rule::verdict), Ok(Verdict::Jump(_))));
+                chains.push(("IP-MASQ-AGENT", None, inner.collect()));
+            }
+            if has_postrouting {
+                let leads_somewhere = |rule: &Result<Rule, Opaque>| !matches!(rule.as_ref().map(Rule::verdict),
+                    Ok(Verdict::Jump(target)) if target == "IP-MASQ-AGENT" && !has_ours);
+                let postrouting = postrouting.into_iter().filter(leads_somewhere).collect();
+                chains.push((BaseChain::POSTROUTING, Some(BaseChain::IPTABLES_POSTROUTING), postrouting));
+            }
+            let chains = chains.into_iter().map(|(name, base, rules): (&str, _, Vec<_>)| ObservedChain {
+                name: name.to_owned(),
+                base,
+                rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
+            }).collect();
+            kernel.state.tables.push(ObservedTable { id: TableId::nat(family), chains });
+        }
+        kernel
+    }
+}
+
+/// The rules in POSTROUTING that are nobody's jump of ours, with their handles.
+fn foreign(kernel: &Memory) -> Vec<ObservedRule> {
+    let is_foreign =
+        |rule: &&ObservedRule| rule.rule.as_ref().ok().is_none_or(|rule| ruleset::our_jump(rule).is_none());
+    let postrouting = kernel.state.tables.iter().filter_map(|table| table.chain(BaseChain::POSTROUTING));
+    postrouting.flat_map(|chain| &chain.rules).filter(is_foreign).cloned().collect()
+}
+
+proptest! {
+    #[test]
+    fn from_any_state_one_commit_leads_to_the_desired_one_and_foreign_rules_survive(
+        mut kernel in any_kernel(),
+        exempt in proptest::sample::subsequence(ranges(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8", "2001:db8::/32"]), 0..5),
+        families in proptest::sample::subsequence(Family::ALL.to_vec(), 0..=2),
+    ) {
+        let foreign_before = foreign(&kernel);
+        let desired = desired("IP-MASQ-AGENT", &families, &exempt);
+        let outcome = reconcile(&mut kernel, &desired).unwrap();
+        prop_assert!(kernel.commits <= 1);
+        prop_assert_eq!(outcome.plan.is_empty(), kernel.commits == 0);
+        for table in &desired.tables {
+            let present = kernel.state.table(table.id).unwrap();
+            let ours = present.chain("IP-MASQ-AGENT").unwrap();
+            prop_assert!(ours.rules.iter().map(|rule| rule.rule.as_ref()).eq(table.chains[1].rules.iter().map(Ok)));
+            let jumps = present.chain(BaseChain::POSTROUTING).unwrap().rules.iter().filter(|rule| rule.is(&jump(&desired.chain)));
+            prop_assert_eq!(jumps.count(), 1);
+        }
+        prop_assert_eq!(foreign(&kernel), foreign_before);
+        prop_assert_eq!(reconcile(&mut kernel, &desired).unwrap(), Outcome::default());
+        reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone())).unwrap();
+        prop_assert!(kernel.state.tables.iter().all(|table| table.chain("IP-MASQ-AGENT").is_none()));
+    }
+}

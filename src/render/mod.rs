@@ -1,0 +1,9 @@
+//! Rulesets and plans as text: pure functions, one for each reader.
+
+mod iptables;
+mod json;
+mod plan;
+
+pub use iptables::{iptables_rule, iptables_save};
+pub use json::json;
+pub use plan::plan_lines;

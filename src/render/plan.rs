@@ -1,0 +1,33 @@
+//! A plan for people: a line a change, `+` for what comes and `-` for what goes.
+
+use super::iptables_rule;
+use crate::ruleset::{Action, Change, ObservedRule, Plan};
+
+/// The changes of a plan, in their order, a line each.
+pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.changes.iter().map(change_line)
+}
+
+fn change_line(Change { table, action }: &Change) -> String {
+    match action {
+        Action::CreateTable => format!("+ table {table}"),
+        Action::CreateChain { chain, base: None } => format!("+ {table} chain {chain}"),
+        Action::CreateChain { chain, base: Some(base) } => {
+            format!("+ {table} chain {chain} ({base})")
+        }
+        Action::Append { chain, rule } | Action::Insert { chain, rule, .. } => {
+            format!("+ {table} {}", iptables_rule(chain, rule))
+        }
+        Action::Delete { chain, was } => format!("- {table} {}", found(chain, was)),
+        Action::Flush { chain } => format!("- {table} all rules of chain {chain}"),
+        Action::DeleteChain { chain } => format!("- {table} chain {chain}"),
+    }
+}
+
+/// A rule that was found, readable or not.
+fn found(chain: &str, ObservedRule { handle, rule }: &ObservedRule) -> String {
+    match rule {
+        Ok(rule) => iptables_rule(chain, rule),
+        Err(why) => format!("-A {chain} a rule that is not ours ({why}; handle {handle})"),
+    }
+}

@@ -1,0 +1,279 @@
+//! The pure core as a whole: policies compiled, compared with imagined kernels, and asked about packets.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::net::{Cidr, PortRanges};
+use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
+use crate::render::{iptables_rule, iptables_save, plan_lines};
+
+/// A policy for both families with these exempt ranges.
+pub(crate) fn policy(exempt: &[&str], to_ports: &str) -> Policy {
+    let exempt: Vec<Exemption> =
+        exempt.iter().map(|cidr| Exemption { cidr: cidr.parse().unwrap(), origin: Origin::Default }).collect();
+    Policy {
+        chain: ChainName::default(),
+        families: Family::ALL
+            .map(|family| {
+                let exempt = exempt.iter().filter(|exemption| exemption.cidr.family() == family).copied().collect();
+                FamilyPolicy { family, exempt }
+            })
+            .to_vec(),
+        random_fully: true,
+        to_ports: to_ports.parse::<PortRanges>().unwrap(),
+    }
+}
+
+/// The kernel as it would stand with exactly these rules in it, and these of other people around the jump.
+pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
+    let mut last = 0;
+    let mut observe = |rule: &Rule| {
+        last += 1;
+        ObservedRule { handle: Handle(last), rule: Ok(rule.clone()) }
+    };
+    let tables = ruleset.tables.iter().map(|table| ObservedTable {
+        id: table.id,
+        chains: table
+            .chains
+            .iter()
+            .map(|chain| ObservedChain {
+                name: chain.name.clone(),
+                base: chain.base.clone(),
+                rules: chain.rules.iter().map(&mut observe).collect(),
+            })
+            .collect(),
+    });
+    Observed { generation: Generation(1), tables: tables.collect() }
+}
+
+fn lines(desired: &Ruleset, observed: &Observed) -> Vec<String> {
+    plan_lines(&plan(desired, observed).unwrap()).collect()
+}
+
+fn chain_mut<'a>(observed: &'a mut Observed, family: Family, name: &str) -> &'a mut ObservedChain {
+    let table = observed.tables.iter_mut().find(|table| table.id.family == family).unwrap();
+    table.chains.iter_mut().find(|chain| chain.name == name).unwrap()
+}
+
+const RETURN_10_8: &str = "+ ip nat -A IP-MASQ-AGENT -d 10.0.0.0/8 -m comment --comment \"ip-masq-agent: local traffic \
+                           is not subject to MASQUERADE\" -j RETURN";
+
+#[test]
+fn the_order_is_the_policys_and_masquerade_comes_last() {
+    let ruleset = compile(&policy(&["192.168.0.0/16", "fd00::/8", "10.0.0.0/8", "0.0.0.0/0"], ""));
+    let text = iptables_save(&ruleset, Family::Ipv4);
+    let verdicts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("-A IP-MASQ-AGENT ")).collect();
+    assert!(verdicts[0].starts_with("-d 192.168.0.0/16 "));
+    assert!(verdicts[1].starts_with("-d 10.0.0.0/8 "));
+    assert!(verdicts[2].starts_with("-m comment ") && verdicts[2].ends_with("-j RETURN"), "0.0.0.0/0 is no condition");
+    assert!(verdicts[3].ends_with("-j MASQUERADE --random-fully"));
+    assert_eq!(verdicts.len(), 4);
+    assert!(iptables_save(&ruleset, Family::Ipv6).contains("-A IP-MASQ-AGENT -d fd00::/8 "));
+}
+
+#[test]
+fn each_port_range_takes_its_share_of_what_is_left() {
+    let ruleset = compile(&policy(&[], "1024-1999,3000-3999,5000-5999"));
+    let chances: Vec<Option<String>> = ruleset.tables[0].chains[1].rules[..3]
+        .iter()
+        .map(|rule| {
+            rule.matches().iter().find_map(|condition| match condition {
+                Match::Chance(chance) => Some(chance.to_string()),
+                _ => None,
+            })
+        })
+        .collect();
+    assert_eq!(chances, [Some("0.32795698941".to_owned()), Some("0.50000000000".to_owned()), None]);
+}
+
+#[test]
+fn a_rule_reads_the_same_in_whatever_order_its_conditions_come() {
+    let conditions = [Match::Chance(Chance::of(1, 2).unwrap()), Match::Protocol(Protocol::Tcp)];
+    let mut reversed = conditions.to_vec();
+    reversed.reverse();
+    assert_eq!(Rule::new(conditions.to_vec(), None, Verdict::Return), Rule::new(reversed, None, Verdict::Return));
+}
+
+#[test]
+fn nothing_changes_where_everything_stands() {
+    let desired = compile(&policy(&["10.0.0.0/8", "fd00::/8"], "1024-2047"));
+    assert_eq!(plan(&desired, &standing(&desired)), Ok(Plan::default()));
+}
+
+#[test]
+fn an_empty_kernel_gets_tables_chains_rules_and_jumps_in_an_order_that_it_accepts() {
+    let desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let lines = lines(&desired, &Observed::default());
+    assert_eq!(
+        lines[..4],
+        [
+            "+ table ip nat",
+            "+ ip nat chain POSTROUTING (type nat, hook postrouting, priority 100)",
+            "+ ip nat chain IP-MASQ-AGENT",
+            RETURN_10_8,
+        ]
+    );
+    assert!(lines[5].starts_with("+ ip nat -A POSTROUTING "), "the jump comes last: {lines:#?}");
+    assert_eq!(lines.len(), 6 + 5);
+}
+
+#[test]
+fn only_the_middle_that_differs_is_replaced() {
+    let before = compile(&policy(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], ""));
+    let after = compile(&policy(&["10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"], ""));
+    let plan = plan(&after, &standing(&before)).unwrap();
+    let [Change { action: Action::Delete { was, .. }, .. }, Change { action: Action::Insert { rule, before, .. }, .. }] =
+        plan.changes.as_slice()
+    else {
+        panic!("{plan:#?}")
+    };
+    assert_eq!(was.rule.as_ref().unwrap().matches(), [Match::Destination("172.16.0.0/12".parse().unwrap())]);
+    assert_eq!(rule.matches(), [Match::Destination("100.64.0.0/10".parse().unwrap())]);
+    assert_eq!(before.0, was.handle.0 + 1, "it takes the place of the one that goes");
+}
+
+#[test]
+fn a_rule_repeated_in_the_list_is_kept_as_often_as_the_list_has_it() {
+    let twice = compile(&policy(&["10.0.0.0/8", "10.0.0.0/8"], ""));
+    let once = compile(&policy(&["10.0.0.0/8"], ""));
+    assert_eq!(lines(&twice, &standing(&once)), [RETURN_10_8]);
+    assert_eq!(lines(&once, &standing(&twice)), [RETURN_10_8.replacen('+', "-", 1)]);
+}
+
+#[test]
+fn a_jump_that_stands_twice_is_left_once_and_other_peoples_rules_are_left_alone() {
+    let desired = compile(&policy(&[], ""));
+    let mut observed = standing(&desired);
+    let postrouting = chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING);
+    let foreign = ObservedRule { handle: Handle(98), rule: Err(Opaque("an unknown match".to_owned())) };
+    let again = ObservedRule { handle: Handle(99), ..postrouting.rules[0].clone() };
+    postrouting.rules.extend([foreign, again]);
+    let plan = plan(&desired, &observed).unwrap();
+    let [Change { action: Action::Delete { was, .. }, .. }] = plan.changes.as_slice() else { panic!("{plan:#?}") };
+    assert_eq!(was.handle, Handle(99));
+}
+
+#[test]
+fn a_foreign_rule_in_our_chain_goes() {
+    let desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let mut observed = standing(&desired);
+    let foreign = ObservedRule { handle: Handle(99), rule: Err(Opaque("an unknown match".to_owned())) };
+    chain_mut(&mut observed, Family::Ipv6, "IP-MASQ-AGENT").rules.insert(0, foreign);
+    assert_eq!(
+        lines(&desired, &observed),
+        ["- ip6 nat -A IP-MASQ-AGENT a rule that is not ours (an unknown match; handle 99)"]
+    );
+}
+
+#[test]
+fn a_renamed_chain_takes_the_old_one_out_in_the_same_plan() {
+    let old = compile(&Policy { chain: "OLD".parse().unwrap(), ..policy(&["10.0.0.0/8"], "") });
+    let lines = lines(&compile(&policy(&["10.0.0.0/8"], "")), &standing(&old));
+    let ipv4: Vec<&String> = lines.iter().filter(|line| line.contains(" ip nat ")).collect();
+    assert_eq!(ipv4.len(), 7, "{ipv4:#?}");
+    assert!(ipv4[3].starts_with("- ip nat -A POSTROUTING ") && ipv4[3].ends_with(" -j OLD"));
+    assert!(ipv4[4].starts_with("+ ip nat -A POSTROUTING ") && ipv4[4].ends_with(" -j IP-MASQ-AGENT"));
+    assert_eq!(ipv4[5..], ["- ip nat all rules of chain OLD", "- ip nat chain OLD"]);
+}
+
+#[test]
+fn a_family_that_is_no_longer_treated_loses_our_rules_and_only_them() {
+    let mut desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let observed = standing(&desired);
+    desired.tables.truncate(1);
+    let jump = iptables_rule("POSTROUTING", &jump(&desired.chain));
+    assert_eq!(
+        lines(&desired, &observed),
+        [
+            format!("- ip6 nat {jump}"),
+            "- ip6 nat all rules of chain IP-MASQ-AGENT".to_owned(),
+            "- ip6 nat chain IP-MASQ-AGENT".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_jump_with_another_comment_is_somebody_elses() {
+    let desired = compile(&policy(&[], ""));
+    let mut observed = standing(&desired);
+    let other = Rule::new(vec![Match::DestinationNotLocal], Some("mine".into()), Verdict::Jump("OTHER".to_owned()));
+    let observed_rule = ObservedRule { handle: Handle(99), rule: Ok(other) };
+    chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules.push(observed_rule);
+    assert_eq!(plan(&desired, &observed), Ok(Plan::default()));
+    let nothing = Ruleset::nothing(ChainName::default());
+    assert!(!lines(&nothing, &observed).iter().any(|line| line.contains("OTHER")));
+}
+
+#[test]
+fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
+    let desired = compile(&policy(&[], ""));
+    let mut observed = standing(&desired);
+    chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).base =
+        Some(BaseChain { priority: 50, ..BaseChain::IPTABLES_POSTROUTING });
+    let message = plan(&desired, &observed).unwrap_err().to_string();
+    assert!(message.contains("table ip nat is a base chain (type nat, hook postrouting, priority 50)"), "{message}");
+    let mut observed = standing(&desired);
+    chain_mut(&mut observed, Family::Ipv4, "IP-MASQ-AGENT").base = Some(BaseChain::IPTABLES_POSTROUTING);
+    let conflict = Conflict::OurName { table: TableId::nat(Family::Ipv4), chain: ChainName::default() };
+    assert_eq!(plan(&desired, &observed), Err(conflict));
+}
+
+#[test]
+fn packets_are_answered_as_the_kernel_answers_them() {
+    let ruleset = compile(&policy(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], "1024-2047,3000-3999"));
+    let ask = |destination: &str, protocol: Option<Protocol>, destination_is_local: bool| {
+        let destination: IpAddr = destination.parse().unwrap();
+        let packet = Packet { source: None, destination, protocol, destination_is_local };
+        let decision = trace(&ruleset, &packet);
+        let by: Vec<String> = decision.by.iter().map(|by| format!("{} {}:{}", by.table, by.chain, by.number)).collect();
+        (decision.answer, by.join(", "))
+    };
+    let ours = |rules: &str| rules.to_owned();
+    for (destination, protocol, local, answer, by) in [
+        ("10.1.2.3", Some(Protocol::Tcp), false, Answer::Kept, "ip nat IP-MASQ-AGENT:1"),
+        ("fd00::1", None, false, Answer::Kept, "ip6 nat IP-MASQ-AGENT:1"),
+        ("192.0.2.1", Some(Protocol::Tcp), true, Answer::Kept, ""),
+        (
+            "192.0.2.1",
+            Some(Protocol::Tcp),
+            false,
+            Answer::Masqueraded,
+            "ip nat IP-MASQ-AGENT:3, ip nat IP-MASQ-AGENT:4",
+        ),
+        (
+            "192.0.2.1",
+            Some(Protocol::Sctp),
+            false,
+            Answer::Masqueraded,
+            "ip nat IP-MASQ-AGENT:7, ip nat IP-MASQ-AGENT:8",
+        ),
+        ("192.0.2.1", None, false, Answer::Masqueraded, "ip nat IP-MASQ-AGENT:9"),
+        ("2001:db8::1", None, false, Answer::Masqueraded, "ip6 nat IP-MASQ-AGENT:8"),
+    ] {
+        assert_eq!(ask(destination, protocol, local), (answer, ours(by)), "{destination} {protocol:?}");
+    }
+}
+
+#[test]
+fn the_rule_that_decides_and_the_exemption_of_the_policy_are_the_same_range() {
+    let ranges = ["10.1.0.0/16", "10.0.0.0/8", "10.1.2.0/24", "172.16.0.0/12", "fd00:1::/32", "fd00::/8"];
+    let policy = policy(&ranges, "");
+    let ruleset = compile(&policy);
+    for destination in ["10.1.2.3", "10.2.0.0", "172.31.255.255", "172.32.0.0", "fd00:1::1", "fd00:2::1", "fe00::"] {
+        let destination: IpAddr = destination.parse().unwrap();
+        let packet = Packet { source: None, destination, protocol: None, destination_is_local: false };
+        let decision = trace(&ruleset, &packet);
+        let by_rule: Vec<Match> = match decision.answer {
+            Answer::Kept => decision.by[0].rule.matches().to_vec(),
+            Answer::Masqueraded => Vec::new(),
+        };
+        let by_policy: Vec<Match> = policy
+            .exemption(destination)
+            .map(|exemption: &Exemption| Match::Destination(exemption.cidr))
+            .into_iter()
+            .collect();
+        assert_eq!(by_rule, by_policy, "{destination}");
+    }
+    assert_eq!(policy.exemption("0.0.0.1".parse().unwrap()), None);
+    assert_eq!(Cidr::everything(Family::Ipv4).to_string(), "0.0.0.0/0");
+}

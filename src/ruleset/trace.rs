@@ -1,0 +1,129 @@
+//! What becomes of the first packet of a flow under a ruleset, and by which rule: the kernel's evaluation, replayed.
+
+use std::net::IpAddr;
+
+use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Table, TableId, Verdict};
+use crate::net::{Family, Protocol};
+
+/// The first packet of a flow, on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Where it comes from, if that is known. No rule of ours asks.
+    pub source: Option<IpAddr>,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// Its transport protocol; `None` for one without ports, such as ICMP.
+    pub protocol: Option<Protocol>,
+    /// Is the destination an address of this node?
+    pub destination_is_local: bool,
+}
+
+/// Does the packet keep its source?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It leaves with the source that it has.
+    Kept,
+    /// It leaves behind the node's address.
+    Masqueraded,
+}
+
+/// The answer and the rules that give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// Does the packet keep its source?
+    pub answer: Answer,
+    /// The rule that decided. Several, if dice decide between port ranges; none, if the packet met no rule of ours
+    /// (a local destination, or a family that is not treated).
+    pub by: Vec<Decider<'a>>,
+}
+
+/// A rule that decides, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decider<'a> {
+    /// The table.
+    pub table: TableId,
+    /// The chain.
+    pub chain: &'a str,
+    /// The position in the chain, from 1, as `iptables -L --line-numbers` counts.
+    pub number: usize,
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The share of the packets reaching the rule that it takes; `None` for all.
+    pub chance: Option<Chance>,
+}
+
+/// The first packet of a flow, as the rules treat it.
+#[must_use]
+pub fn trace<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Decision<'a> {
+    let family = Family::of(packet.destination);
+    let mut walk = Walk { packet, returned: None, masqueraded: Vec::new() };
+    for table in ruleset.tables.iter().filter(|table| table.id.family == family) {
+        let postrouting =
+            |chain: &&Chain| chain.base.as_ref().is_some_and(|base| base.hook == BaseChain::HOOK_POSTROUTING);
+        for chain in table.chains.iter().filter(postrouting) {
+            if walk.chain(table, chain) == Flow::Decided {
+                break;
+            }
+        }
+    }
+    if walk.masqueraded.is_empty() {
+        return Decision { answer: Answer::Kept, by: walk.returned.into_iter().collect() };
+    }
+    Decision { answer: Answer::Masqueraded, by: walk.masqueraded }
+}
+
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Continues,
+    Decided,
+}
+
+struct Walk<'a, 'p> {
+    packet: &'p Packet,
+    returned: Option<Decider<'a>>,
+    masqueraded: Vec<Decider<'a>>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn chain(&mut self, table: &'a Table, chain: &'a Chain) -> Flow {
+        for (index, rule) in chain.rules.iter().enumerate() {
+            if !rule.matches().iter().all(|condition| self.holds(condition)) {
+                continue;
+            }
+            let chance = rule.matches().iter().find_map(|condition| match condition {
+                Match::Chance(chance) => Some(*chance),
+                _ => None,
+            });
+            let decider = Decider { table: table.id, chain: &chain.name, number: index + 1, rule, chance };
+            match rule.verdict() {
+                Verdict::Return => {
+                    self.returned = Some(decider);
+                    return Flow::Continues;
+                }
+                // The kernel refuses loops of jumps (nf_tables_api.c, nft_chain_validate), and compile makes none.
+                Verdict::Jump(target) => {
+                    if table.chain(target).is_some_and(|target| self.chain(table, target) == Flow::Decided) {
+                        return Flow::Decided;
+                    }
+                }
+                Verdict::Masquerade(_) => {
+                    self.masqueraded.push(decider);
+                    if chance.is_none() {
+                        return Flow::Decided;
+                    }
+                }
+            }
+        }
+        Flow::Continues
+    }
+
+    /// Can the condition hold? Dice can always fall so.
+    fn holds(&self, condition: &Match) -> bool {
+        match condition {
+            Match::Destination(cidr) => cidr.contains(self.packet.destination),
+            Match::Protocol(protocol) => self.packet.protocol == Some(*protocol),
+            Match::DestinationNotLocal => !self.packet.destination_is_local,
+            Match::Chance(_) => true,
+        }
+    }
+}
