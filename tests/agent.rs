@@ -4,13 +4,12 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 
 use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
 use support::daemon::Daemon;
+use support::files::{ConfigMap, rename_over};
 use support::netns::Netns;
 use support::tables::saved;
 
@@ -36,49 +35,6 @@ fn in_force(netns: &Netns, range: &str) -> bool {
 /// Does the test want to see the range in force within the deadline?
 fn wait_for(daemon: &mut Daemon, netns: &Netns, range: &str) {
     daemon.wait_until(&format!("{range} is in force"), || in_force(netns, range));
-}
-
-/// Replaces a file as editors do: a new one is renamed over it.
-fn rename_over(path: &Path, content: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, content).unwrap();
-    fs::rename(&new, path).unwrap();
-}
-
-/// A ConfigMap's volume as kubelet writes it: `KEY -> ..data/KEY`, `..data -> ..VERSION`.
-struct ConfigMap {
-    root: PathBuf,
-}
-
-impl ConfigMap {
-    const KEY: &str = "ip-masq-agent";
-
-    fn create(root: PathBuf, content: &str) -> Self {
-        fs::create_dir(&root).unwrap();
-        let map = Self { root };
-        map.write_version("..2024_01_01", content);
-        symlink("..2024_01_01", map.root.join("..data")).unwrap();
-        symlink(Path::new("..data").join(Self::KEY), map.file()).unwrap();
-        map
-    }
-
-    /// As kubelet's AtomicWriter updates it: a new version, a link renamed over `..data`, the old version removed.
-    fn update(&self, version: &str, content: &str) {
-        let old = fs::read_link(self.root.join("..data")).unwrap();
-        self.write_version(version, content);
-        symlink(version, self.root.join("..data_tmp")).unwrap();
-        fs::rename(self.root.join("..data_tmp"), self.root.join("..data")).unwrap();
-        fs::remove_dir_all(self.root.join(old)).unwrap();
-    }
-
-    fn write_version(&self, version: &str, content: &str) {
-        fs::create_dir(self.root.join(version)).unwrap();
-        fs::write(self.root.join(version).join(Self::KEY), content).unwrap();
-    }
-
-    fn file(&self) -> PathBuf {
-        self.root.join(Self::KEY)
-    }
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn what_others_have_in_the_tables_survives_apply_and_cleanup() {
 fn a_second_cleanup_is_fine_and_writes_nothing() {
     let Some(netns) = Netns::new("cleanup") else { return };
     netns.agent("apply --enable-ipv6", CONFIG).ended_with(0);
+    assert_eq!(saved_text(&netns).matches(JUMP).count(), 2);
     netns.agent("cleanup", CONFIG).ended_with(0);
     let rules = saved_text(&netns);
     assert!(!rules.contains("-A ") && !rules.contains("IP-MASQ-AGENT"), "{rules}");
@@ -133,6 +134,9 @@ fn the_chain_that_upstream_wrote_is_adopted_as_it_stands() {
     let upstreams = generation(&netns);
     netns.agent("apply --enable-ipv6", CONFIG).ended_with(0);
     assert_eq!(generation(&netns), upstreams, "{}", saved_text(&netns));
+    // And it is seen as what it is: another configuration changes it.
+    netns.agent("apply --enable-ipv6 --random-fully=false", CONFIG).ended_with(0);
+    assert_eq!(saved_text(&netns).matches("-j MASQUERADE\n").count(), 2, "{}", saved_text(&netns));
 }
 
 #[test]
@@ -152,6 +156,7 @@ fn turning_ipv6_off_takes_its_rules_out() {
     let Some(netns) = Netns::new("v6off") else { return };
     netns.agent("apply --enable-ipv6", CONFIG).ended_with(0);
     let ipv4 = saved(&netns, Family::Ipv4);
+    assert!(saved(&netns, Family::Ipv6).contains(&JUMP.to_owned()));
     netns.agent("apply --enable-ipv6=false", "nonMasqueradeCIDRs: [10.0.0.0/8]\n").ended_with(0);
     let ipv6 = saved(&netns, Family::Ipv6).join("\n");
     assert!(!ipv6.contains("IP-MASQ-AGENT"), "{ipv6}");

@@ -7,7 +7,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use ip_masq_agent::net::{Family, Protocol};
 
@@ -275,16 +274,13 @@ impl Setting {
 
     fn explain(&self, packet: &Packet, protocol: Protocol, topology: &Topology) {
         let (from, _) = packet.ends(topology);
-        let mut arguments = self.arguments(&format!("explain {} --source {}", packet.to, from.address));
-        write!(arguments, " --protocol {protocol}").unwrap();
-        let expected = match packet.fate {
-            Kept => "kept",
-            Masqueraded => "masqueraded",
-            Local => {
-                arguments.push_str(" --local");
-                "kept"
-            }
+        let (local, expected) = match packet.fate {
+            Kept => ("", "kept"),
+            Masqueraded => ("", "masqueraded"),
+            Local => (" --local", "kept"),
         };
+        let arguments =
+            self.arguments(&format!("explain {} --source {} --protocol {protocol}{local}", packet.to, from.address));
         let said = topology.node.agent(&arguments, &self.yaml()).stdout();
         let first = said.split(|character: char| !character.is_ascii_alphabetic()).next();
         assert_eq!(first, Some(expected), "{}: {said}", packet.name);
@@ -300,12 +296,9 @@ impl Setting {
 
     /// A verb with this setting's flags.
     fn arguments(&self, verb: &str) -> String {
-        let mut arguments = format!("{verb} --enable-ipv6 --random-fully={}", self.random_fully);
         let ranges: Vec<String> = self.to_ports.iter().map(|(first, last)| format!("{first}-{last}")).collect();
-        if !ranges.is_empty() {
-            write!(arguments, " --to-ports={}", ranges.join(",")).unwrap();
-        }
-        arguments
+        let to_ports = if ranges.is_empty() { String::new() } else { format!(" --to-ports={}", ranges.join(",")) };
+        format!("{verb} --enable-ipv6 --random-fully={}{to_ports}", self.random_fully)
     }
 
     /// What kubernetes-sigs/ip-masq-agent gives to iptables-restore for this setting, with its jump.
@@ -314,31 +307,30 @@ impl Setting {
             Family::Ipv4 => ("169.254.0.0/16", self.masq_link_local, '.'),
             Family::Ipv6 => ("fe80::/10", self.masq_link_local_ipv6, ':'),
         };
-        let mut text = "*nat\n:POSTROUTING ACCEPT [0:0]\n:IP-MASQ-AGENT - [0:0]\n\
-                        -A POSTROUTING -m addrtype ! --dst-type LOCAL -j IP-MASQ-AGENT\n"
-            .to_owned();
-        let ranges = (!masquerade_it).then_some(&link_local).into_iter().chain(self.exempt);
-        for range in ranges.filter(|range| range.contains(marker)) {
-            writeln!(text, "-A IP-MASQ-AGENT -d {range} -j RETURN").unwrap();
-        }
         let masquerade = if self.random_fully { "MASQUERADE --random-fully" } else { "MASQUERADE" };
+        let mut lines = vec![
+            "*nat".to_owned(),
+            ":POSTROUTING ACCEPT [0:0]".to_owned(),
+            ":IP-MASQ-AGENT - [0:0]".to_owned(),
+            "-A POSTROUTING -m addrtype ! --dst-type LOCAL -j IP-MASQ-AGENT".to_owned(),
+        ];
+        let link_local = (!masquerade_it).then_some(&link_local);
+        let ranges = link_local.into_iter().chain(self.exempt).filter(|range| range.contains(marker));
+        lines.extend(ranges.map(|range| format!("-A IP-MASQ-AGENT -d {range} -j RETURN")));
         for protocol in ["tcp", "udp", "sctp"] {
-            let mut left: u32 = self.to_ports.iter().map(|(first, last)| u32::from(last - first) + 1).sum();
-            for (first, last) in self.to_ports {
-                let size = u32::from(last - first) + 1;
-                let share = f64::from(size) / f64::from(left);
-                let dice = if size == left {
-                    String::new()
-                } else {
-                    format!("-m statistic --mode random --probability {share}")
-                };
-                writeln!(text, "-A IP-MASQ-AGENT -p {protocol} {dice} -j {masquerade} --to-ports {first}-{last}")
-                    .unwrap();
-                left -= size;
+            let size = |(first, last): &(u16, u16)| u32::from(last - first) + 1;
+            let mut left: u32 = self.to_ports.iter().map(size).sum();
+            for range in self.to_ports {
+                let share = f64::from(size(range)) / f64::from(left);
+                left -= size(range);
+                let dice = format!("-m statistic --mode random --probability {share}");
+                let dice = if left == 0 { "" } else { dice.as_str() };
+                let (first, last) = range;
+                lines.push(format!("-A IP-MASQ-AGENT -p {protocol} {dice} -j {masquerade} --to-ports {first}-{last}"));
             }
         }
-        writeln!(text, "-A IP-MASQ-AGENT -j {masquerade}\nCOMMIT").unwrap();
-        text
+        lines.extend([format!("-A IP-MASQ-AGENT -j {masquerade}"), "COMMIT\n".to_owned()]);
+        lines.join("\n")
     }
 }
 

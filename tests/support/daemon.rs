@@ -32,7 +32,10 @@ impl Daemon {
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let written = Arc::clone(&log);
-        // Ends by itself when the agent has closed its stderr.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "reads on while the test does other things; ends with the agent"
+        )]
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let mut log = written.lock().unwrap();

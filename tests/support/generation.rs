@@ -4,7 +4,7 @@ use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 use super::netns::Netns;
 
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN` and `..NEWGEN` (linux/netfilter/nf_tables.h).
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN` and `..NEWGEN` (`linux/netfilter/nf_tables.h`).
 const GETGEN: u16 = (10 << 8) | 16;
 const NEWGEN: u16 = (10 << 8) | 15;
 /// `struct nlmsghdr` and `struct nfgenmsg`.

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
 pub(crate) mod daemon;
+pub(crate) mod files;
 pub(crate) mod generation;
 pub(crate) mod netns;
 pub(crate) mod probe;

@@ -103,22 +103,22 @@ fn tcp(receiver: &TcpListener, mut sender: TcpStream) -> Sources {
 fn tcp_connection(from: SocketAddr, to: SocketAddr) -> TcpStream {
     match (from, to) {
         (SocketAddr::V4(from), SocketAddr::V4(to)) => {
-            connected(AddressFamily::Inet, SockaddrIn::from(from), SockaddrIn::from(to))
+            connected(AddressFamily::Inet, &SockaddrIn::from(from), &SockaddrIn::from(to))
         }
         (SocketAddr::V6(from), SocketAddr::V6(to)) => {
-            connected(AddressFamily::Inet6, SockaddrIn6::from(from), SockaddrIn6::from(to))
+            connected(AddressFamily::Inet6, &SockaddrIn6::from(from), &SockaddrIn6::from(to))
         }
         _ => panic!("{from} and {to} are not of one family"),
     }
 }
 
-/// Given up after the deadline: connect(2) keeps to SO_SNDTIMEO (socket(7)).
-fn connected<A: SockaddrLike + std::fmt::Display>(family: AddressFamily, from: A, to: A) -> TcpStream {
+/// Given up after the deadline: connect(2) keeps to `SO_SNDTIMEO` (socket(7)).
+fn connected<A: SockaddrLike + std::fmt::Display>(family: AddressFamily, from: &A, to: &A) -> TcpStream {
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     let timeout = TimeVal::new(i64::try_from(DEADLINE.as_secs()).unwrap(), 0);
     setsockopt(&socket, SendTimeout, &timeout).unwrap();
-    bind(socket.as_raw_fd(), &from).unwrap();
-    connect(socket.as_raw_fd(), &to).unwrap_or_else(|error| panic!("no connection from {from} to {to}: {error}"));
+    bind(socket.as_raw_fd(), from).unwrap();
+    connect(socket.as_raw_fd(), to).unwrap_or_else(|error| panic!("no connection from {from} to {to}: {error}"));
     TcpStream::from(socket)
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn saved(netns: &Netns, family: Family) -> Vec<String> {
 /// The rules of both families, one text: for looking whether something is in it, and for failures to show.
 #[track_caller]
 pub(crate) fn saved_text(netns: &Netns) -> String {
-    FAMILIES.map(|family| saved(netns, family).join("\n")).join("\n")
+    FAMILIES.map(|family| saved(netns, family).join("\n") + "\n").concat()
 }
 
 /// The lines of an iptables-save text without comments, blank lines and counters.

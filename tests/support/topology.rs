@@ -84,18 +84,17 @@ impl Topology {
                 address add fd77::2/64 dev eth0 nodad
                 route add default via 10.77.0.1
                 route add default via fd77::1");
-        let mut lines = "link set eth0 up
-                         address add 192.0.2.2/24 dev eth0
-                         address add 2001:db8::2/64 dev eth0 nodad
-                         address add fe80::2/64 dev eth0 nodad
-                         route add 10.77.0.0/24 via 192.0.2.1
-                         route add fd77::/64 via 2001:db8::1\n"
-            .to_owned();
-        for address in DESTINATIONS {
-            // Without a prefix length `ip` takes the one address.
-            lines.push_str(&format!("address add {address} dev lo\n"));
-        }
-        world.ip(&lines);
+        // Without a prefix length `ip` takes the one address.
+        let destinations = DESTINATIONS.map(|address| format!("address add {address} dev lo\n")).concat();
+        world.ip(&format!(
+            "link set eth0 up
+             address add 192.0.2.2/24 dev eth0
+             address add 2001:db8::2/64 dev eth0 nodad
+             address add fe80::2/64 dev eth0 nodad
+             route add 10.77.0.0/24 via 192.0.2.1
+             route add fd77::/64 via 2001:db8::1
+             {destinations}"
+        ));
         // A veth end sends nothing until the kernel has noticed that the other end is up.
         for (netns, links) in [(pod, 1), (node, 2), (world, 1)] {
             wait_until(DEADLINE, "the veth pairs are up", || {
