@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The programs that the tests call, and the Debian package that has each.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables-nft", "iptables"),
@@ -18,7 +18,6 @@ const TOOLS: [(&str, &str); 11] = [
     ("ip6tables-nft-restore", "iptables"),
     ("setpriv", "util-linux"),
     ("timeout", "coreutils"),
-    ("true", "coreutils"),
 ];
 
 /// How a program ended and what it said.
