@@ -1,0 +1,69 @@
+# `make` lists the targets.
+
+CARGO ?= cargo
+SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# A program, or a file with a slash in its name, that is there only if the package is installed.
+DEPENDENCIES := \
+	gcc:gcc \
+	/usr/include/stdlib.h:libc6-dev \
+	pkg-config:pkg-config \
+	ip:iproute2 \
+	nft:nftables \
+	iptables-nft:iptables \
+	setpriv:util-linux \
+	file:file \
+	/usr/include/libnftnl/rule.h:libnftnl-dev \
+	/usr/include/libmnl/libmnl.h:libmnl-dev \
+	clang:clang
+
+HOST_TARGET   = $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC_TARGET ?= $(HOST_TARGET)
+STATIC_BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(STATIC_TARGET)/release/ip-masq-agent
+
+.DEFAULT_GOAL := help
+.PHONY: help demo deps test lint fmt static
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+demo: ## apply Kubernetes' documentation example in a sandbox of its own (no root) and print the rules
+	@$(CARGO) run --quiet --release --locked -- apply --sandbox --print-rules --config rules/kubernetes-docs/config.yaml
+
+deps: ## install what the tests need by apt, if something is missing
+	@missing=; for dependency in $(DEPENDENCIES); do \
+		program=$${dependency%%:*}; package=$${dependency##*:}; \
+		case $$program in /*) test -e $$program ;; *) PATH=$$PATH:/usr/sbin:/sbin command -v $$program >/dev/null ;; esac \
+			|| missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
+	fi
+
+test: deps ## run all tests; those that need the kernel make network namespaces, so run it as root
+	@status=0; \
+	$(CARGO) test --locked --no-fail-fast || status=1; \
+	$(CARGO) test --locked --no-fail-fast --manifest-path tests/conformance/Cargo.toml || status=1; \
+	exit $$status
+
+lint: ## check the format, and everything that the compiler, clippy and rustdoc can find
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+	$(CARGO) fmt --check --manifest-path tests/conformance/Cargo.toml
+	$(CARGO) clippy --all-targets --locked --manifest-path tests/conformance/Cargo.toml -- -D warnings
+
+fmt: ## bring all code into the format
+	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path tests/conformance/Cargo.toml
+
+# With --target the flags do not reach build scripts and procedural macros, which cannot be static.
+static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for another machine) and run it in an empty root
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(STATIC_TARGET)
+	@file $(STATIC_BINARY) | grep -E 'statically linked|static-pie linked'
+	@if [ $(STATIC_TARGET) = $(HOST_TARGET) ]; then \
+		root=$$(mktemp -d) && trap 'rm -r "$$root"' EXIT && \
+		cp $(STATIC_BINARY) "$$root/" && \
+		$(SUDO) chroot "$$root" /ip-masq-agent --version; \
+	fi

@@ -1,0 +1,98 @@
+//! A running agent.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::netns::{AGENT, Netns};
+use super::{DEADLINE, wait_until};
+
+/// `ip-masq-agent run` in a namespace, killed when the value is dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Daemon {
+    /// Starts it; what it does is waited for by the test.
+    pub(crate) fn start(netns: &Netns, config: &Path, flags: &[&str]) -> Self {
+        let mut command = netns.command(AGENT);
+        command.arg("run").arg("--config").arg(config).args(flags);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let written = Arc::clone(&log);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "reads on while the test does other things; ends with the agent"
+        )]
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut log = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, log }
+    }
+
+    /// What it has said on stderr so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until a condition holds, or fails as soon as the agent has ended.
+    pub(crate) fn wait_until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+        wait_until(DEADLINE, what, || {
+            let holds = condition();
+            if let (false, Ok(Some(status))) = (holds, self.child.try_wait()) {
+                panic!("the agent has ended ({status}) before {what}");
+            }
+            holds
+        });
+    }
+
+    /// Waits until it has said something.
+    pub(crate) fn wait_until_said(&mut self, text: &str) {
+        let log = Arc::clone(&self.log);
+        self.wait_until(&format!("the agent says {text:?}"), || log.lock().unwrap().contains(text));
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("the agent lives");
+    }
+
+    /// Waits until it has ended; its exit status, `None` if a signal ended it.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        let mut status = None;
+        let child = &mut self.child;
+        wait_until(DEADLINE, "the agent has ended", || {
+            status = child.try_wait().expect("a child can be waited for");
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Daemon {
+    /// Shows what the agent has said if the test has failed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- what the agent said\n{}", self.log());
+        }
+        // Both fail if it has ended already, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,154 @@
+//! Real packets: one datagram or one connection, and what its receiver saw.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use ip_masq_agent::net::Protocol;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect, setsockopt, socket,
+    sockopt::SendTimeout,
+};
+use nix::sys::time::TimeVal;
+
+use super::netns::Netns;
+use super::{DEADLINE, wait_until};
+
+/// How long a sender waits for an answer before it sends its datagram again.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// What is sent and answered.
+const GREETING: &[u8] = b"who am I?";
+
+/// One end of a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endpoint<'a> {
+    /// Where it is.
+    pub(crate) netns: &'a Netns,
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// The interface that a link-local IPv6 address belongs to.
+    pub(crate) interface: &'a str,
+}
+
+/// Where a flow said it came from, at both of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// The sender's socket.
+    pub(crate) sent: (IpAddr, u16),
+    /// What the receiver's socket saw.
+    pub(crate) seen: (IpAddr, u16),
+}
+
+/// Sends from one end to the other, waits for the answer to come back to the sender, and tells the sources.
+///
+/// The answer must come from the address that was sent to: a flow that is translated on its way out and not on its way
+/// back does not work.
+pub(crate) fn send(protocol: Protocol, from: Endpoint<'_>, to: Endpoint<'_>) -> Sources {
+    let wildcard = from.bindable(0);
+    match protocol {
+        Protocol::Udp => {
+            let receiver = to.netns.inside(|| UdpSocket::bind(to.bindable(0)).unwrap());
+            let sender = from.netns.inside(|| UdpSocket::bind(wildcard).unwrap());
+            udp(&receiver, &sender, from.reach(to, receiver.local_addr().unwrap().port()))
+        }
+        Protocol::Tcp => {
+            let receiver = to.netns.inside(|| TcpListener::bind(to.bindable(0)).unwrap());
+            let target = from.reach(to, receiver.local_addr().unwrap().port());
+            // A listener answers the handshake without its program, so one thread can play both ends.
+            let sender = from.netns.inside(|| tcp_connection(wildcard, target));
+            tcp(&receiver, sender)
+        }
+        Protocol::Sctp => panic!("no probe sends SCTP"),
+    }
+}
+
+fn udp(receiver: &UdpSocket, sender: &UdpSocket, target: SocketAddr) -> Sources {
+    receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+    sender.set_read_timeout(Some(PATIENCE)).unwrap();
+    let give_up = Instant::now() + DEADLINE;
+    let mut buffer = [0; 64];
+    loop {
+        assert!(Instant::now() < give_up, "no datagram came through to {target}");
+        sender.send_to(GREETING, target).unwrap_or_else(|error| panic!("nothing can be sent to {target}: {error}"));
+        let Ok((_, seen)) = receiver.recv_from(&mut buffer) else { continue };
+        receiver.send_to(GREETING, seen).unwrap();
+        let (_, answered) = sender.recv_from(&mut buffer).unwrap_or_else(|error| {
+            panic!("{target} saw the datagram come from {seen}, but its answer did not come back: {error}")
+        });
+        assert_eq!(bare(answered), bare(target), "the answer comes from elsewhere");
+        return Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(seen) };
+    }
+}
+
+fn tcp(receiver: &TcpListener, mut sender: TcpStream) -> Sources {
+    receiver.set_nonblocking(true).unwrap();
+    let mut accepted = None;
+    wait_until(DEADLINE, "the connection is accepted", || {
+        accepted = receiver.accept().ok();
+        accepted.is_some()
+    });
+    let (mut connection, seen) = accepted.unwrap();
+    connection.set_nonblocking(false).unwrap();
+    connection.write_all(GREETING).unwrap();
+    drop(connection);
+    sender.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut answer = Vec::new();
+    sender.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, GREETING);
+    Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(seen) }
+}
+
+/// A connection from a given address, which the standard library cannot make.
+fn tcp_connection(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    match (from, to) {
+        (SocketAddr::V4(from), SocketAddr::V4(to)) => {
+            connected(AddressFamily::Inet, &SockaddrIn::from(from), &SockaddrIn::from(to))
+        }
+        (SocketAddr::V6(from), SocketAddr::V6(to)) => {
+            connected(AddressFamily::Inet6, &SockaddrIn6::from(from), &SockaddrIn6::from(to))
+        }
+        _ => panic!("{from} and {to} are not of one family"),
+    }
+}
+
+/// Given up after the deadline: connect(2) keeps to `SO_SNDTIMEO` (socket(7)).
+fn connected<A: SockaddrLike + std::fmt::Display>(family: AddressFamily, from: &A, to: &A) -> TcpStream {
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let timeout = TimeVal::new(i64::try_from(DEADLINE.as_secs()).unwrap(), 0);
+    setsockopt(&socket, SendTimeout, &timeout).unwrap();
+    bind(socket.as_raw_fd(), from).unwrap();
+    connect(socket.as_raw_fd(), to).unwrap_or_else(|error| panic!("no connection from {from} to {to}: {error}"));
+    TcpStream::from(socket)
+}
+
+impl Endpoint<'_> {
+    /// The address for a socket at this end.
+    fn bindable(self, port: u16) -> SocketAddr {
+        self.scoped(self.address, port)
+    }
+
+    /// The other end's address, as a socket at this end names it.
+    fn reach(self, to: Endpoint<'_>, port: u16) -> SocketAddr {
+        self.scoped(to.address, port)
+    }
+
+    fn scoped(self, address: IpAddr, port: u16) -> SocketAddr {
+        match address {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(v6.octets()), port, 0, self.interface_index()))
+            }
+            _ => SocketAddr::new(address, port),
+        }
+    }
+
+    fn interface_index(self) -> u32 {
+        let line = self.netns.run(&format!("ip -o link show {}", self.interface));
+        line.split(':').next().and_then(|index| index.trim().parse().ok()).expect("`ip -o link` starts on the index")
+    }
+}
+
+/// Address and port, without the scope of a link-local address, which is each end's own.
+fn bare(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip(), address.port())
+}
