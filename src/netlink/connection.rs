@@ -1,0 +1,260 @@
+//! Requests to the kernel and their answers, over anything that carries datagrams.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::net::Family;
+use crate::ruleset::Generation;
+
+use super::message::{Content, Head, Kind, Message, Messages, flag};
+use super::transaction::Batch;
+use super::wire::{Attributes, Malformed, Writer};
+use super::{ChainInfo, NetlinkError, RuleInfo, chain, generation, rule, table};
+
+/// How often a dump is tried that others keep overtaking.
+const TRIES: u32 = 16;
+
+/// What carries datagrams to the kernel and back.
+pub trait Transport {
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    ///
+    /// That of the system call; then nothing was sent.
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
+
+    /// Puts the next datagram from the kernel into `buffer`, in place of what was there. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if none is queued; `ENOBUFS` if some were lost; others of the system call.
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()>;
+}
+
+/// A conversation with the kernel's `nf_tables`.
+///
+/// The kernel works on a request while it is being sent, and on the next part of a dump while the one before is being
+/// received. So an answer is queued or never comes, and nothing here waits.
+#[derive(Debug)]
+pub struct Connection<T> {
+    transport: T,
+    sequence: u32,
+    request: Writer,
+    answer: Vec<u8>,
+}
+
+/// What one attempt to read came to.
+enum Attempt<I> {
+    Complete(Vec<I>),
+    /// The rules changed meanwhile, or messages were lost.
+    Interrupted,
+}
+
+/// What the next datagram is.
+enum Received {
+    Datagram,
+    Nothing,
+    /// Something was queued that could not be had.
+    Lost,
+}
+
+/// A request that changes nothing.
+struct Request<'a> {
+    kind: Kind,
+    family: Option<Family>,
+    /// [`flag::DUMP`] for all things of a kind, [`flag::ACK`] for one: what marks the end of the answer.
+    flags: u16,
+    content: &'a dyn Fn(&mut Writer),
+    /// The kind of the messages that answer.
+    answer: Kind,
+}
+
+impl<T: Transport> Connection<T> {
+    /// A conversation over `transport`.
+    #[must_use]
+    pub const fn new(transport: T) -> Self {
+        Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
+    }
+
+    /// The generation of the whole ruleset of the network namespace.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`NetlinkError`] that is not about a transaction.
+    pub fn generation(&mut self) -> Result<Generation, NetlinkError> {
+        let request =
+            Request { kind: Kind::GET_GEN, family: None, flags: flag::ACK, content: &|_| {}, answer: Kind::NEW_GEN };
+        let mut found = self.read(&request, |attributes| generation::parse(attributes).map(Some))?;
+        found.pop().ok_or(NetlinkError::NoAnswer)
+    }
+
+    /// The names of the tables of a family.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn tables(&mut self, family: Family) -> Result<Vec<String>, NetlinkError> {
+        let request = Request::dump(Kind::GET_TABLE, family, &|_| {}, Kind::NEW_TABLE);
+        self.read(&request, |attributes| table::parse(attributes).map(Some))
+    }
+
+    /// The chains of all tables of a family.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn chains(&mut self, family: Family) -> Result<Vec<ChainInfo>, NetlinkError> {
+        let request = Request::dump(Kind::GET_CHAIN, family, &|_| {}, Kind::NEW_CHAIN);
+        self.read(&request, |attributes| chain::parse(attributes).map(Some))
+    }
+
+    /// The rules of one chain, in order; none if there is no such chain. The rules of other chains are not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn rules(&mut self, family: Family, table: &str, chain: &str) -> Result<Vec<RuleInfo>, NetlinkError> {
+        let content = |writer: &mut Writer| rule::emit_chain(writer, table, chain);
+        let request = Request::dump(Kind::GET_RULE, family, &content, Kind::NEW_RULE);
+        self.read(&request, |attributes| rule::parse(attributes, table, chain))
+    }
+
+    /// Commits a transaction, as a whole or not at all. An empty one is not sent.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`NetlinkError`]. If several changes were refused, the first of them is named.
+    pub fn commit(&mut self, batch: &Batch) -> Result<(), NetlinkError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.discard_leftovers()?;
+        let bytes = batch.as_bytes();
+        self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))?;
+        let (mut acknowledged, mut lost) = (false, 0);
+        let mut refused = None;
+        loop {
+            match self.receive()? {
+                Received::Datagram => {}
+                // The answers that are queued are still to be had, and the first error is the first of them.
+                Received::Lost if lost < TRIES => {
+                    lost += 1;
+                    continue;
+                }
+                Received::Nothing | Received::Lost => break,
+            }
+            for message in Messages::new(&self.answer) {
+                let Message { sequence, content: Content::Answer(report), .. } = message? else { continue };
+                match report.error() {
+                    None => acknowledged |= batch.is_acknowledged_by(sequence),
+                    Some(errno) if refused.is_none() => {
+                        refused = Some(NetlinkError::from_report(errno, &report, batch.change(sequence)));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        match refused {
+            Some(error) => Err(error),
+            // The kernel acknowledges the last message even if another failed, so no error may have been lost.
+            None if acknowledged && lost == 0 => Ok(()),
+            None => Err(NetlinkError::NoAnswer),
+        }
+    }
+
+    /// Asks until an answer is whole, a bounded number of times.
+    fn read<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+    ) -> Result<Vec<I>, NetlinkError> {
+        for _ in 0..TRIES {
+            if let Attempt::Complete(items) = self.attempt(request, &parse)? {
+                return Ok(items);
+            }
+        }
+        Err(NetlinkError::Interrupted { tries: TRIES })
+    }
+
+    fn attempt<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+    ) -> Result<Attempt<I>, NetlinkError> {
+        self.discard_leftovers()?;
+        self.send(request)?;
+        let mut items = Vec::new();
+        let mut interrupted = false;
+        loop {
+            match self.receive()? {
+                Received::Datagram => {}
+                Received::Nothing => return Err(NetlinkError::NoAnswer),
+                Received::Lost => return Ok(Attempt::Interrupted),
+            }
+            for message in Messages::new(&self.answer) {
+                let message = message?;
+                if message.sequence != self.sequence {
+                    continue;
+                }
+                interrupted |= message.interrupted;
+                match message.content {
+                    Content::Object { kind, attributes } if kind == request.answer => items.extend(parse(attributes)?),
+                    Content::Object { .. } | Content::Other => {}
+                    Content::Overrun => interrupted = true,
+                    Content::Done(report) | Content::Answer(report) => {
+                        return match report.error() {
+                            _ if interrupted => Ok(Attempt::Interrupted),
+                            None => Ok(Attempt::Complete(items)),
+                            Some(Errno::EINTR | Errno::ENOBUFS) => Ok(Attempt::Interrupted),
+                            // What was asked for is not there.
+                            Some(Errno::ENOENT) => Ok(Attempt::Complete(Vec::new())),
+                            Some(errno) => Err(NetlinkError::from_report(errno, &report, None)),
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request<'_>) -> Result<(), NetlinkError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.request.clear();
+        let head = Head { kind: request.kind, flags: request.flags, sequence: self.sequence, family: request.family };
+        self.request.message(head, request.content);
+        let bytes = self.request.bytes();
+        self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))
+    }
+
+    /// Takes what is left of an answer that was given up, so that it is not taken for part of the next. The kernel
+    /// begins no dump on a socket before the last one is through.
+    fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
+        let mut lost = 0;
+        while lost < TRIES {
+            match self.receive()? {
+                Received::Datagram => {}
+                Received::Nothing => return Ok(()),
+                Received::Lost => lost += 1,
+            }
+        }
+        Err(NetlinkError::Interrupted { tries: TRIES })
+    }
+
+    fn receive(&mut self) -> Result<Received, NetlinkError> {
+        match self.transport.receive(&mut self.answer) {
+            Ok(()) => Ok(Received::Datagram),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            // A signal, or a full receive buffer.
+            Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EINTR | Errno::ENOBUFS)) => {
+                Ok(Received::Lost)
+            }
+            Err(error) => Err(NetlinkError::from_io(error, 0)),
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
+        Self { kind, family: Some(family), flags: flag::DUMP, content, answer }
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong between us and the kernel, told apart by what a caller can do about it.
+
+use std::io;
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use super::message::Report;
+use super::wire::Malformed;
+
+/// Why the kernel did not do, or did not say, what was asked.
+///
+/// A transaction is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer
+/// went missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`]) it may have been.
+#[derive(Debug, Error)]
+pub enum NetlinkError {
+    /// The socket itself failed.
+    #[error("the netlink socket failed: {0}; try again")]
+    Io(#[source] io::Error),
+    /// `EPERM` or `EACCES`.
+    #[error(
+        "the kernel does not permit it; run as root or with CAP_NET_ADMIN in the user namespace that owns this \
+         network namespace"
+    )]
+    Denied,
+    /// The kernel lacks `nf_tables`, or something that a change needs. A kernel whose `nf_tables` cannot carry xt matches
+    /// (`CONFIG_NFT_COMPAT`) answers with `ENOENT` and so [`NetlinkError::Rejected`] instead.
+    #[error("this kernel cannot do it{}: {}{}; expected nf_tables with nat for this family (CONFIG_NF_TABLES, CONFIG_NFT_NAT, CONFIG_NFT_COMPAT)", at(*change), .errno.desc(), quoted(text.as_ref()))]
+    Unsupported {
+        /// The change that needs it; `None` if `nf_tables` as a whole is missing.
+        change: Option<usize>,
+        /// The kernel's error number.
+        errno: Errno,
+        /// The kernel's own words.
+        text: Option<String>,
+    },
+    /// `ERESTART`: somebody else committed since the generation that the transaction was built on.
+    #[error("the kernel's rules were changed by somebody else meanwhile; read them again and plan anew")]
+    StaleGeneration,
+    /// The kernel refused a change, or a request.
+    #[error("the kernel refused the request{}: {}{}; nothing was changed", at(*change), .errno.desc(), quoted(text.as_ref()))]
+    Rejected {
+        /// The first change that was refused, counted from 0 in the order in which they were pushed; `None` if it was
+        /// the transaction as a whole, or a request that changes nothing.
+        change: Option<usize>,
+        /// The kernel's error number.
+        errno: Errno,
+        /// The kernel's own words (its extended acknowledgement).
+        text: Option<String>,
+    },
+    /// `EMSGSIZE`: the transaction does not fit into the socket's send buffer.
+    #[error(
+        "a transaction of {bytes} bytes is more than this process may send at once; give it CAP_NET_ADMIN, or raise \
+         the sysctl net.core.wmem_max to at least {bytes}"
+    )]
+    TooLarge {
+        /// The length of the transaction in bytes.
+        bytes: usize,
+    },
+    /// A name or a list is longer than the 64 KiB that one netlink attribute can hold.
+    #[error("change {change} does not fit into a netlink message: one of its parts is longer than 65,531 bytes")]
+    Unrepresentable {
+        /// The change, counted from 0.
+        change: usize,
+    },
+    /// The kernel, or somebody in its place, sent bytes that are no netlink messages.
+    #[error("the kernel's answer cannot be read: {0}; this is a bug here or there")]
+    Malformed(&'static str),
+    /// The kernel did not say whether it did it. For a transaction: read the rules to find out.
+    #[error("the kernel gave no answer; read the rules again before anything is sent")]
+    NoAnswer,
+    /// Every attempt to read was overtaken by changes, or lost messages.
+    #[error("the rules changed faster than they could be read, {tries} times in a row; try again later")]
+    Interrupted {
+        /// How many attempts were made.
+        tries: u32,
+    },
+}
+
+impl NetlinkError {
+    /// The error that a report of the kernel amounts to.
+    pub(super) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
+        let text = report.text();
+        match errno {
+            // Together with a change, the object of that change is what is protected, such as another's table.
+            Errno::EPERM | Errno::EACCES if change.is_none() => Self::Denied,
+            Errno::ERESTART => Self::StaleGeneration,
+            errno @ (Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS) => {
+                Self::Unsupported { change, errno, text }
+            }
+            errno => Self::Rejected { change, errno, text },
+        }
+    }
+
+    /// The error that a failed system call on the socket amounts to, with `bytes` being sent.
+    pub(super) fn from_io(error: io::Error, bytes: usize) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMSGSIZE) => Self::TooLarge { bytes },
+            Some(Errno::EPERM | Errno::EACCES) => Self::Denied,
+            Some(errno @ (Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT)) => {
+                Self::Unsupported { change: None, errno, text: None }
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<Malformed> for NetlinkError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed.0)
+    }
+}
+
+fn at(change: Option<usize>) -> String {
+    change.map(|index| format!(" at change {index}")).unwrap_or_default()
+}
+
+fn quoted(text: Option<&String>) -> String {
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! Rules (`enum nft_rule_attributes`).
+
+use crate::net::Protocol;
+use crate::ruleset::Handle;
+
+use super::expression::Expression;
+use super::wire::{Attributes, Malformed, Writer};
+
+const NFTA_RULE_TABLE: u16 = 1;
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_HANDLE: u16 = 3;
+const NFTA_RULE_EXPRESSIONS: u16 = 4;
+const NFTA_RULE_COMPAT: u16 = 5;
+const NFTA_RULE_POSITION: u16 = 6;
+const NFTA_RULE_USERDATA: u16 = 7;
+const NFTA_RULE_COMPAT_PROTO: u16 = 1;
+const NFTA_RULE_COMPAT_FLAGS: u16 = 2;
+
+/// A rule that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// What the kernel calls it.
+    pub handle: Handle,
+    /// What it does, in order.
+    pub expressions: Vec<Expression>,
+    /// The comment that `nft` gave it; iptables keeps its comments among the expressions.
+    pub comment: Option<String>,
+}
+
+/// All rules of a chain.
+pub(super) fn emit_chain(writer: &mut Writer, table: &str, chain: &str) {
+    writer.text(NFTA_RULE_TABLE, table);
+    writer.text(NFTA_RULE_CHAIN, chain);
+}
+
+/// A rule by its handle.
+pub(super) fn emit_handle(writer: &mut Writer, table: &str, chain: &str, handle: Handle) {
+    emit_chain(writer, table, chain);
+    writer.be64(NFTA_RULE_HANDLE, handle.0);
+}
+
+/// What a rule does. `protocol` is the one that the rule tests: the checks of the xt extensions in the rule are given
+/// it. iptables-nft says 0 where there is none.
+pub(super) fn emit_content(writer: &mut Writer, expressions: &[Expression], protocol: Option<Protocol>) {
+    writer.nested(NFTA_RULE_EXPRESSIONS, |writer| {
+        for expression in expressions {
+            expression.emit(writer);
+        }
+    });
+    writer.nested(NFTA_RULE_COMPAT, |writer| {
+        writer.be32(NFTA_RULE_COMPAT_PROTO, protocol.map_or(0, |protocol| u32::from(protocol.number())));
+        writer.be32(NFTA_RULE_COMPAT_FLAGS, 0);
+    });
+}
+
+/// The rule before which a new one comes.
+pub(super) fn emit_position(writer: &mut Writer, before: Handle) {
+    writer.be64(NFTA_RULE_POSITION, before.0);
+}
+
+/// A rule of this chain that was dumped; `None` if it is of another. Kernels before 4.16 know no filter and dump all.
+pub(super) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Result<Option<RuleInfo>, Malformed> {
+    let mut handle = None;
+    let mut expressions = Vec::new();
+    let mut comment = None;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            NFTA_RULE_TABLE if attribute.text() != table => return Ok(None),
+            NFTA_RULE_CHAIN if attribute.text() != chain => return Ok(None),
+            NFTA_RULE_HANDLE => handle = Some(Handle(attribute.be64()?)),
+            NFTA_RULE_EXPRESSIONS => {
+                expressions =
+                    attribute.nested().map(|element| Expression::parse(element?.nested())).collect::<Result<_, _>>()?;
+            }
+            NFTA_RULE_USERDATA => comment = parse_comment(attribute.payload),
+            _ => {}
+        }
+    }
+    let handle = handle.ok_or(Malformed("a rule has no handle"))?;
+    Ok(Some(RuleInfo { handle, expressions, comment }))
+}
+
+/// Userdata is opaque to the kernel. By convention of libnftnl (`NFTNL_UDATA_RULE_COMMENT`) it is a list of a type byte,
+/// a length byte and a value; type 0 is the comment with its NUL.
+fn parse_comment(mut userdata: &[u8]) -> Option<String> {
+    const COMMENT: u8 = 0;
+    while let [kind, len, rest @ ..] = userdata {
+        let (value, next) = rest.split_at_checked(usize::from(*len))?;
+        if *kind == COMMENT {
+            let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
+            return String::from_utf8(text.to_vec()).ok();
+        }
+        userdata = next;
+    }
+    None
+}

@@ -1,0 +1,175 @@
+//! What the kernel and iptables-nft make of our transactions, and we of theirs.
+
+use ip_masq_agent::net::Family;
+use ip_masq_agent::netlink::{Connection, NetlinkError, compat};
+use ip_masq_agent::ruleset::{Action, BaseChain, Handle, ObservedRule, Opaque, Rule, Verdict};
+use nix::errno::Errno;
+
+use crate::changes::{CHAIN, append, batch, change, create, every_kind, rule, to};
+use crate::namespace::{feed, in_namespace, run, succeeds};
+
+fn iptables(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables-nft",
+        Family::Ipv6 => "ip6tables-nft",
+    }
+}
+
+fn rules_of<T: ip_masq_agent::netlink::Transport>(
+    kernel: &mut Connection<T>,
+    family: Family,
+    chain: &str,
+) -> Vec<Result<Rule, Opaque>> {
+    let rules = kernel.rules(family, "nat", chain).unwrap();
+    rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
+}
+
+fn handle_of<T: ip_masq_agent::netlink::Transport>(kernel: &mut Connection<T>, index: usize) -> Handle {
+    kernel.rules(Family::Ipv4, "nat", CHAIN).unwrap()[index].handle
+}
+
+#[test]
+fn what_we_commit_is_read_back_and_iptables_lists_checks_and_deletes_it_as_its_own() {
+    for family in Family::ALL {
+        in_namespace(|| {
+            let mut kernel = Connection::open().unwrap();
+            let kinds = every_kind(family);
+            let mut changes = create(family);
+            changes.extend(kinds.iter().map(|(rule, _)| append(family, BaseChain::POSTROUTING, rule.clone())));
+            kernel.commit(&batch(None, &changes)).unwrap();
+
+            let read: Vec<_> = rules_of(&mut kernel, family, BaseChain::POSTROUTING);
+            let written: Vec<_> = kinds.iter().map(|(rule, _)| Ok(rule.clone())).collect();
+            assert_eq!(read, written);
+
+            let tool = iptables(family);
+            let listed = run(&format!("{tool} -t nat -S POSTROUTING"));
+            let mut expected = "-P POSTROUTING ACCEPT\n".to_owned();
+            expected.extend(kinds.iter().map(|(_, text)| format!("-A POSTROUTING {text}\n")));
+            assert_eq!(listed, expected);
+
+            for (_, text) in &kinds {
+                run(&format!("{tool} -t nat -C POSTROUTING {text}"));
+                run(&format!("{tool} -t nat -D POSTROUTING {text}"));
+                assert!(!succeeds(&format!("{tool} -t nat -C POSTROUTING {text}")), "{text} was deleted");
+            }
+            assert_eq!(rules_of(&mut kernel, family, BaseChain::POSTROUTING), []);
+        });
+    }
+}
+
+#[test]
+fn what_iptables_restore_writes_is_raised_to_the_equal_rule() {
+    for family in Family::ALL {
+        in_namespace(|| {
+            let kinds = every_kind(family);
+            let lines: String = kinds.iter().map(|(_, text)| format!("-A POSTROUTING {text}\n")).collect();
+            feed(&format!("{}-restore", iptables(family)), &format!("*nat\n:{CHAIN} - [0:0]\n{lines}COMMIT\n"));
+            let read = rules_of(&mut Connection::open().unwrap(), family, BaseChain::POSTROUTING);
+            assert_eq!(read, kinds.into_iter().map(|(rule, _)| Ok(rule)).collect::<Vec<_>>());
+        });
+    }
+}
+
+#[test]
+fn tables_and_chains_are_listed_per_family_with_what_makes_a_base_chain() {
+    in_namespace(|| {
+        let mut kernel = Connection::open().unwrap();
+        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), Vec::<String>::new());
+        assert_eq!(kernel.chains(Family::Ipv4).unwrap(), []);
+        assert_eq!(kernel.rules(Family::Ipv4, "nat", CHAIN).unwrap(), [], "no table, no rules, no error");
+
+        kernel.commit(&batch(None, &create(Family::Ipv6))).unwrap();
+        run("nft add table ip6 other");
+        run("nft add chain ip6 other forward {type filter hook forward priority -150;}");
+        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), Vec::<String>::new());
+        assert_eq!(kernel.tables(Family::Ipv6).unwrap(), ["nat", "other"]);
+        let chains = kernel.chains(Family::Ipv6).unwrap();
+        let names: Vec<_> = chains.iter().map(|chain| (&*chain.table, &*chain.name)).collect();
+        assert_eq!(names, [("nat", "POSTROUTING"), ("nat", CHAIN), ("other", "forward")]);
+        assert_eq!(chains[0].base, Some(BaseChain::IPTABLES_POSTROUTING));
+        assert_eq!(chains[1].base, None);
+        assert_eq!(chains[2].base, Some(BaseChain { kind: "filter".into(), hook: 2, priority: -150 }));
+        assert_eq!(kernel.rules(Family::Ipv6, "nat", "NO-SUCH-CHAIN").unwrap(), []);
+    });
+}
+
+#[test]
+fn rules_are_inserted_before_a_handle_deleted_by_handle_and_flushed_by_chain() {
+    in_namespace(|| {
+        let family = Family::Ipv4;
+        let mut kernel = Connection::open().unwrap();
+        let [a, b, c] =
+            ["10.0.0.0/8", "172.16.0.0/12", "192.0.2.0/24"].map(|range| rule(vec![to(range)], "", Verdict::Return));
+        let mut changes = create(family);
+        changes.extend([append(family, CHAIN, a.clone()), append(family, CHAIN, c.clone())]);
+        kernel.commit(&batch(None, &changes)).unwrap();
+
+        let before = handle_of(&mut kernel, 1);
+        let insert = Action::Insert { chain: CHAIN.to_owned(), rule: b.clone(), before };
+        kernel.commit(&batch(None, &[change(family, insert)])).unwrap();
+        assert_eq!(rules_of(&mut kernel, family, CHAIN), [Ok(a.clone()), Ok(b), Ok(c.clone())]);
+
+        let was = ObservedRule { handle: handle_of(&mut kernel, 1), rule: Err(Opaque(String::new())) };
+        let delete = Action::Delete { chain: CHAIN.to_owned(), was };
+        kernel.commit(&batch(None, &[change(family, delete)])).unwrap();
+        assert_eq!(rules_of(&mut kernel, family, CHAIN), [Ok(a), Ok(c)]);
+
+        let chain = CHAIN.to_owned();
+        let flush = [Action::Flush { chain: chain.clone() }, Action::DeleteChain { chain }];
+        kernel.commit(&batch(None, &flush.map(|action| change(family, action)))).unwrap();
+        assert_eq!(kernel.chains(family).unwrap().len(), 1, "POSTROUTING is left");
+    });
+}
+
+#[test]
+fn a_transaction_of_both_families_fails_as_a_whole_and_the_error_names_the_change() {
+    in_namespace(|| {
+        let mut kernel = Connection::open().unwrap();
+        let mut changes = create(Family::Ipv4);
+        changes.extend(create(Family::Ipv6));
+        changes.push(change(Family::Ipv6, Action::Flush { chain: "NO-SUCH-CHAIN".to_owned() }));
+        changes.push(append(Family::Ipv4, "NO-SUCH-CHAIN-EITHER", rule(vec![], "", Verdict::Return)));
+        match kernel.commit(&batch(None, &changes)) {
+            Err(NetlinkError::Rejected { change: Some(6), errno: Errno::ENOENT, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        for family in Family::ALL {
+            assert_eq!(kernel.tables(family).unwrap(), Vec::<String>::new());
+        }
+        changes.truncate(6);
+        kernel.commit(&batch(None, &changes)).unwrap();
+        for family in Family::ALL {
+            assert_eq!(kernel.tables(family).unwrap(), ["nat"]);
+        }
+    });
+}
+
+#[test]
+fn a_transaction_on_a_stale_generation_changes_nothing_and_a_current_one_goes_through() {
+    in_namespace(|| {
+        let mut kernel = Connection::open().unwrap();
+        let stale = kernel.generation().unwrap();
+        run("nft add table ip other");
+        let current = kernel.generation().unwrap();
+        assert_ne!(stale, current);
+        match kernel.commit(&batch(Some(stale), &create(Family::Ipv4))) {
+            Err(NetlinkError::StaleGeneration) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(kernel.generation().unwrap(), current);
+        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), ["other"]);
+        kernel.commit(&batch(Some(current), &create(Family::Ipv4))).unwrap();
+        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), ["other", "nat"]);
+    });
+}
+
+#[test]
+fn an_empty_transaction_is_no_new_generation() {
+    in_namespace(|| {
+        let mut kernel = Connection::open().unwrap();
+        let before = kernel.generation().unwrap();
+        kernel.commit(&batch(None, &[])).unwrap();
+        assert_eq!(kernel.generation().unwrap(), before);
+    });
+}
