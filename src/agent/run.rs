@@ -25,7 +25,7 @@ pub enum RunError {
     Signals(#[from] io::Error),
     /// The capability is missing; no later pass would fare better.
     #[error(transparent)]
-    Denied(ReconcileError),
+    Denied(BackendError),
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends.
@@ -44,8 +44,9 @@ pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), Run
         watch.refresh();
         let pass = agent.pass();
         narrator.tell(&pass, path, agent.config());
-        if let Err(error @ ReconcileError::Backend(BackendError::Denied(_))) = pass.rules {
-            return Err(RunError::Denied(error));
+        match pass.rules {
+            Err(ReconcileError::Backend(error)) if error.is_denied() => return Err(RunError::Denied(error)),
+            _ => {}
         }
         let next_tick = Instant::now() + agent.resync_interval();
         match next_event(&mut signals, &mut watch, path, next_tick).await {
@@ -91,3 +92,4 @@ impl Signals {
         }
     }
 }
+

@@ -1,7 +1,10 @@
 //! A kernel in memory, for tests: the same atomicity, the same refusals, no privileges.
 
+use nix::errno::Errno;
+
 use super::{Backend, BackendError};
 use crate::net::ChainName;
+use crate::netlink::NetlinkError;
 use crate::ruleset::{
     Action, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Rule, Verdict,
 };
@@ -25,14 +28,17 @@ impl Memory {
 
     fn apply(&mut self, plan: &Plan) -> Result<(), BackendError> {
         for change in &plan.changes {
-            let rejected = |why: &str| BackendError::Rejected { what: format!("{change:?}"), why: why.to_owned() };
+            let rejected = |why: &str| BackendError::Netlink {
+                doing: format!("make the change {change:?}"),
+                source: NetlinkError::Rejected { change: None, errno: Errno::ENOENT, text: Some(why.to_owned()) },
+            };
             if change.action == Action::CreateTable && self.state.table(change.table).is_none() {
                 self.state.tables.push(ObservedTable { id: change.table, chains: Vec::new() });
                 self.state.tables.sort_by_key(|table| table.id);
             }
             let handle = self.handle();
             let Some(table) = self.state.tables.iter_mut().find(|table| table.id == change.table) else {
-                return Err(rejected("ENOENT: no such table"));
+                return Err(rejected("no such table"));
             };
             let jumped_to =
                 |name: &str| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| jumps_to(rule, name));
@@ -48,7 +54,7 @@ impl Memory {
                 }
                 Action::DeleteChain { chain } => {
                     if table.chain(chain).is_none_or(|chain| !chain.rules.is_empty()) {
-                        return Err(rejected("EBUSY: the chain is missing or has rules"));
+                        return Err(rejected("the chain is missing or has rules"));
                     }
                     table.chains.retain(|present| present.name != *chain);
                 }
@@ -56,22 +62,22 @@ impl Memory {
                     if let Verdict::Jump(target) = rule.verdict()
                         && table.chain(target).is_none()
                     {
-                        return Err(rejected("ENOENT: the jump leads nowhere"));
+                        return Err(rejected("the jump leads nowhere"));
                     }
-                    rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?.push(present(handle, rule));
+                    rules(table, chain).ok_or_else(|| rejected("no such chain"))?.push(present(handle, rule));
                 }
                 Action::Insert { chain, rule, before } => {
-                    let rules = rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?;
+                    let rules = rules(table, chain).ok_or_else(|| rejected("no such chain"))?;
                     let at = rules.iter().position(|present| present.handle == *before);
-                    rules.insert(at.ok_or_else(|| rejected("ENOENT: no such rule"))?, present(handle, rule));
+                    rules.insert(at.ok_or_else(|| rejected("no such rule"))?, present(handle, rule));
                 }
                 Action::Delete { chain, was } => {
-                    let rules = rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?;
+                    let rules = rules(table, chain).ok_or_else(|| rejected("no such chain"))?;
                     let at = rules.iter().position(|present| present.handle == was.handle);
-                    rules.remove(at.ok_or_else(|| rejected("ENOENT: no such rule"))?);
+                    rules.remove(at.ok_or_else(|| rejected("no such rule"))?);
                 }
                 Action::Flush { chain } => {
-                    rules(table, chain).ok_or_else(|| rejected("ENOENT: no such chain"))?.clear();
+                    rules(table, chain).ok_or_else(|| rejected("no such chain"))?.clear();
                 }
             }
         }

@@ -3,9 +3,11 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod memory;
+mod nft_compat;
 mod reconcile;
 
 pub use error::BackendError;
+pub use nft_compat::NftCompat;
 pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;

@@ -6,4 +6,4 @@ mod plan;
 
 pub use iptables::{iptables_rule, iptables_save};
 pub use json::json;
-pub use plan::plan_lines;
+pub use plan::{change_line, plan_lines};

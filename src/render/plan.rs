@@ -8,7 +8,9 @@ pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
     plan.changes.iter().map(change_line)
 }
 
-fn change_line(Change { table, action }: &Change) -> String {
+/// One change, in a line.
+#[must_use]
+pub fn change_line(Change { table, action }: &Change) -> String {
     match action {
         Action::CreateTable => format!("+ table {table}"),
         Action::CreateChain { chain, base: None } => format!("+ {table} chain {chain}"),

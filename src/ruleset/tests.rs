@@ -223,7 +223,7 @@ fn packets_are_answered_as_the_kernel_answers_them() {
     let ruleset = compile(&policy(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], "1024-2047,3000-3999"));
     let ask = |destination: &str, protocol: Option<Protocol>, destination_is_local: bool| {
         let destination: IpAddr = destination.parse().unwrap();
-        let packet = Packet { source: None, destination, protocol, destination_is_local };
+        let packet = Packet { protocol, destination_is_local, ..Packet::to(destination) };
         let decision = trace(&ruleset, &packet);
         let by: Vec<String> = decision.by.iter().map(|by| format!("{} {}:{}", by.table, by.chain, by.number)).collect();
         (decision.answer, by.join(", "))
@@ -261,7 +261,7 @@ fn the_rule_that_decides_and_the_exemption_of_the_policy_are_the_same_range() {
     let ruleset = compile(&policy);
     for destination in ["10.1.2.3", "10.2.0.0", "172.31.255.255", "172.32.0.0", "fd00:1::1", "fd00:2::1", "fe00::"] {
         let destination: IpAddr = destination.parse().unwrap();
-        let packet = Packet { source: None, destination, protocol: None, destination_is_local: false };
+        let packet = Packet::to(destination);
         let decision = trace(&ruleset, &packet);
         let by_rule: Vec<Match> = match decision.answer {
             Answer::Kept => decision.by[0].rule.matches().to_vec(),

@@ -5,17 +5,36 @@ use std::net::IpAddr;
 use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Table, TableId, Verdict};
 use crate::net::{Family, Protocol};
 
-/// The first packet of a flow, on its way out.
+/// The first packet of a flow, on its way out. What no rule of ours asks for may be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Where it comes from, if that is known. No rule of ours asks.
-    pub source: Option<IpAddr>,
     /// Where it goes.
     pub destination: IpAddr,
+    /// Where it comes from: an address of the destination's family.
+    pub source: Option<IpAddr>,
     /// Its transport protocol; `None` for one without ports, such as ICMP.
     pub protocol: Option<Protocol>,
+    /// The port it comes from.
+    pub source_port: Option<u16>,
+    /// The port it goes to.
+    pub destination_port: Option<u16>,
     /// Is the destination an address of this node?
     pub destination_is_local: bool,
+}
+
+impl Packet {
+    /// A packet to an address that is not this node's, of which nothing else is known.
+    #[must_use]
+    pub const fn to(destination: IpAddr) -> Self {
+        Self {
+            destination,
+            source: None,
+            protocol: None,
+            source_port: None,
+            destination_port: None,
+            destination_is_local: false,
+        }
+    }
 }
 
 /// Does the packet keep its source?

@@ -1,0 +1,29 @@
+//! `cleanup`: takes our rules out, and nothing else.
+
+use anyhow::Result;
+use tracing::info;
+
+use super::{print_plan, tell_in_use};
+use crate::backend::{NftCompat, preview, reconcile};
+use crate::cli::Cli;
+use crate::exit::Exit;
+use crate::ruleset::Ruleset;
+
+pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
+    let nothing = Ruleset::nothing(cli.flags.chain.clone());
+    let mut backend = NftCompat::open()?;
+    if dry_run {
+        let plan = preview(&mut backend, &nothing)?;
+        info!("{} changes would be made; nothing was changed", plan.changes.len());
+        print_plan(&plan)?;
+        return Ok(Exit::Done);
+    }
+    let outcome = reconcile(&mut backend, &nothing)?;
+    tell_in_use(&outcome);
+    match outcome.plan.changes.len() {
+        0 => info!("there is nothing of ours in the kernel; nothing was changed"),
+        changes => info!("our rules are gone: {changes} changes"),
+    }
+    print_plan(&outcome.plan)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,50 @@
+//! `explain`: what becomes of a packet, by which rule, from which line of the file.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::{configuration, print};
+use crate::cli::Cli;
+use crate::exit::Exit;
+use crate::net::Family;
+use crate::policy::{Origin, Policy};
+use crate::render::iptables_rule;
+use crate::ruleset::{Answer, Decider, Decision, Packet, compile, trace};
+
+pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
+    let policy = Policy::new(&configuration(cli)?, &cli.flags);
+    let ruleset = compile(&policy);
+    print(&explanation(cli, &policy, packet, &trace(&ruleset, packet)))?;
+    Ok(Exit::Done)
+}
+
+/// The first word is the answer; the lines below it are the reasons.
+fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<'_>) -> String {
+    let destination = packet.destination;
+    let mut text = match decision.answer {
+        Answer::Kept => format!("kept: {destination} sees the source address as it is\n"),
+        Answer::Masqueraded => format!("masqueraded: {destination} sees the node's address\n"),
+    };
+    let family = Family::of(destination);
+    let reason = match policy.exemption(destination) {
+        _ if !policy.families.iter().any(|policy| policy.family == family) => {
+            format!("{} is not enabled; no rule of ours concerns it (--enable-ipv6)", family.human())
+        }
+        _ if packet.destination_is_local => "the destination is an address of this node".to_owned(),
+        None => format!("no range that keeps its source holds {destination}"),
+        Some(exemption) => match exemption.origin {
+            Origin::File(line) => {
+                format!("{}:{}: nonMasqueradeCIDRs has {}", cli.config.display(), line.0, exemption.cidr)
+            }
+            Origin::Default => format!("{} is in the default of nonMasqueradeCIDRs", exemption.cidr),
+            Origin::LinkLocal => format!("{} is link-local", exemption.cidr),
+        },
+    };
+    let _ = writeln!(text, "  {reason}");
+    for Decider { table, chain, number, rule, chance } in &decision.by {
+        let share = chance.map_or_else(String::new, |chance| format!(", for a share of {chance} of the flows that reach it"));
+        let _ = writeln!(text, "  rule {number} of chain {chain} in table {table}{share}: {}", iptables_rule(chain, rule));
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! One file a verb: wires the edges, calls the core, prints. Data goes to stdout, words go to stderr.
+
+mod apply;
+mod cleanup;
+mod explain;
+mod render;
+mod run;
+
+use std::io::{self, Write};
+
+use anyhow::{Error, Result};
+use tracing::{error, info, warn};
+
+use crate::backend::Outcome;
+use crate::cli::{Cli, Verb};
+use crate::config::{self, Config, ReadError, Warning};
+use crate::exit::Exit;
+use crate::netlink::NetlinkError;
+use crate::render::{change_line, plan_lines};
+use crate::ruleset::Plan;
+use crate::sandbox::{self, SandboxError};
+
+/// Does what the command line asks for, and says how it ended.
+#[must_use]
+pub fn execute(cli: &Cli) -> Exit {
+    match enter_sandbox(cli).and_then(|()| call(cli)) {
+        Ok(exit) => exit,
+        // Whoever reads our output has gone, as `head` does: nothing is wrong.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            // Every error of ours is a whole sentence, its causes included.
+            error!("{error}");
+            exit_of(&error)
+        }
+    }
+}
+
+fn call(cli: &Cli) -> Result<Exit> {
+    match &cli.verb {
+        Verb::Run => run::run(cli),
+        Verb::Apply { dry_run: true, .. } => apply::preview(cli),
+        Verb::Apply { dry_run: false, print_rules } => apply::apply(cli, *print_rules),
+        Verb::Render { format } => render::render(cli, *format),
+        Verb::Explain(packet) => explain::explain(cli, packet),
+        Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
+    }
+}
+
+fn enter_sandbox(cli: &Cli) -> Result<()> {
+    if cli.sandbox {
+        info!("{}", sandbox::enter()?);
+    }
+    Ok(())
+}
+
+/// The configuration of a verb that cannot do without its file. Warnings are told.
+fn configuration(cli: &Cli) -> Result<Config> {
+    let reading = config::read(&cli.config, &config::Context::from(&cli.flags))?;
+    tell_warnings(cli, &reading.warnings);
+    Ok(reading.config)
+}
+
+/// The same for a verb that, as upstream, takes a missing file for the defaults.
+fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
+    match configuration(cli) {
+        Err(error) if matches!(error.downcast_ref(), Some(ReadError::Missing { .. })) => {
+            info!("{} does not exist: the flags' defaults are applied", cli.config.display());
+            Ok(Config::defaults(&config::Context::from(&cli.flags)))
+        }
+        other => other.map_err(|error| {
+            let told = format!("{error}; nothing was changed");
+            error.context(told)
+        }),
+    }
+}
+
+fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
+    for warning in warnings {
+        warn!("{}:{warning}", cli.config.display());
+    }
+}
+
+/// Prints data to stdout.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+fn print_plan(plan: &Plan) -> Result<()> {
+    print(&plan_lines(plan).map(|line| line + "\n").collect::<String>())
+}
+
+/// Tells of chains that are empty now, but had to stay.
+fn tell_in_use(outcome: &Outcome) {
+    for change in &outcome.in_use {
+        let undone = change_line(change);
+        warn!("\"{undone}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now");
+    }
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The exit status for what a verb failed of.
+fn exit_of(error: &Error) -> Exit {
+    let mut causes = error.chain();
+    if error.is::<ReadError>() {
+        Exit::Configuration
+    } else if error.is::<SandboxError>() || causes.any(|cause| matches!(cause.downcast_ref(), Some(NetlinkError::Denied))) {
+        Exit::NotPermitted
+    } else {
+        Exit::Kernel
+    }
+}

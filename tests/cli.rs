@@ -1,0 +1,173 @@
+//! The verbs as a person meets them: what is printed where, and the exit status.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+#[cfg(test)]
+mod support;
+
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use support::netns::{AGENT, Netns};
+use support::ran::{Ran, command};
+
+/// Runs the agent without a privilege, on this text as its configuration file.
+fn agent(arguments: &str, config: &str) -> Ran {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("config"), config).unwrap();
+    std::fs::copy(AGENT, root.path().join("agent")).unwrap();
+    host_readable(root.path());
+    let mut agent = command(root.path().join("agent"));
+    agent.args(arguments.split_whitespace()).arg("--config").arg(root.path().join("config"));
+    if nix::unistd::geteuid().is_root() {
+        agent.uid(65_534).gid(65_534);
+    }
+    Ran::of(agent)
+}
+
+fn host_readable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+const CONFIG: &str = "# ours\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n- 172.16.0.0/12\n";
+
+#[test]
+fn explain_answers_in_its_first_word_and_names_line_and_rule() {
+    // Arguments, and what every line of the answer begins with.
+    let cases: [(&str, &[&str]); 8] = [
+        (
+            "10.1.2.3",
+            &["kept: 10.1.2.3 ", "config:3: nonMasqueradeCIDRs has 10.0.0.0/8", "rule 2 of chain IP-MASQ-AGENT "],
+        ),
+        ("172.31.0.1", &["kept: ", "config:4: nonMasqueradeCIDRs has 172.16.0.0/12", "rule 3 of chain IP-MASQ-AGENT "]),
+        ("169.254.169.254", &["kept: ", "169.254.0.0/16 is link-local", "rule 1 of chain "]),
+        ("192.0.2.1", &["masqueraded: ", "no range that keeps its source holds 192.0.2.1", "rule 4 of chain "]),
+        ("192.0.2.1 --local", &["kept: ", "the destination is an address of this node"]),
+        ("fd00::1", &["kept: ", "IPv6 is not enabled"]),
+        ("fd00::1 --enable-ipv6", &["masqueraded: ", "no range ", "rule 2 of chain IP-MASQ-AGENT in table ip6 nat"]),
+        (
+            "192.0.2.1 --protocol udp --to-ports 1000-1999,3000-3999",
+            &[
+                "masqueraded: ",
+                "no range ",
+                "rule 6 of chain IP-MASQ-AGENT in table ip nat, for a share of 0.50000000000 of the flows",
+                "rule 7 of chain IP-MASQ-AGENT in table ip nat: ",
+            ],
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let answer = agent(&format!("explain {arguments}"), CONFIG).stdout();
+        let lines: Vec<&str> = answer.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{arguments}: {answer}");
+        for (line, expected) in lines.iter().zip(expected) {
+            let found = line.trim_start().starts_with(expected) || line.contains(&format!("/{expected}"));
+            assert!(found, "{arguments}: {line:?} should begin with {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_decides_the_exit_status_and_the_message_says_how_to_mend_it() {
+    for (arguments, config, status, said) in [
+        ("render", "nonMasqueradeCIDRs: [10.0.0.1/8]", 3, "write 10.0.0.0/8 for the range"),
+        ("apply", "nonMasqueradeCIDRs: [10.0.0.1/8]", 3, "nothing was changed"),
+        ("render", "nonMasqueradeCIDRs: [fd00::/8]", 3, "--enable-ipv6"),
+        ("render --config /nonexistent/file", "", 3, "/nonexistent/file"),
+        ("explain 10.0.0.1 --config /nonexistent/file", "", 3, "/nonexistent/file"),
+        ("apply --enable-ipv6 false", "", 2, "--enable-ipv6=false"),
+        ("apply --to-ports 0", "", 2, "expected 1 to 65535"),
+        ("apply --masq-chain POSTROUTING", "", 2, "choose another"),
+        ("explain nonsense", "", 2, "nonsense"),
+        ("frobnicate", "", 2, "frobnicate"),
+        ("apply", "", 5, "CAP_NET_ADMIN"),
+        ("apply --dry-run", "", 5, "CAP_NET_ADMIN"),
+        ("cleanup", "", 5, "CAP_NET_ADMIN"),
+        ("run", "", 5, "CAP_NET_ADMIN"),
+    ] {
+        // Of a repeated flag the last one counts, and the harness adds --config at the end.
+        let ran = if arguments.contains("--config") {
+            let mut agent = command(AGENT);
+            agent.args(arguments.split_whitespace());
+            Ran::of(agent)
+        } else {
+            agent(arguments, config)
+        };
+        assert_eq!(ran.status, Some(status), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains(said), "{arguments} should say {said:?}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{arguments}: words go to stderr");
+    }
+}
+
+#[test]
+fn the_sandbox_needs_no_privilege_and_prints_the_rules_that_render_prints() {
+    if !support::ran::can_use_the_kernel() {
+        return;
+    }
+    let flags = "--enable-ipv6 --to-ports 1024-2047,4096-8191";
+    let config = "nonMasqueradeCIDRs: [10.0.0.0/8, 192.0.2.0/24, \"fd00::/8\"]";
+    let in_force = agent(&format!("apply --sandbox --print-rules {flags}"), config).stdout();
+    let rendered =
+        ["iptables", "ip6tables"].map(|format| agent(&format!("render --format {format} {flags}"), config).stdout());
+    assert_eq!(in_force, rendered.concat());
+}
+
+#[test]
+fn a_dry_run_prints_the_changes_and_makes_none() {
+    let Some(netns) = Netns::new("dry") else { return };
+    let planned = netns.agent("apply --dry-run", CONFIG).stdout();
+    assert_eq!(netns.run("nft list ruleset"), "");
+    assert_eq!(netns.agent("apply", CONFIG).stdout(), planned);
+    assert!(planned.lines().all(|line| line.starts_with("+ ")) && planned.lines().count() == 8, "{planned}");
+    assert_eq!(netns.agent("apply --dry-run", CONFIG).stdout(), "");
+
+    let in_force = netns.run("nft list ruleset");
+    let planned = netns.agent("cleanup --dry-run", CONFIG).stdout();
+    assert_eq!(netns.run("nft list ruleset"), in_force);
+    assert_eq!(netns.agent("cleanup", CONFIG).stdout(), planned);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let many: String = (0..60).map(|number| format!("- 10.{number}.0.0/16\n")).collect();
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("config");
+    std::fs::write(&path, format!("nonMasqueradeCIDRs:\n{many}")).unwrap();
+    let mut agent = command(AGENT);
+    agent.args(["render", "--config"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = agent.spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_name_every_verb_flag_and_status() {
+    let run = |flag: &str| {
+        let mut agent = command(AGENT);
+        agent.arg(flag);
+        Ran::of(agent).stdout()
+    };
+    assert_eq!(run("-version"), format!("ip-masq-agent {}\n", env!("CARGO_PKG_VERSION")));
+    let help = run("--help");
+    for word in [
+        "run",
+        "apply",
+        "render",
+        "explain",
+        "cleanup",
+        "--masq-chain",
+        "--nomasq-all-reserved-ranges",
+        "--enable-ipv6",
+        "--random-fully",
+        "--to-ports",
+        "--config",
+        "--sandbox",
+        "--version",
+        "not permitted",
+    ] {
+        assert!(help.contains(word), "{word} is missing:\n{help}");
+    }
+}
