@@ -3,8 +3,11 @@
 //! The data flows one way: [`config`] reads a file, [`policy`] decides, [`ruleset`] compiles and compares, [`render`]
 //! prints, [`netlink`] encodes, [`backend`] commits and reads back. ARCHITECTURE.md draws it.
 
+pub mod cli;
 pub mod config;
+pub mod exit;
 pub mod net;
 pub mod netlink;
 pub mod policy;
 pub mod ruleset;
+pub mod telemetry;
