@@ -10,4 +10,5 @@ pub mod net;
 pub mod netlink;
 pub mod policy;
 pub mod ruleset;
+pub mod sandbox;
 pub mod telemetry;
