@@ -4,9 +4,13 @@
 //! prints, [`netlink`] encodes, [`backend`] commits and reads back. ARCHITECTURE.md draws it.
 
 pub mod backend;
+pub mod cli;
 pub mod config;
+pub mod exit;
 pub mod net;
 pub mod netlink;
 pub mod policy;
 pub mod render;
 pub mod ruleset;
+pub mod sandbox;
+pub mod telemetry;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::watch::ConfigWatch;
@@ -35,7 +35,7 @@ pub enum RunError {
 /// [`RunError`], for what cannot get better by waiting.
 pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), RunError> {
     let mut signals = Signals::subscribe()?;
-    let mut watch = Watch::new(path);
+    let mut watch = Watch { inner: ConfigWatch::new(path), complaint: None };
     let mut narrator = Narrator::default();
     let mut event = Event::Start;
     loop {
@@ -49,24 +49,47 @@ pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), Run
             _ => {}
         }
         let next_tick = Instant::now() + agent.resync_interval();
-        match next_event(&mut signals, &mut watch, path, next_tick).await {
+        let next = tokio::select! {
+            biased;
+            name = signals.end() => {
+                info!("{name}: ending; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
+                None
+            }
+            _ = signals.hangup.recv() => Some(Event::Reload),
+            () = watch.changed(path) => Some(Event::ConfigChanged),
+            () = sleep_until(next_tick) => Some(Event::Tick),
+        };
+        match next {
             Some(next) => event = next,
             None => return Ok(()),
         }
     }
 }
 
-/// The next event, or `None` if the agent shall end.
-async fn next_event(signals: &mut Signals, watch: &mut Watch, path: &Path, tick: Instant) -> Option<Event> {
-    tokio::select! {
-        biased;
-        name = signals.end() => {
-            info!("{name}: ending; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
-            None
+/// The watch on the file, which tells of its own failure once.
+struct Watch {
+    inner: ConfigWatch,
+    complaint: Option<String>,
+}
+
+impl Watch {
+    fn refresh(&mut self) {
+        let complaint = self.inner.refresh().err().map(|error| error.to_string());
+        if complaint != self.complaint {
+            match &complaint {
+                Some(complaint) => warn!("{complaint}"),
+                None => info!("changes of the configuration file are heard at once again"),
+            }
         }
-        () = signals.reload() => Some(Event::Reload),
-        () = watch.changed(path) => Some(Event::ConfigChanged),
-        () = sleep_until(tick) => Some(Event::Tick),
+        self.complaint = complaint;
+    }
+
+    async fn changed(&mut self, path: &Path) {
+        self.inner.changed().await;
+        if !path.exists() {
+            self.refresh();
+            let _ = timeout(GRACE_FOR_A_MISSING_FILE, self.inner.changed()).await;
+        }
     }
 }
 

@@ -1,0 +1,371 @@
+//! Every way in which a configuration file changes, on real inotify.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A change, made below the directory of the test, and what is read once it is heard; `None` for no file.
+type Step = (fn(&Path), Option<&'static str>);
+
+/// Its name, the layout it starts from, and what happens then.
+type Scenario<'a> = (&'a str, fn(&Path), &'a [Step]);
+
+/// A watched file named `conf`, below a directory laid out as the scenario wants it.
+struct Watched {
+    directory: TempDir,
+    path: PathBuf,
+    watch: ConfigWatch,
+}
+
+impl Watched {
+    fn new(path: &str, layout: impl Fn(&Path)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        layout(directory.path());
+        let path = directory.path().join(path);
+        let mut watch = ConfigWatch::new(&path);
+        watch.refresh().unwrap();
+        Self { directory, path, watch }
+    }
+
+    fn read(&self) -> Option<String> {
+        fs::read_to_string(&self.path).ok()
+    }
+
+    /// Does as the agent does, awaiting a change before each reading, until the content is the expected one.
+    async fn hears(&mut self, scenario: &str, step: usize, expected: Option<&str>) {
+        let heard = timeout(DEADLINE, async {
+            loop {
+                self.watch.changed().await;
+                self.watch.refresh().unwrap();
+                if self.read().as_deref() == expected {
+                    break;
+                }
+            }
+        });
+        assert!(heard.await.is_ok(), "{scenario}, step {step}: not heard within {DEADLINE:?}; read {:?}", self.read());
+    }
+}
+
+/// A tree as kubelet lays it out: `conf` → `..data/conf`, `..data` → the directory of this version.
+fn kubelet(root: &Path, version: &str) {
+    fs::create_dir(root.join(version)).unwrap();
+    fs::write(root.join(version).join("conf"), version).unwrap();
+    let old = fs::read_link(root.join("..data"));
+    symlink(version, root.join("..data_tmp")).unwrap();
+    fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    match old {
+        Ok(old) => fs::remove_dir_all(root.join(old)).unwrap(),
+        Err(_) => symlink("..data/conf", root.join("conf")).unwrap(),
+    }
+}
+
+fn rename_over(root: &Path, content: &str) {
+    fs::write(root.join("new"), content).unwrap();
+    fs::rename(root.join("new"), root.join("conf")).unwrap();
+}
+
+/// Replaces the symbolic link `link`.
+fn relink(root: &Path, link: &str, target: &str) {
+    symlink(target, root.join("relink")).unwrap();
+    fs::rename(root.join("relink"), root.join(link)).unwrap();
+}
+
+fn file_in(root: &Path, directory: &str, content: &str) {
+    fs::create_dir_all(root.join(directory)).unwrap();
+    fs::write(root.join(directory).join("conf"), content).unwrap();
+}
+
+async fn all_steps_are_heard(scenario: &str, path: &str, layout: fn(&Path), steps: &[Step]) {
+    // One after the other, as the agent lives through them.
+    let mut watched = Watched::new(path, layout);
+    for (step, (change, expected)) in steps.iter().enumerate() {
+        change(watched.directory.path());
+        watched.hears(scenario, step, *expected).await;
+    }
+    // Each alone, so that no late echo of the step before can stand in for it.
+    for (step, (change, expected)) in steps.iter().enumerate() {
+        let mut watched = Watched::new(path, |root| {
+            layout(root);
+            steps.iter().take(step).for_each(|(change, _)| change(root));
+        });
+        change(watched.directory.path());
+        watched.hears(scenario, step, *expected).await;
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_change_the_file_itself_is_heard() {
+    let file: fn(&Path) = |root| fs::write(root.join("conf"), "a").unwrap();
+    let scenarios: [Scenario<'_>; 5] = [
+        (
+            "written in place",
+            file,
+            &[
+                (|root| fs::write(root.join("conf"), "b").unwrap(), Some("b")),
+                (|root| fs::write(root.join("conf"), "c").unwrap(), Some("c")),
+            ],
+        ),
+        (
+            "renamed over, then written in place",
+            file,
+            &[
+                (|root| rename_over(root, "b"), Some("b")),
+                (|root| rename_over(root, "c"), Some("c")),
+                (|root| fs::write(root.join("conf"), "d").unwrap(), Some("d")),
+            ],
+        ),
+        (
+            "deleted and back",
+            file,
+            &[
+                (|root| fs::remove_file(root.join("conf")).unwrap(), None),
+                (|root| fs::write(root.join("conf"), "b").unwrap(), Some("b")),
+                (|root| fs::rename(root.join("conf"), root.join("away")).unwrap(), None),
+                (|root| fs::rename(root.join("away"), root.join("conf")).unwrap(), Some("b")),
+            ],
+        ),
+        ("absent at first", |_| {}, &[(|root| fs::write(root.join("conf"), "a").unwrap(), Some("a"))]),
+        (
+            "written under another name, as behind a bind mount",
+            |root| {
+                fs::write(root.join("conf"), "a").unwrap();
+                fs::create_dir(root.join("other")).unwrap();
+                fs::hard_link(root.join("conf"), root.join("other/name")).unwrap();
+            },
+            &[(|root| fs::write(root.join("other/name"), "b").unwrap(), Some("b"))],
+        ),
+    ];
+    for (scenario, layout, steps) in scenarios {
+        all_steps_are_heard(scenario, "conf", layout, steps).await;
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_change_its_directories_is_heard() {
+    let file: fn(&Path) = |root| file_in(root, "a/b", "a");
+    let scenarios: [Scenario<'_>; 4] = [
+        (
+            "no directory yet",
+            |_| {},
+            &[
+                (|root| file_in(root, "a/b", "a"), Some("a")),
+                (|root| fs::write(root.join("a/b/conf"), "b").unwrap(), Some("b")),
+            ],
+        ),
+        (
+            "a whole tree renamed into place",
+            |root| file_in(root, "elsewhere/b", "a"),
+            &[(|root| fs::rename(root.join("elsewhere"), root.join("a")).unwrap(), Some("a"))],
+        ),
+        (
+            "deleted and made again",
+            file,
+            &[
+                (|root| fs::remove_dir_all(root.join("a")).unwrap(), None),
+                (|root| file_in(root, "a/b", "b"), Some("b")),
+                (|root| fs::remove_dir_all(root.join("a/b")).unwrap(), None),
+                (|root| file_in(root, "a/b", "c"), Some("c")),
+            ],
+        ),
+        (
+            "replaced by another, before the old one is deleted",
+            file,
+            &[
+                (
+                    |root| {
+                        fs::rename(root.join("a/b"), root.join("a/old")).unwrap();
+                        file_in(root, "a/b", "b");
+                    },
+                    Some("b"),
+                ),
+                (
+                    |root| {
+                        fs::remove_dir_all(root.join("a/old")).unwrap();
+                        fs::write(root.join("a/b/conf"), "c").unwrap();
+                    },
+                    Some("c"),
+                ),
+            ],
+        ),
+    ];
+    for (scenario, layout, steps) in scenarios {
+        all_steps_are_heard(scenario, "a/b/conf", layout, steps).await;
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_change_what_a_link_leads_to_is_heard() {
+    let linked: fn(&Path) = |root| {
+        file_in(root, "one", "a");
+        file_in(root, "two", "b");
+        symlink("one/conf", root.join("conf")).unwrap();
+    };
+    let scenarios: [Scenario<'_>; 5] = [
+        (
+            "kubelet's swap",
+            |root| kubelet(root, "..1"),
+            &[
+                (|root| kubelet(root, "..2"), Some("..2")),
+                (|root| kubelet(root, "..3"), Some("..3")),
+                (|root| fs::write(root.join("..3/conf"), "by hand").unwrap(), Some("by hand")),
+            ],
+        ),
+        ("kubelet's first tree", |_| {}, &[(|root| kubelet(root, "..1"), Some("..1"))]),
+        (
+            "the target or the link changes",
+            linked,
+            &[
+                (|root| fs::write(root.join("one/conf"), "c").unwrap(), Some("c")),
+                (|root| rename_over(&root.join("one"), "d"), Some("d")),
+                (|root| relink(root, "conf", "two/conf"), Some("b")),
+                (|root| fs::remove_file(root.join("two/conf")).unwrap(), None),
+                (|root| fs::write(root.join("two/conf"), "e").unwrap(), Some("e")),
+            ],
+        ),
+        (
+            "dangling at first",
+            |root| symlink("x/y/conf", root.join("conf")).unwrap(),
+            &[(|root| file_in(root, "x/y", "a"), Some("a"))],
+        ),
+        (
+            "a circle at first",
+            |root| symlink("conf", root.join("conf")).unwrap(),
+            &[(|root| rename_over(root, "a"), Some("a"))],
+        ),
+    ];
+    for (scenario, layout, steps) in scenarios {
+        all_steps_are_heard(scenario, "conf", layout, steps).await;
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_keeps_the_file_open_is_heard() {
+    let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
+    let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
+    file.write_all(b"b").unwrap();
+    watched.hears("kept open", 0, Some("ab")).await;
+}
+
+#[tokio::test]
+async fn a_change_between_refresh_and_reading_is_heard_and_one_before_is_not_heard_twice() {
+    let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
+    rename_over(watched.directory.path(), "b");
+    watched.hears("before the reading", 0, Some("b")).await;
+    rename_over(watched.directory.path(), "c");
+    watched.watch.refresh().unwrap();
+    assert_eq!(watched.read().as_deref(), Some("c"));
+    rename_over(watched.directory.path(), "d");
+    watched.hears("after the reading", 1, Some("d")).await;
+}
+
+#[tokio::test]
+async fn neighbours_and_readers_raise_nothing() {
+    let mut watched = Watched::new("conf", |root| {
+        kubelet(root, "..1");
+        fs::write(root.join("neighbour"), "").unwrap();
+    });
+    let root = watched.directory.path();
+    for directory in [root.to_owned(), root.join("..1")] {
+        let neighbour = directory.join("another");
+        fs::write(&neighbour, "x").unwrap();
+        fs::set_permissions(&neighbour, Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&neighbour, directory.join("moved")).unwrap();
+        fs::remove_file(directory.join("moved")).unwrap();
+        fs::create_dir(&neighbour).unwrap();
+        fs::remove_dir(&neighbour).unwrap();
+    }
+    assert_eq!(fs::read_dir(root).unwrap().count(), 4);
+    assert_eq!(watched.read().as_deref(), Some("..1"));
+    // inotify keeps the order: once this write is heard, all of the above was. Each of those would have settled, this
+    // one, of a writer that does not close, does not.
+    let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
+    file.write_all(b"!").unwrap();
+    timeout(DEADLINE, watched.watch.writing.wait()).await.expect("the write is heard");
+    assert!(!watched.watch.settled.take(), "a neighbour or a reader was heard");
+    drop(file);
+    timeout(DEADLINE, watched.watch.settled.wait()).await.expect("the end of the write is heard");
+}
+
+#[tokio::test]
+async fn a_burst_is_one_change() {
+    let mut watch = ConfigWatch::new("conf");
+    for _ in 0..1000 {
+        watch.settled.raise();
+    }
+    timeout(DEADLINE, watch.changed()).await.expect("a change");
+    assert!(!watch.settled.take(), "a second change");
+}
+
+#[tokio::test]
+async fn losing_the_future_loses_no_change() {
+    let mut watch = ConfigWatch::new("conf");
+    watch.writing.raise();
+    // The first poll takes the signal and starts the grace; the future is dropped right after.
+    assert!(timeout(Duration::ZERO, watch.changed()).await.is_err());
+    timeout(DEADLINE, watch.changed()).await.expect("the change is still there");
+}
+
+/// A user namespace has limits of its own, which its root may set: so the tests below run themselves in one.
+fn in_a_user_namespace(test: &str, check: impl FnOnce()) {
+    const CHILD: &str = "IP_MASQ_AGENT_TEST_WATCH_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return check();
+    }
+    let name = format!("{}::{test}", module_path!().trim_start_matches("ip_masq_agent::"));
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--map-root-user").arg(std::env::current_exe().unwrap()).args(["--exact", &name]).env(CHILD, "1");
+    let output = unshare.output().expect("unshare is installed");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.contains("1 passed"), "{output:?}");
+}
+
+fn limit(name: &str, number: u32) {
+    fs::write(format!("/proc/sys/user/{name}"), number.to_string()).unwrap();
+}
+
+#[test]
+fn a_limit_that_is_reached_is_named_and_once_it_is_raised_the_next_refresh_watches() {
+    in_a_user_namespace("a_limit_that_is_reached_is_named_and_once_it_is_raised_the_next_refresh_watches", || {
+        for (name, expected) in [
+            (
+                "max_inotify_instances",
+                "no inotify instance left; changes are noticed at the next resync; raise `sysctl fs.",
+            ),
+            ("max_inotify_watches", "no inotify watch left; changes are noticed at the next resync; raise `sysctl fs."),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let mut watch = ConfigWatch::new(file.path());
+            limit(name, 0);
+            for _ in 0..2 {
+                let message = watch.refresh().unwrap_err().to_string();
+                assert!(message.contains(expected), "{message}");
+            }
+            limit(name, 100);
+            assert!(matches!(watch.refresh(), Ok(())));
+        }
+    });
+}
+
+#[test]
+fn watches_that_are_still_right_are_kept() {
+    in_a_user_namespace("watches_that_are_still_right_are_kept", || {
+        let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
+        limit("max_inotify_instances", 0);
+        assert!(matches!(watched.watch.refresh(), Ok(())), "new watches are set");
+        watched.watch.settled.raise();
+        for _ in 0..2 {
+            assert!(
+                matches!(watched.watch.refresh(), Err(WatchError::Instances { .. })),
+                "after a change they are not"
+            );
+        }
+    });
+}

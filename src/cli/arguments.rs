@@ -1,0 +1,202 @@
+//! The arguments as clap reads them. Comments on fields here are the words of `--help`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
+
+use super::Format;
+use super::go_flags::{self, NotBool};
+use crate::exit::Exit;
+use crate::net::{ChainName, PortRanges, Protocol};
+use crate::policy::Flags;
+use crate::telemetry::Verbosity;
+
+/// klog's switches, of `klog.InitFlags` (k8s.io/klog/v2), which upstream's binary has.
+const KLOG_SWITCHES: [&str; 7] = [
+    "logtostderr",
+    "alsologtostderr",
+    "legacy_stderr_threshold_behavior",
+    "add_dir_header",
+    "skip_headers",
+    "one_output",
+    "skip_log_headers",
+];
+
+/// klog's flags with a value, except `-v`.
+const KLOG_VALUES: [&str; 7] = [
+    "log_dir",
+    "log_file",
+    "log_file_max_size",
+    "stderrthreshold",
+    "alsologtostderrthreshold",
+    "vmodule",
+    "log_backtrace_at",
+];
+
+const ABOUT: &str = "\
+Decides on every node which outbound traffic is masqueraded, and keeps exactly that in the kernel.
+A drop-in for kubernetes-sigs/ip-masq-agent: its flags and its configuration file mean the same here.";
+
+const KLOG_NOTE: &str =
+    "klog's other flags (--logtostderr, --stderrthreshold, --vmodule, …) are accepted and have no effect.";
+
+/// Everything that can be asked for in one call.
+#[derive(Parser)]
+#[command(
+    name = env!("CARGO_PKG_NAME"),
+    about = ABOUT,
+    args_override_self = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Verbs",
+    subcommand_value_name = "VERB"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) upstream: Upstream,
+    #[command(flatten)]
+    pub(super) klog: Klog,
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) request: Option<Request>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Upstream's flags (one dash or two)")]
+pub(super) struct Upstream {
+    /// Name of the chain that is the agent's own
+    #[arg(long, global = true, value_name = "NAME", default_value_t)]
+    masq_chain: ChainName,
+    /// Keep the source also towards the other reserved IPv4 ranges, if the file lists no ranges
+    #[arg(long, global = true)]
+    nomasq_all_reserved_ranges: bool,
+    /// Masquerade IPv6 too
+    #[arg(long, global = true)]
+    enable_ipv6: bool,
+    /// Choose source ports at random; on unless =false
+    #[arg(long, global = true, default_value = "true")]
+    random_fully: bool,
+    /// Masquerade behind these ports only, such as 1024-29999,32768-65535; tcp, udp and sctp
+    #[arg(long, global = true, value_name = "RANGES", default_value = "", hide_default_value = true)]
+    to_ports: PortRanges,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Upstream's flags (one dash or two)")]
+pub(super) struct Klog {
+    /// How much to log: 0 to 3 normal, 4 and 5 for debugging, 6 and above everything
+    #[arg(short = 'v', long = "v", global = true, value_name = "N", default_value = "0")]
+    pub(super) verbosity: Verbosity,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Flags")]
+pub(super) struct Global {
+    /// The configuration file, YAML or JSON
+    #[arg(long, global = true, value_name = "PATH", default_value = "/etc/config/ip-masq-agent")]
+    pub(super) config: PathBuf,
+    /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
+    #[arg(long, global = true)]
+    pub(super) sandbox: bool,
+    /// Print the version and end; =raw prints the number alone
+    #[arg(
+        long, global = true, value_name = "raw|BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    pub(super) version: Option<Version>,
+    /// Print this help and end
+    #[arg(short, long, global = true, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+pub(super) enum Request {
+    /// The agent: applies the rules and keeps them so until it is stopped (this is done if no verb is given)
+    Run,
+    /// Apply the rules once, then end
+    Apply {
+        /// Print what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print the rules that are in force afterwards
+        #[arg(long)]
+        print_rules: bool,
+    },
+    /// Print the rules of a configuration; needs no privileges
+    Render {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = Format::Iptables)]
+        format: Format,
+    },
+    /// Say whether a packet is masqueraded, by which rule, from which line of the file; needs no privileges
+    Explain {
+        /// The address to which the packet goes
+        destination: IpAddr,
+        /// The address from which it comes
+        #[arg(long, value_name = "IP")]
+        source: Option<IpAddr>,
+        /// tcp, udp or sctp
+        #[arg(long)]
+        protocol: Option<Protocol>,
+        /// The port from which it comes
+        #[arg(long, value_name = "N", requires = "protocol")]
+        source_port: Option<u16>,
+        /// The port to which it goes
+        #[arg(long, value_name = "N", requires = "protocol")]
+        destination_port: Option<u16>,
+        /// The destination is an address of the node itself
+        #[arg(long)]
+        local: bool,
+    },
+    /// Take the agent's rules out, and nothing else
+    Cleanup {
+        /// Print what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The value of `--version`: Kubernetes' `verflag` takes `raw` and Go's booleans.
+#[derive(Clone, Copy)]
+pub(super) enum Version {
+    No,
+    Line,
+    Raw,
+}
+
+/// The command with every flag, in Go's syntax.
+pub(super) fn command() -> Command {
+    let statuses = Exit::ALL.map(|exit| format!("  {}  {}\n", exit.code(), exit.meaning())).concat();
+    let notes = format!("{KLOG_NOTE}\n\nExit status:\n{statuses}");
+    let ignored = |name| Arg::new(name).long(name).global(true).hide(true);
+    let switches = KLOG_SWITCHES.map(|name| ignored(name).action(ArgAction::SetTrue));
+    let command = Arguments::command().args(switches).args(KLOG_VALUES.map(ignored)).after_help(notes);
+    go_flags::with_go_booleans(command)
+}
+
+impl From<Upstream> for Flags {
+    fn from(upstream: Upstream) -> Self {
+        Self {
+            chain: upstream.masq_chain,
+            all_reserved_ranges: upstream.nomasq_all_reserved_ranges,
+            ipv6: upstream.enable_ipv6,
+            random_fully: upstream.random_fully,
+            to_ports: upstream.to_ports,
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = NotBool;
+
+    fn from_str(text: &str) -> Result<Self, NotBool> {
+        Ok(match text {
+            "raw" => Self::Raw,
+            text if go_flags::parse_bool(text)? => Self::Line,
+            _ => Self::No,
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! The syntax of Go's `flag` package, in which upstream's arguments are written, put before clap's.
+//!
+//! Go takes one dash for two, takes whatever word follows a flag with a value as that value, and reads booleans behind
+//! `=` only. All three are settled here, by rewriting words; which flags exist, clap alone knows.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::{ArgAction, Command};
+use thiserror::Error;
+
+/// What Go's `strconv.ParseBool` takes for true.
+const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+/// What Go's `strconv.ParseBool` takes for false.
+const FALSE: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
+
+/// A text behind a boolean flag that Go's `strconv.ParseBool` refuses.
+#[derive(Debug, Error)]
+#[error("expected true or false")]
+pub(super) struct NotBool;
+
+/// A boolean flag with its value in a word of its own.
+///
+/// Go sets the flag to true there, stops reading flags at the word and ignores all that follow: the opposite of what the
+/// writer meant, in silence. Hence it is refused here.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("a boolean flag takes its value behind an equals sign; write --{flag}={word} instead of --{flag} {word}")]
+pub(super) struct DetachedBool {
+    flag: String,
+    word: String,
+}
+
+/// Reads a boolean as Go's `strconv.ParseBool` does.
+pub(super) fn parse_bool(text: &str) -> Result<bool, NotBool> {
+    match (TRUE.contains(&text), FALSE.contains(&text)) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(NotBool),
+    }
+}
+
+/// Gives every switch of the command and its verbs the syntax of Go's booleans: `--flag` or `--flag=BOOL`.
+pub(super) fn with_go_booleans(command: Command) -> Command {
+    command
+        .mut_args(|arg| {
+            if !matches!(arg.get_action(), ArgAction::SetTrue) {
+                return arg;
+            }
+            let arg = if arg.get_default_values().is_empty() { arg.default_value("false") } else { arg };
+            arg.action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_name("BOOL")
+                .value_parser(parse_bool)
+                .hide_default_value(true)
+        })
+        .mut_subcommands(with_go_booleans)
+}
+
+/// Rewrites arguments in Go's syntax into words that clap reads the same way: `--flag` or `--flag=value`.
+///
+/// What is no flag of ours passes through, with two dashes, for clap to refuse by name.
+pub(super) fn normalise(
+    command: &Command,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Vec<OsString>, DetachedBool> {
+    let takes_word = flags(command);
+    let mut args = args.into_iter().peekable();
+    let mut words = Vec::new();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            words.push(arg);
+            words.extend(args);
+            break;
+        }
+        let Some((name, value)) = split(&arg) else {
+            words.push(arg);
+            continue;
+        };
+        let mut word = OsString::from("--");
+        word.push(if name == "h" { OsStr::new("help") } else { name });
+        let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
+        match (value, takes_word, args.peek()) {
+            (Some(value), ..) => {
+                word.push("=");
+                word.push(value);
+            }
+            // The next word is the value whatever it looks like, such as a name that starts with a dash.
+            (None, Some(true), Some(next)) => {
+                word.push("=");
+                word.push(next);
+                args.next();
+            }
+            (None, Some(false), Some(next)) if next.to_str().is_some_and(|next| parse_bool(next).is_ok()) => {
+                let text = |text: &OsStr| text.to_string_lossy().into_owned();
+                return Err(DetachedBool { flag: text(name), word: text(next) });
+            }
+            (None, ..) => {}
+        }
+        words.push(word);
+    }
+    Ok(words)
+}
+
+/// The flags of the command and its verbs, each with: is its value a word of its own, if not behind `=`?
+fn flags(command: &Command) -> BTreeMap<&str, bool> {
+    let own = command
+        .get_arguments()
+        .filter_map(|arg| Some((arg.get_long()?, arg.get_action().takes_values() && !arg.is_require_equals_set())));
+    let of_verbs = command.get_subcommands().flat_map(flags);
+    own.chain(of_verbs).collect()
+}
+
+/// Splits a flag into its name and the value behind `=`; `None` for what is no flag to Go.
+fn split(arg: &OsStr) -> Option<(&OsStr, Option<&OsStr>)> {
+    let bytes = arg.as_bytes().strip_prefix(b"-")?;
+    let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    if matches!(bytes.first(), None | Some(b'-' | b'=')) {
+        return None;
+    }
+    let mut parts = bytes.splitn(2, |byte| *byte == b'=').map(OsStr::from_bytes);
+    Some((parts.next()?, parts.next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Arg;
+
+    use super::*;
+
+    fn command() -> Command {
+        with_go_booleans(
+            Command::new("agent")
+                .arg(Arg::new("text").long("text"))
+                .arg(Arg::new("on").long("on").action(ArgAction::SetTrue))
+                .subcommand(
+                    Command::new("verb")
+                        .arg(Arg::new("dry").long("dry").action(ArgAction::SetTrue))
+                        .arg(Arg::new("word").long("word")),
+                ),
+        )
+    }
+
+    fn words(args: &[&str]) -> Result<Vec<String>, DetachedBool> {
+        let words = normalise(&command(), args.iter().map(OsString::from))?;
+        Ok(words.into_iter().map(|word| word.into_string().unwrap()).collect())
+    }
+
+    #[test]
+    fn each_spelling_that_go_reads_becomes_the_one_that_clap_reads() {
+        let cases: [(&[&str], &[&str]); 14] = [
+            (&["-on"], &["--on"]),
+            (&["--on=false"], &["--on=false"]),
+            (&["-on=F"], &["--on=F"]),
+            (&["-text", "a"], &["--text=a"]),
+            (&["--text", "a"], &["--text=a"]),
+            (&["-text=a=b"], &["--text=a=b"]),
+            (&["--text="], &["--text="]),
+            (&["--text", "-on"], &["--text=-on"]),
+            (&["--text"], &["--text"]),
+            (&["verb", "-dry", "-word", "x"], &["verb", "--dry", "--word=x"]),
+            (&["-unknown", "x"], &["--unknown", "x"]),
+            (&["-h"], &["--help"]),
+            (&["-", "---x", "-=x"], &["-", "---x", "-=x"]),
+            (&["-on", "--", "-text", "x"], &["--on", "--", "-text", "x"]),
+        ];
+        for (args, expected) in cases {
+            assert_eq!(words(args).unwrap(), expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_boolean_in_a_word_of_its_own_is_refused_with_what_to_write() {
+        for word in TRUE.into_iter().chain(FALSE) {
+            let refusal = DetachedBool { flag: "on".into(), word: word.into() };
+            assert_eq!(words(&["-on", word]), Err(refusal));
+        }
+        assert_eq!(
+            words(&["verb", "--dry", "false"]).unwrap_err().to_string(),
+            "a boolean flag takes its value behind an equals sign; write --dry=false instead of --dry false"
+        );
+        assert_eq!(words(&["--on", "verb"]).unwrap(), ["--on", "verb"], "a verb is no boolean");
+        assert_eq!(words(&["--text", "false"]).unwrap(), ["--text=false"], "a text may be such a word");
+    }
+
+    #[test]
+    fn a_path_need_not_be_unicode() {
+        let path = OsStr::from_bytes(b"/etc/\xff").to_owned();
+        let words = normalise(&command(), ["-text".into(), path]).unwrap();
+        assert_eq!(words, [OsStr::from_bytes(b"--text=/etc/\xff")]);
+    }
+
+    #[test]
+    fn booleans_are_read_as_go_reads_them() {
+        for text in TRUE {
+            assert!(parse_bool(text).unwrap());
+        }
+        for text in FALSE {
+            assert!(!parse_bool(text).unwrap());
+        }
+        for text in ["", "yes", "on", "tRUE", " true", "2", "-1"] {
+            assert_eq!(parse_bool(text).unwrap_err().to_string(), "expected true or false", "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The command line: arguments in, one [`Cli`] out, every value of it valid.
+//!
+//! Upstream's flags are taken word for word, in Go's syntax; the verbs and the other flags are ours.
+
+mod arguments;
+mod go_flags;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::iter;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Command, FromArgMatches};
+use thiserror::Error;
+
+use crate::exit::Exit;
+use crate::net::Family;
+use crate::policy::Flags;
+use crate::ruleset::Packet;
+use crate::telemetry::Verbosity;
+
+use arguments::{Arguments, Request, Version};
+
+/// What the arguments ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cli {
+    /// Upstream's flags.
+    pub flags: Flags,
+    /// `--config`: the configuration file.
+    pub config: PathBuf,
+    /// `--sandbox`: is all done in namespaces of the process's own?
+    pub sandbox: bool,
+    /// `-v`: how much is logged.
+    pub verbosity: Verbosity,
+    /// What is to be done.
+    pub verb: Verb,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// The agent. This is what upstream's argument lists, which name no verb, ask for.
+    Run,
+    /// One pass, then the end.
+    Apply {
+        /// Is the plan printed instead of committed?
+        dry_run: bool,
+        /// Are the rules printed that are in force afterwards?
+        print_rules: bool,
+    },
+    /// The rules of a configuration, printed.
+    Render {
+        /// How they are printed.
+        format: Format,
+    },
+    /// What becomes of a packet, and by which rule.
+    Explain(Packet),
+    /// Takes the agent's rules out.
+    Cleanup {
+        /// Is the plan printed instead of committed?
+        dry_run: bool,
+    },
+}
+
+/// How rules are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// As iptables-save prints the IPv4 rules
+    Iptables,
+    /// As ip6tables-save prints the IPv6 rules
+    Ip6tables,
+    /// The rules of both families, for programs
+    Json,
+}
+
+/// Why there is nothing to do: the arguments ask for a text, or make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Stop {
+    /// Help or the version was asked for. The text goes to stdout.
+    #[error("{0}")]
+    Answer(String),
+    /// The arguments make no sense. The text says why and goes to stderr.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Stop {
+    /// The status with which the process ends.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Answer(_) => Exit::Done,
+            Self::Usage(_) => Exit::Usage,
+        }
+    }
+}
+
+/// Reads the process's arguments, the program's own name first.
+///
+/// Of a repeated flag the last one counts, as in Go, wherever it stands.
+///
+/// # Errors
+///
+/// [`Stop`], if there is nothing to do but to print a text and to end.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
+    let mut command = arguments::command();
+    let words = match go_flags::normalise(&command, args.into_iter().skip(1)) {
+        Ok(words) => words,
+        Err(detached) => return Err(command.error(ErrorKind::InvalidValue, detached).into()),
+    };
+    let name = OsString::from(command.get_name());
+    let matches = command.try_get_matches_from_mut(iter::once(name).chain(words))?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
+    match arguments.global.version {
+        Some(Version::Line) => return Err(Stop::Answer(version.to_owned())),
+        Some(Version::Raw) => return Err(Stop::Answer(concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned())),
+        Some(Version::No) | None => {}
+    }
+    let verb = verb(&mut command, arguments.request.unwrap_or(Request::Run))?;
+    Ok(Cli {
+        flags: arguments.upstream.into(),
+        config: arguments.global.config,
+        sandbox: arguments.global.sandbox,
+        verbosity: arguments.klog.verbosity,
+        verb,
+    })
+}
+
+/// Checks what clap cannot: that a packet's addresses belong together.
+fn verb(command: &mut Command, request: Request) -> Result<Verb, clap::Error> {
+    Ok(match request {
+        Request::Run => Verb::Run,
+        Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
+        Request::Render { format } => Verb::Render { format },
+        Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
+        Request::Explain { destination, source, protocol, source_port, destination_port, local } => {
+            let family = Family::of(destination);
+            if let Some(source) = source.filter(|source| Family::of(*source) != family) {
+                let message = format!(
+                    "--source {source} is an {} address, but the destination {destination} is an {} address; \
+                     a packet has both of one family",
+                    Family::of(source).human(),
+                    family.human()
+                );
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+            Verb::Explain(Packet {
+                destination,
+                source,
+                protocol,
+                source_port,
+                destination_port,
+                destination_is_local: local,
+            })
+        }
+    })
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        if error.use_stderr() { Self::Usage(text) } else { Self::Answer(text) }
+    }
+}
