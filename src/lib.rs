@@ -3,8 +3,10 @@
 //! The data flows one way: [`config`] reads a file, [`policy`] decides, [`ruleset`] compiles and compares, [`render`]
 //! prints, [`netlink`] encodes, [`backend`] commits and reads back. ARCHITECTURE.md draws it.
 
+pub mod agent;
 pub mod backend;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod exit;
 pub mod net;

@@ -1,3 +1,24 @@
-//! The command line.
+//! The command line: arguments in, an exit status out.
 
-fn main() {}
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use ip_masq_agent::cli::{self, Stop};
+use ip_masq_agent::{commands, telemetry};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(stop) => {
+            // A reader that has gone is no reason to end otherwise.
+            let _ = match &stop {
+                Stop::Answer(text) => io::stdout().write_all(text.as_bytes()),
+                Stop::Usage(text) => io::stderr().write_all(text.as_bytes()),
+            };
+            return stop.exit().into();
+        }
+    };
+    // The first logger of a process is never refused.
+    let _ = telemetry::init(cli.verbosity);
+    commands::execute(&cli).into()
+}

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Config, Line};
+use crate::config::{Config, Context, Line};
 use crate::net::{ChainName, Cidr, Family, PortRanges};
 
 /// Upstream's flags that decide about rules.
@@ -30,6 +30,12 @@ impl Default for Flags {
             random_fully: true,
             to_ports: PortRanges::default(),
         }
+    }
+}
+
+impl From<&Flags> for Context {
+    fn from(flags: &Flags) -> Self {
+        Self { all_reserved_ranges: flags.all_reserved_ranges, ipv6: flags.ipv6 }
     }
 }
 

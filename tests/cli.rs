@@ -6,29 +6,18 @@
 mod support;
 
 use std::io::Read as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 
 use support::netns::{AGENT, Netns};
-use support::ran::{Ran, command};
+use support::ran::{Ran, command, without_privileges};
 
 /// Runs the agent without a privilege, on this text as its configuration file.
 fn agent(arguments: &str, config: &str) -> Ran {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("config"), config).unwrap();
-    std::fs::copy(AGENT, root.path().join("agent")).unwrap();
-    host_readable(root.path());
-    let mut agent = command(root.path().join("agent"));
+    let mut agent = without_privileges(AGENT);
     agent.args(arguments.split_whitespace()).arg("--config").arg(root.path().join("config"));
-    if nix::unistd::geteuid().is_root() {
-        agent.uid(65_534).gid(65_534);
-    }
     Ran::of(agent)
-}
-
-fn host_readable(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 const CONFIG: &str = "# ours\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n- 172.16.0.0/12\n";

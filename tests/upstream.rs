@@ -8,14 +8,13 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use ip_masq_agent::net::Family;
 use serde::Deserialize;
 
 use support::netns::{AGENT, Netns};
-use support::ran::{Ran, command};
+use support::ran::{Ran, without_privileges};
 use support::tables::{FAMILIES, chains_and_rules, saved, without_counters};
 
 /// A case as it was recorded.
@@ -197,18 +196,12 @@ impl Case {
         path
     }
 
-    /// Runs a verb that needs no privilege, without one: as `nobody`, so that an unreadable file is unreadable.
+    /// Runs a verb that needs no privilege, without one.
     fn run_unprivileged(&self, verb: &str) -> (Ending, Ran) {
         let root = tempfile::tempdir().unwrap();
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let agent = root.path().join("agent");
-        fs::copy(AGENT, &agent).unwrap();
         let path = self.lay_out(root.path());
-        let mut agent = command(agent);
+        let mut agent = without_privileges(AGENT);
         agent.args(verb.split_whitespace()).arg("--config").arg(path).args(&self.flags);
-        if nix::unistd::geteuid().is_root() {
-            agent.uid(65_534).gid(65_534);
-        }
         let ran = Ran::of(agent);
         (ending(&ran), ran)
     }

@@ -14,13 +14,13 @@ const LINES_TOLD: usize = 100;
 
 /// Tells of passes, and remembers the last failure so that it is told once.
 #[derive(Debug, Default)]
-pub struct Narrator {
+pub(super) struct Narrator {
     failure: Option<String>,
 }
 
 impl Narrator {
     /// Tells what is new in a pass; `config` is what is in force after it.
-    pub fn tell(&mut self, pass: &Pass, path: &Path, config: &Config) {
+    pub(super) fn tell(&mut self, pass: &Pass, path: &Path, config: &Config) {
         if let Some(news) = &pass.config {
             tell_config(news, path, config);
         }

@@ -51,18 +51,19 @@ pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), Run
         let next_tick = Instant::now() + agent.resync_interval();
         let next = tokio::select! {
             biased;
-            name = signals.end() => {
-                info!("{name}: ending; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
-                None
-            }
+            _ = signals.terminate.recv() => None,
+            _ = signals.interrupt.recv() => None,
             _ = signals.hangup.recv() => Some(Event::Reload),
             () = watch.changed(path) => Some(Event::ConfigChanged),
             () = sleep_until(next_tick) => Some(Event::Tick),
         };
-        match next {
-            Some(next) => event = next,
-            None => return Ok(()),
-        }
+        let Some(next) = next else {
+            info!(
+                "ending, as SIGTERM or SIGINT asks; the rules stay in force (`ip-masq-agent cleanup` takes them out)"
+            );
+            return Ok(());
+        };
+        event = next;
     }
 }
 
@@ -76,9 +77,10 @@ impl Watch {
     fn refresh(&mut self) {
         let complaint = self.inner.refresh().err().map(|error| error.to_string());
         if complaint != self.complaint {
-            match &complaint {
-                Some(complaint) => warn!("{complaint}"),
-                None => info!("changes of the configuration file are heard at once again"),
+            if let Some(complaint) = &complaint {
+                warn!("{complaint}");
+            } else {
+                info!("changes of the configuration file are heard at once again");
             }
         }
         self.complaint = complaint;
@@ -107,12 +109,4 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
         })
     }
-
-    async fn end(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
 }
-

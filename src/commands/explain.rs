@@ -43,8 +43,10 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
     };
     let _ = writeln!(text, "  {reason}");
     for Decider { table, chain, number, rule, chance } in &decision.by {
-        let share = chance.map_or_else(String::new, |chance| format!(", for a share of {chance} of the flows that reach it"));
-        let _ = writeln!(text, "  rule {number} of chain {chain} in table {table}{share}: {}", iptables_rule(chain, rule));
+        let share =
+            chance.map_or_else(String::new, |chance| format!(", for a share of {chance} of the flows that reach it"));
+        let _ =
+            writeln!(text, "  rule {number} of chain {chain} in table {table}{share}: {}", iptables_rule(chain, rule));
     }
     text
 }

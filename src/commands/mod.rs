@@ -108,7 +108,9 @@ fn exit_of(error: &Error) -> Exit {
     let mut causes = error.chain();
     if error.is::<ReadError>() {
         Exit::Configuration
-    } else if error.is::<SandboxError>() || causes.any(|cause| matches!(cause.downcast_ref(), Some(NetlinkError::Denied))) {
+    } else if error.is::<SandboxError>()
+        || causes.any(|cause| matches!(cause.downcast_ref(), Some(NetlinkError::Denied)))
+    {
         Exit::NotPermitted
     } else {
         Exit::Kernel

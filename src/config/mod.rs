@@ -1,8 +1,26 @@
 //! Bytes to [`Config`], reading as upstream reads.
+//!
+//! The data flows one way: [`read`] takes the bytes of a file, [`json`] or [`yaml`] turns them into a [`value`]
+//! document, [`schema`] into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
 
 mod duration;
+mod error;
+mod file;
+mod json;
+mod key;
+mod overlap;
+mod schema;
+mod value;
+mod warning;
+mod yaml;
 
-pub use duration::Duration;
+use std::fmt;
+
+pub use duration::{Duration, DurationError};
+pub use error::{ConfigError, Place, Problem, ReadError};
+pub use file::read;
+pub use key::Key;
+pub use warning::Warning;
 
 use crate::net::Cidr;
 
@@ -39,4 +57,85 @@ pub struct Setting<T> {
     pub value: T,
     /// The line of the file, or `None` for the default.
     pub line: Option<Line>,
+}
+
+/// The flags that change how a file is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// `--nomasq-all-reserved-ranges`: the default list has all ranges that RFCs reserve, not only the private ones.
+    pub all_reserved_ranges: bool,
+    /// `--enable-ipv6`: IPv6 ranges are allowed.
+    pub ipv6: bool,
+}
+
+/// A configuration, and what is odd about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The configuration.
+    pub config: Config,
+    /// What is odd, in the order of the lines.
+    pub warnings: Vec<Warning>,
+}
+
+/// The default list, in upstream's order: the private networks of RFC 1918.
+const PRIVATE: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16)];
+
+/// What `--nomasq-all-reserved-ranges` adds to the default list, in upstream's order.
+const RESERVED: [([u8; 4], u8); 8] = [
+    // RFC 6598, carrier-grade NAT.
+    ([100, 64, 0, 0], 10),
+    // RFC 6890, protocol assignments.
+    ([192, 0, 0, 0], 24),
+    // RFC 5737, documentation.
+    ([192, 0, 2, 0], 24),
+    // RFC 7526, once 6to4 relays.
+    ([192, 88, 99, 0], 24),
+    // RFC 2544, benchmarks.
+    ([198, 18, 0, 0], 15),
+    // RFC 5737, documentation.
+    ([198, 51, 100, 0], 24),
+    // RFC 5737, documentation.
+    ([203, 0, 113, 0], 24),
+    // RFC 1112, once class E.
+    ([240, 0, 0, 0], 4),
+];
+
+impl Config {
+    /// The shortest `resyncInterval`; a shorter one in a file is raised to this.
+    pub const MIN_RESYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+    const DEFAULT_RESYNC_INTERVAL: Duration = Duration::from_secs(60);
+
+    const DEFAULT_CIDR_LIMIT: i64 = 64;
+
+    /// The configuration of an empty file, and of none.
+    #[must_use]
+    pub fn defaults(context: &Context) -> Self {
+        let reserved: &[_] = if context.all_reserved_ranges { &RESERVED } else { &[] };
+        let entry = |(network, len): &([u8; 4], u8)| {
+            Cidr::around((*network).into(), *len).map(|cidr| Entry { cidr, line: None })
+        };
+        Self {
+            non_masquerade_cidrs: PRIVATE.iter().chain(reserved).filter_map(entry).collect(),
+            masq_link_local: Setting { value: false, line: None },
+            masq_link_local_ipv6: Setting { value: false, line: None },
+            resync_interval: Setting { value: Self::DEFAULT_RESYNC_INTERVAL, line: None },
+        }
+    }
+}
+
+/// Reads a configuration from the bytes of a file: JSON, if the first character is a brace, else YAML.
+///
+/// # Errors
+///
+/// What is wrong first, in upstream's order: the syntax, the types, the number of ranges, each range.
+pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
+    let document = if json::is_json(bytes) { json::read(bytes)? } else { yaml::read(bytes)? };
+    schema::build(document, context)
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }

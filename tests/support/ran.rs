@@ -88,6 +88,17 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }
 
+/// A command that will run without any capability. Root keeps what its files grant to their owner, and no more: an
+/// unreadable file is unreadable.
+pub(crate) fn without_privileges(program: impl AsRef<OsStr>) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return command(program);
+    }
+    let mut command = command("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(program.as_ref());
+    command
+}
+
 /// Runs a program of the machine itself, not in a namespace, and wants it to succeed.
 #[track_caller]
 pub(crate) fn host(program: &str, arguments: &[&str]) -> String {

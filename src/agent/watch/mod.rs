@@ -31,7 +31,7 @@ const WRITER_GRACE: Duration = Duration::from_millis(250);
 /// The order that loses nothing: [`refresh`](Self::refresh), then read the file, then await
 /// [`changed`](Self::changed), and again.
 #[derive(Debug)]
-pub struct ConfigWatch {
+pub(super) struct ConfigWatch {
     path: PathBuf,
     watching: Option<Watching>,
     settled: Signal,
@@ -42,7 +42,7 @@ pub struct ConfigWatch {
 
 /// Why changes of the configuration file are not heard at once.
 #[derive(Debug, Error)]
-pub enum WatchError {
+pub(super) enum WatchError {
     /// `fs.inotify.max_user_instances` is reached, or the process's limit of open files.
     #[error(
         "cannot watch the configuration file {path}: this user has no inotify instance left; changes are noticed at the \
@@ -103,7 +103,7 @@ enum Meaning {
 impl ConfigWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
         let (settled, writing) = (Signal::new(), Signal::new());
         Self { path: path.into(), watching: None, settled, writing, grace: None }
     }
@@ -111,7 +111,7 @@ impl ConfigWatch {
     /// Completes once the file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
     ///
     /// Losing the future loses no change. Without a successful `refresh` it may stay pending for ever.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if self.grace.is_none() {
             tokio::select! {
                 biased;
@@ -136,7 +136,7 @@ impl ConfigWatch {
     /// # Errors
     ///
     /// [`WatchError`], if a watch cannot be set. The others are, and the next call tries again.
-    pub fn refresh(&mut self) -> Result<(), WatchError> {
+    pub(super) fn refresh(&mut self) -> Result<(), WatchError> {
         self.grace = None;
         let heard = self.settled.take() | self.writing.take();
         let route = Route::to(&self.path);

@@ -1,0 +1,186 @@
+//! What can be wrong with a configuration, and how to mend it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{DurationError, Key, Line};
+use crate::net::{Cidr, CidrError};
+
+/// What is wrong with a configuration, and on which line.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub struct ConfigError {
+    /// The line, where one is to blame.
+    pub line: Option<Line>,
+    /// What is wrong there.
+    pub problem: Problem,
+}
+
+/// What is wrong with a configuration. The messages name the key and the value, and end on what to write instead.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum Problem {
+    /// Neither UTF-8 nor UTF-16 with a byte order mark, or with characters that YAML does not allow.
+    #[error("not a text: {0}; save the file as UTF-8")]
+    Encoding(&'static str),
+    /// The text is no YAML.
+    #[error("not valid YAML: {0}")]
+    Yaml(String),
+    /// The text starts with a brace and is no JSON.
+    #[error("not valid JSON (the file starts with a brace, so it is read as JSON): {0}")]
+    Json(String),
+    /// Lists and mappings inside of each other, without end.
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    /// Aliases that stand for far more than is written.
+    #[error("aliases (*name) that stand for far more than the file holds; write the values out")]
+    Aliasing,
+    /// An alias inside of what it stands for.
+    #[error("an alias (*name) inside of the value that it stands for; write the value out")]
+    Recursion,
+    /// The file is a list or a single value.
+    #[error("the file holds {0}; expected keys and values, such as `masqLinkLocal: false`")]
+    TopLevel(&'static str),
+    /// A value of the wrong type.
+    #[error("{place}: found {found}, expected {expected}{}", .instead.as_ref().map(|text| format!("; write {text}")).unwrap_or_default())]
+    Type {
+        /// The key, or the entry of its list.
+        place: Place,
+        /// The value as it was understood.
+        found: String,
+        /// The type.
+        expected: &'static str,
+        /// What the author may have meant.
+        instead: Option<String>,
+    },
+    /// `resyncInterval` is a text, but no duration.
+    #[error("{place}: {text:?} {reason}", place = Key::ResyncInterval)]
+    Duration {
+        /// The value.
+        text: String,
+        /// Why it is none.
+        reason: DurationError,
+    },
+    /// More ranges than `cidrLimit`.
+    #[error(
+        "{}: {count} ranges, but {} is {limit}; remove some, or write `{}: {count}`",
+        Key::NonMasqueradeCidrs,
+        Key::CidrLimit,
+        Key::CidrLimit
+    )]
+    TooMany {
+        /// The ranges, without link-local.
+        count: usize,
+        /// The limit in force.
+        limit: i64,
+    },
+    /// An entry is no range.
+    #[error("{place}: {text:?} {reason}", place = Place::entry(*.index))]
+    Cidr {
+        /// The place in the list, counted from 0.
+        index: usize,
+        /// The entry.
+        text: String,
+        /// Why it is none.
+        reason: CidrError,
+    },
+    /// An IPv6 range while IPv6 is off.
+    #[error("{place}: {cidr} is an IPv6 range, but IPv6 is off; remove it, or start the agent with --enable-ipv6", place = Place::entry(*.index))]
+    Ipv6Off {
+        /// The place in the list, counted from 0.
+        index: usize,
+        /// The range.
+        cidr: Cidr,
+    },
+}
+
+/// Lists and mappings that may stand inside of each other; upstream's number.
+pub(super) const MAX_DEPTH: usize = 10_000;
+
+/// A key, or an entry of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The key.
+    pub key: Key,
+    /// The place in the list, counted from 0.
+    pub index: Option<usize>,
+}
+
+impl Place {
+    fn entry(index: usize) -> Self {
+        Self { key: Key::NonMasqueradeCidrs, index: Some(index) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => self.key.fmt(f),
+            Some(index) => write!(f, "{}[{index}]", self.key),
+        }
+    }
+}
+
+impl ConfigError {
+    pub(super) fn new(line: Option<Line>, problem: Problem) -> Self {
+        Self { line, problem }
+    }
+
+    pub(super) fn at(line: Line, problem: Problem) -> Self {
+        Self::new(Some(line), problem)
+    }
+
+    pub(super) fn yaml(line: Line, what: impl Into<String>) -> Self {
+        Self::at(line, Problem::Yaml(what.into()))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            None => self.problem.fmt(f),
+            Some(line) => write!(f, "line {line}: {}", self.problem),
+        }
+    }
+}
+
+/// Why a file gives no configuration.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// There is no such file: what Go's `os.IsNotExist` says of `stat`. A symbolic link to nothing and a missing
+    /// directory count, a file in the place of a directory does not.
+    #[error("{}: no such file", .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A directory, a pipe, a device or a socket.
+    #[error("{}: is {kind}; expected a regular file, or a symbolic link to one", .path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// The file is larger than its `cidrLimit` can need.
+    #[error("{}: larger than the {limit} bytes that a file with its {key} may have; remove comments, or raise {key}", .path.display(), key = Key::CidrLimit)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that it may have.
+        limit: u64,
+    },
+    /// The file is no configuration.
+    #[error("{}{}: {}", .path.display(), .error.line.map(|line| format!(":{line}")).unwrap_or_default(), .error.problem)]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+}

@@ -1,0 +1,136 @@
+//! Ranges that change nothing, because another one covers them.
+
+use super::{Entry, Line, Warning};
+use crate::net::Cidr;
+
+/// A range of the list.
+#[derive(Clone, Copy)]
+struct Range {
+    /// Its place in the list.
+    place: usize,
+    cidr: Cidr,
+    line: Line,
+}
+
+/// A warning for each range that another one covers. Both let the same traffic through untouched, so the covered one
+/// changes nothing, wherever it stands.
+pub(super) fn find(entries: &[Entry]) -> Vec<Warning> {
+    let mut ranges: Vec<Range> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(place, entry)| entry.line.map(|line| Range { place, cidr: entry.cidr, line }))
+        .collect();
+    // A range sorts before those that it covers, so the ranges around one are open when its turn comes.
+    ranges.sort_by_key(|range| (range.cidr, range.place));
+    let mut open: Vec<Open> = Vec::new();
+    let mut warnings = Vec::new();
+    for range in ranges {
+        while open.pop_if(|outer| !outer.range.cidr.covers(&range.cidr)).is_some() {}
+        let around = open.last().copied();
+        if let Some(around) = around {
+            warnings.push(around.warning(&range));
+            if around.range.cidr == range.cidr {
+                continue;
+            }
+        }
+        let earliest =
+            around.map_or(range, |around| if around.earliest.place < range.place { around.earliest } else { range });
+        open.push(Open { range, earliest });
+    }
+    warnings
+}
+
+/// A range and, of it and those around it, the one that stands first in the list.
+#[derive(Clone, Copy)]
+struct Open {
+    range: Range,
+    earliest: Range,
+}
+
+impl Open {
+    /// Why `inner`, which this range covers, changes nothing.
+    fn warning(&self, inner: &Range) -> Warning {
+        let Range { cidr, line, .. } = *inner;
+        let Range { cidr: by, line: by_line, place } = self.earliest;
+        if self.range.cidr == cidr {
+            Warning::DuplicateCidr { line, cidr, first: self.range.line }
+        } else if place < inner.place {
+            Warning::ShadowedCidr { line, cidr, by, by_line }
+        } else {
+            Warning::CoveredCidr { line, cidr, by, by_line }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entries(cidrs: &[Cidr]) -> Vec<Entry> {
+        (1..).zip(cidrs).map(|(line, cidr)| Entry { cidr: *cidr, line: Some(Line(line)) }).collect()
+    }
+
+    fn found(cidrs: &[&str]) -> Vec<String> {
+        let cidrs: Vec<Cidr> = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
+        Warning::in_order(find(&entries(&cidrs))).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_covered_range_is_named_once_with_the_first_that_covers_it() {
+        let cases: [(&[&str], &[&str]); 6] = [
+            (
+                &["10.0.0.0/8", "10.0.0.0/8", "10.0.0.0/8"],
+                &[
+                    "line 2: nonMasqueradeCIDRs: 10.0.0.0/8 stands on line 1 already; remove it",
+                    "line 3: nonMasqueradeCIDRs: 10.0.0.0/8 stands on line 1 already; remove it",
+                ],
+            ),
+            (
+                &["10.0.0.0/8", "10.1.0.0/16"],
+                &[
+                    "line 2: nonMasqueradeCIDRs: 10.1.0.0/16 changes nothing, because 10.0.0.0/8 on line 1 covers it; remove it",
+                ],
+            ),
+            (
+                &["10.1.0.0/16", "10.0.0.0/8"],
+                &[
+                    "line 1: nonMasqueradeCIDRs: 10.1.0.0/16 changes nothing, because 10.0.0.0/8 on line 2 covers it too; remove it",
+                ],
+            ),
+            (
+                &["10.0.0.0/8", "0.0.0.0/0", "172.16.0.0/12"],
+                &[
+                    "line 1: nonMasqueradeCIDRs: 10.0.0.0/8 changes nothing, because 0.0.0.0/0 on line 2 covers it too; remove it",
+                    "line 3: nonMasqueradeCIDRs: 172.16.0.0/12 changes nothing, because 0.0.0.0/0 on line 2 covers it; remove it",
+                ],
+            ),
+            (
+                &["10.0.0.0/16", "10.0.0.0/24", "10.0.0.0/8"],
+                &[
+                    "line 1: nonMasqueradeCIDRs: 10.0.0.0/16 changes nothing, because 10.0.0.0/8 on line 3 covers it too; remove it",
+                    "line 2: nonMasqueradeCIDRs: 10.0.0.0/24 changes nothing, because 10.0.0.0/16 on line 1 covers it; remove it",
+                ],
+            ),
+            (&["10.0.0.0/9", "10.128.0.0/9", "::/0"], &[]),
+        ];
+        for (cidrs, warnings) in cases {
+            assert_eq!(found(cidrs), warnings, "{cidrs:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_ranges_that_another_covers_are_named(picks in prop::collection::vec((0_u32..4, 28_u8..=32), 0..12)) {
+            let cidrs: Vec<Cidr> =
+                picks.iter().map(|(host, len)| Cidr::around([10, 0, 0, u8::try_from(*host).unwrap()].into(), *len).unwrap()).collect();
+            let mut named: Vec<u32> = find(&entries(&cidrs)).iter().map(|warning| warning.line().unwrap().0).collect();
+            named.sort_unstable();
+            let covered = |place: usize| cidrs.iter().enumerate().any(|(other, cidr)| {
+                if *cidr == cidrs[place] { other < place } else { cidr.covers(&cidrs[place]) }
+            });
+            let expected: Vec<u32> = (1..).zip(0..cidrs.len()).filter(|(_, place)| covered(*place)).map(|(line, _)| line).collect();
+            prop_assert_eq!(named, expected);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
+
+use super::error::Place;
+use super::value::{self, Document, Pair, Value};
+use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
+use crate::net::{Cidr, Family};
+
+/// The configuration that the document asks for.
+pub(super) fn build(document: Document, context: &Context) -> Result<Reading, ConfigError> {
+    let Document { pairs, mut warnings } = document;
+    let mut draft = Draft::default();
+    for pair in pairs {
+        warnings.extend(draft.set(pair)?);
+    }
+    let limit = draft.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
+    let mut config = Config::defaults(context);
+    let list_line = draft.list.as_ref().map(|list| list.line).or(draft.limit.and_then(|limit| limit.line));
+    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.texts.len());
+    if i64::try_from(count).unwrap_or(i64::MAX) > limit {
+        return Err(ConfigError::new(list_line, Problem::TooMany { count, limit }));
+    }
+    if let Some(list) = draft.list {
+        config.non_masquerade_cidrs = list.entries(context)?;
+        warnings.extend(overlap::find(&config.non_masquerade_cidrs));
+    }
+    config.masq_link_local = draft.masq_link_local.unwrap_or(config.masq_link_local);
+    config.masq_link_local_ipv6 = draft.masq_link_local_ipv6.unwrap_or(config.masq_link_local_ipv6);
+    if let Some((interval, line)) = draft.resync_interval {
+        let raised = interval.max(Config::MIN_RESYNC_INTERVAL);
+        if raised != interval {
+            warnings.push(Warning::IntervalRaised { line, interval });
+        }
+        config.resync_interval = Setting { value: raised, line: Some(line) };
+    }
+    Ok(Reading { config, warnings: Warning::in_order(warnings) })
+}
+
+/// What the document says so far.
+#[derive(Default)]
+struct Draft {
+    list: Option<List>,
+    limit: Option<Setting<i64>>,
+    masq_link_local: Option<Setting<bool>>,
+    masq_link_local_ipv6: Option<Setting<bool>>,
+    resync_interval: Option<(Duration, Line)>,
+}
+
+/// The texts of `nonMasqueradeCIDRs`.
+struct List {
+    line: Line,
+    texts: Vec<(Line, String)>,
+}
+
+impl Draft {
+    /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
+    /// single value as it is, and empties the list.
+    fn set(&mut self, pair: Pair) -> Result<Vec<Warning>, ConfigError> {
+        let Pair { key, name, line, value } = pair;
+        let mut warnings = Vec::new();
+        if name != key.name() {
+            warnings.push(Warning::OtherCase { line, name, key });
+        }
+        let before = match key {
+            Key::NonMasqueradeCidrs => self.list.replace(List::of(value, line)?).map(|list| list.line),
+            Key::CidrLimit => replace(&mut self.limit, number(value, line)?, line),
+            Key::MasqLinkLocal => replace(&mut self.masq_link_local, truth(key, value, line)?, line),
+            Key::MasqLinkLocalIpv6 => replace(&mut self.masq_link_local_ipv6, truth(key, value, line)?, line),
+            Key::ResyncInterval => self.resync_interval.replace((duration(value, line)?, line)).map(|(_, line)| line),
+        };
+        warnings.extend(before.map(|ignored| Warning::DoubledKey { line, key, ignored }));
+        Ok(warnings)
+    }
+}
+
+/// Sets a value that is not null; the line of the one before.
+fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) -> Option<Line> {
+    setting.replace(Setting { value: value?, line: Some(line) }).and_then(|before| before.line)
+}
+
+impl List {
+    fn of(value: Value, line: Line) -> Result<Self, ConfigError> {
+        let entries = match value {
+            Value::Null => Vec::new(),
+            Value::List(entries) => entries,
+            other => {
+                let instead = match &other {
+                    Value::Text(text) => Some(format!("`{}: [{text}]`", Key::NonMasqueradeCidrs)),
+                    _ => None,
+                };
+                let expected = "a list of ranges, such as [10.0.0.0/8]";
+                return Err(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
+            }
+        };
+        let text = |(index, entry): (usize, value::Entry)| match entry.value {
+            Value::Text(text) => Ok((entry.line, text)),
+            other => {
+                let instead =
+                    matches!(other, Value::Null).then(|| "a range behind the dash, or remove the entry".to_owned());
+                let expected = "a range, such as 10.0.0.0/8";
+                Err(wrong_type(Key::NonMasqueradeCidrs, Some(index), entry.line, &other, expected, instead))
+            }
+        };
+        let texts = entries.into_iter().enumerate().map(text).collect::<Result<_, _>>()?;
+        Ok(Self { line, texts })
+    }
+
+    fn entries(self, context: &Context) -> Result<Vec<Entry>, ConfigError> {
+        let entry = |(index, (line, text)): (usize, (Line, String))| match text.parse::<Cidr>() {
+            Err(reason) => Err(ConfigError::at(line, Problem::Cidr { index, text, reason })),
+            Ok(cidr) if cidr.family() == Family::Ipv6 && !context.ipv6 => {
+                Err(ConfigError::at(line, Problem::Ipv6Off { index, cidr }))
+            }
+            Ok(cidr) => Ok(Entry { cidr, line: Some(line) }),
+        };
+        self.texts.into_iter().enumerate().map(entry).collect()
+    }
+}
+
+fn number(value: Value, line: Line) -> Result<Option<i64>, ConfigError> {
+    let instead = match value {
+        Value::Null => return Ok(None),
+        Value::Number { whole: Some(number), .. } => return Ok(Some(number)),
+        Value::Text(ref text) => text.parse::<i64>().ok().map(|number| format!("{number} without quotes")),
+        _ => None,
+    };
+    Err(wrong_type(Key::CidrLimit, None, line, &value, "a whole number, such as 64", instead))
+}
+
+fn truth(key: Key, value: Value, line: Line) -> Result<Option<bool>, ConfigError> {
+    let instead = match value {
+        Value::Null => return Ok(None),
+        Value::Bool(value) => return Ok(Some(value)),
+        Value::Text(ref text) => {
+            text.to_ascii_lowercase().parse::<bool>().ok().map(|truth| format!("{truth} without quotes"))
+        }
+        Value::Number { whole: Some(number @ 0..=1), .. } => Some((number == 1).to_string()),
+        _ => None,
+    };
+    Err(wrong_type(key, None, line, &value, "true or false", instead))
+}
+
+/// Null is no duration: upstream reads this key alone with a function of its own, which refuses it.
+fn duration(value: Value, line: Line) -> Result<Duration, ConfigError> {
+    let instead = match value {
+        Value::Text(text) => {
+            return text.parse().map_err(|reason| ConfigError::at(line, Problem::Duration { text, reason }));
+        }
+        Value::Number { ref text, .. } => Some(format!("{text}s for seconds")),
+        Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
+        _ => None,
+    };
+    Err(wrong_type(Key::ResyncInterval, None, line, &value, "a duration, such as 60s", instead))
+}
+
+fn wrong_type(
+    key: Key,
+    index: Option<usize>,
+    line: Line,
+    value: &Value,
+    expected: &'static str,
+    instead: Option<String>,
+) -> ConfigError {
+    let place = Place { key, index };
+    ConfigError::at(line, Problem::Type { place, found: value.describe(), expected, instead })
+}

@@ -1,0 +1,175 @@
+//! What is odd about a configuration that is valid.
+
+use std::fmt;
+
+use super::{Config, Duration, Key, Line};
+use crate::net::Cidr;
+
+/// Something odd about a valid configuration, as a value for whoever wants to print it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// A key that means nothing.
+    UnknownKey {
+        /// Its line.
+        line: Line,
+        /// The key as it is written.
+        name: String,
+    },
+    /// A key in upper and lower case other than upstream's.
+    OtherCase {
+        /// Its line.
+        line: Line,
+        /// The key as it is written.
+        name: String,
+        /// The key that it is taken for.
+        key: Key,
+    },
+    /// A key that stands more than once.
+    DoubledKey {
+        /// The line of the one that counts.
+        line: Line,
+        /// The key.
+        key: Key,
+        /// The line of the one that does not.
+        ignored: Line,
+    },
+    /// A range that stands more than once.
+    DuplicateCidr {
+        /// The line of the second one.
+        line: Line,
+        /// The range.
+        cidr: Cidr,
+        /// The line of the first one.
+        first: Line,
+    },
+    /// A range inside of one that stands before it.
+    ShadowedCidr {
+        /// Its line.
+        line: Line,
+        /// The range.
+        cidr: Cidr,
+        /// The range that covers it.
+        by: Cidr,
+        /// The line of that.
+        by_line: Line,
+    },
+    /// A range inside of one that stands behind it.
+    CoveredCidr {
+        /// Its line.
+        line: Line,
+        /// The range.
+        cidr: Cidr,
+        /// The range that covers it.
+        by: Cidr,
+        /// The line of that.
+        by_line: Line,
+    },
+    /// Something behind the first YAML document.
+    SecondDocument {
+        /// Where it starts.
+        line: Line,
+    },
+    /// `resyncInterval` is shorter than the agent goes.
+    IntervalRaised {
+        /// Its line.
+        line: Line,
+        /// The interval as it is written.
+        interval: Duration,
+    },
+    /// There are more warnings like those before.
+    More {
+        /// What those were about.
+        about: &'static str,
+        /// How many more.
+        count: usize,
+    },
+}
+
+/// The most warnings of a kind.
+const MAX_PER_KIND: usize = 10;
+
+impl Warning {
+    /// The line that is odd.
+    #[must_use]
+    pub fn line(&self) -> Option<Line> {
+        match self {
+            Self::UnknownKey { line, .. }
+            | Self::OtherCase { line, .. }
+            | Self::DoubledKey { line, .. }
+            | Self::DuplicateCidr { line, .. }
+            | Self::ShadowedCidr { line, .. }
+            | Self::CoveredCidr { line, .. }
+            | Self::SecondDocument { line }
+            | Self::IntervalRaised { line, .. } => Some(*line),
+            Self::More { .. } => None,
+        }
+    }
+
+    fn about(&self) -> &'static str {
+        match self {
+            Self::UnknownKey { .. } => "unknown keys",
+            Self::OtherCase { .. } => "keys in another case",
+            Self::DoubledKey { .. } => "doubled keys",
+            Self::DuplicateCidr { .. } => "duplicate ranges",
+            Self::ShadowedCidr { .. } => "ranges inside of an earlier one",
+            Self::CoveredCidr { .. } => "ranges inside of a later one",
+            Self::SecondDocument { .. } => "further documents",
+            Self::IntervalRaised { .. } => "intervals that are too short",
+            Self::More { .. } => "other warnings",
+        }
+    }
+
+    /// The warnings in the order of their lines; of each kind the first ten, and at the end how many more there are.
+    pub(super) fn in_order(mut all: Vec<Self>) -> Vec<Self> {
+        all.sort_by_key(Self::line);
+        let mut counts: Vec<(&'static str, usize)> = Vec::new();
+        all.retain(|warning| {
+            let about = warning.about();
+            let place = counts.iter().position(|(counted, _)| *counted == about).unwrap_or_else(|| {
+                counts.push((about, 0));
+                counts.len() - 1
+            });
+            counts.get_mut(place).is_some_and(|(_, count)| {
+                *count += 1;
+                *count <= MAX_PER_KIND
+            })
+        });
+        let more = counts.into_iter().filter(|(_, count)| *count > MAX_PER_KIND);
+        all.extend(more.map(|(about, count)| Self::More { about, count: count - MAX_PER_KIND }));
+        all
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line() {
+            write!(f, "line {line}: ")?;
+        }
+        let list = Key::NonMasqueradeCidrs;
+        match self {
+            Self::UnknownKey { name, .. } => {
+                write!(f, "the key {name:?} is unknown and ignored")?;
+                Key::close_to(name).map_or(Ok(()), |key| write!(f, "; did you mean {key}?"))
+            }
+            Self::OtherCase { name, key, .. } => write!(f, "the key {name:?} is read as {key}; spell it like that"),
+            Self::DoubledKey { key, ignored, .. } => {
+                write!(f, "{key} stands on line {ignored} too; this one counts; remove the other")
+            }
+            Self::DuplicateCidr { cidr, first, .. } => {
+                write!(f, "{list}: {cidr} stands on line {first} already; remove it")
+            }
+            Self::ShadowedCidr { cidr, by, by_line, .. } => {
+                write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it; remove it")
+            }
+            Self::CoveredCidr { cidr, by, by_line, .. } => {
+                write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it too; remove it")
+            }
+            Self::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
+            Self::IntervalRaised { interval, .. } => {
+                let floor = Config::MIN_RESYNC_INTERVAL;
+                write!(f, "{}: {interval} is too short; {floor} is used", Key::ResyncInterval)
+            }
+            Self::More { about, count } => write!(f, "and {count} more {about}"),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Is the whole tree something that upstream would read, and not too much of it?
+
+use super::resolve::Scalar;
+use super::tree::{Content, Id, Tree};
+use crate::config::error::MAX_DEPTH;
+use crate::config::{ConfigError, Problem};
+
+/// A collection that is walked through: the place of the next child, and the child of what it is.
+struct Frame {
+    id: Id,
+    next: usize,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Key,
+    Value,
+    /// The value of `<<`, or an entry of the list that is.
+    Merged,
+}
+
+/// How much has been walked through, and how much of that for aliases.
+#[derive(Default)]
+struct Walk {
+    stack: Vec<Frame>,
+    all: u64,
+    aliased: u64,
+    /// The aliases that are open, of which each is a frame of its own.
+    open_aliases: usize,
+    is_open: Vec<bool>,
+}
+
+/// Walks through the tree as upstream's decoder does, each alias as what it stands for, and stops at the first thing
+/// that upstream refuses, in keys that nobody knows too: broken tags, keys that are no text, infinity.
+pub(super) fn check(tree: &Tree) -> Result<(), ConfigError> {
+    let Some(root) = tree.root else { return Ok(()) };
+    // The document itself counts as one step.
+    let mut walk = Walk { all: 1, is_open: vec![false; tree.len()], ..Walk::default() };
+    walk.enter(tree, root, Role::Value)?;
+    while let Some(frame) = walk.stack.last_mut() {
+        let Frame { id, next, role } = *frame;
+        frame.next += 1;
+        match &tree.node(id).content {
+            Content::Sequence(children) => match children.get(next) {
+                Some(child) if role == Role::Merged => walk.merge(tree, *child)?,
+                Some(child) => walk.enter(tree, *child, Role::Value)?,
+                None => walk.leave(id),
+            },
+            Content::Mapping(children) => match children.get(next) {
+                Some(key) if next % 2 == 0 && tree.node(*key).is_merge_key() => {
+                    if let Some(frame) = walk.stack.last_mut() {
+                        frame.next += 1;
+                    }
+                    let Some(value) = children.get(next + 1) else { continue };
+                    match &tree.node(*value).content {
+                        Content::Sequence(_) => walk.push(*value, Role::Merged)?,
+                        _ => walk.merge(tree, *value)?,
+                    }
+                }
+                Some(child) => walk.enter(tree, *child, if next % 2 == 0 { Role::Key } else { Role::Value })?,
+                None => walk.leave(id),
+            },
+            Content::Alias(target) if next == 0 => walk.enter(tree, *target, role)?,
+            Content::Alias(_) | Content::Scalar { .. } => walk.leave(id),
+        }
+    }
+    Ok(())
+}
+
+impl Walk {
+    /// One step of upstream's decoder.
+    fn enter(&mut self, tree: &Tree, id: Id, role: Role) -> Result<(), ConfigError> {
+        let node = tree.node(id);
+        self.all += 1;
+        self.aliased += u64::from(self.open_aliases > 0);
+        if self.aliased > 100 && self.all > 1000 && is_excessive(self.aliased, self.all) {
+            return Err(ConfigError::at(node.line, Problem::Aliasing));
+        }
+        let refuse = |what: &str| Err(ConfigError::at(node.line, Problem::Yaml(what.to_owned())));
+        match &node.content {
+            Content::Scalar { .. } => match (role, node.scalar()?) {
+                (Role::Key, Some(Scalar::Null)) => refuse("an empty key; write a name before the colon"),
+                (Role::Key, Some(Scalar::Uint(_))) => refuse("a key that is too large a number; put it into quotes"),
+                (Role::Value, Some(Scalar::Float(value))) if !value.is_finite() => {
+                    refuse("a number that is infinite or none at all; put it into quotes to mean the text")
+                }
+                _ => Ok(()),
+            },
+            Content::Sequence(_) | Content::Mapping(_) if role == Role::Key => {
+                refuse("a list or a mapping as a key; put a value with brackets or braces into quotes")
+            }
+            Content::Alias(_) => {
+                if self.is_open.get(id.place()).copied().unwrap_or(true) {
+                    return Err(ConfigError::at(node.line, Problem::Recursion));
+                }
+                self.open_aliases += 1;
+                self.set_open(id, true);
+                self.push(id, role)
+            }
+            Content::Sequence(_) | Content::Mapping(_) => {
+                // Only the list itself of `<<: [*a, *b]` is merged, never a list behind an alias in it.
+                self.push(id, if role == Role::Merged { Role::Value } else { role })
+            }
+        }
+    }
+
+    /// One mapping that is merged into another.
+    fn merge(&mut self, tree: &Tree, id: Id) -> Result<(), ConfigError> {
+        if !matches!(tree.target(id).content, Content::Mapping(_)) {
+            let what = "a merge key (<<) whose value is neither a mapping nor a list of mappings";
+            return Err(ConfigError::at(tree.node(id).line, Problem::Yaml(what.to_owned())));
+        }
+        self.enter(tree, id, Role::Merged)
+    }
+
+    fn push(&mut self, id: Id, role: Role) -> Result<(), ConfigError> {
+        // Aliases have frames too, but are no level of what they stand for.
+        if self.stack.len() - self.open_aliases.min(self.stack.len()) >= MAX_DEPTH {
+            return Err(ConfigError::new(None, Problem::Depth));
+        }
+        self.stack.push(Frame { id, next: 0, role });
+        Ok(())
+    }
+
+    fn leave(&mut self, id: Id) {
+        self.stack.pop();
+        if self.is_open.get(id.place()).copied().unwrap_or(false) {
+            self.open_aliases -= 1;
+            self.set_open(id, false);
+        }
+    }
+
+    fn set_open(&mut self, id: Id, open: bool) {
+        if let Some(is_open) = self.is_open.get_mut(id.place()) {
+            *is_open = open;
+        }
+    }
+}
+
+/// go-yaml's measure against alias bombs: of up to 400,000 steps 99 % may be for aliases, of 4,000,000 and more 10 %,
+/// and in between the share falls evenly.
+#[allow(clippy::cast_precision_loss)]
+fn is_excessive(aliased: u64, all: u64) -> bool {
+    const LOW: f64 = 400_000.0;
+    const HIGH: f64 = 4_000_000.0;
+    let (aliased, all) = (aliased as f64, all as f64);
+    let share = ((all - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+    aliased / all > 0.99 - 0.89 * share
+}

@@ -1,0 +1,122 @@
+//! YAML 1.1 as go-yaml v2 reads it, which is how upstream reads its configuration.
+//!
+//! The data flows one way: [`text`] decodes bytes, [`events`] finds their structure, [`tree`] keeps it, [`check`] refuses
+//! what upstream refuses, [`resolve`] says what a scalar means, and [`read`] picks the keys that are known.
+
+mod check;
+mod events;
+mod resolve;
+mod text;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::value::{Document, Entry, Pair, Value};
+use super::{ConfigError, Key, Problem, Warning};
+use resolve::Scalar;
+use tree::{Content, Id, Node, Tree};
+
+/// The known keys and their values, in the order in which upstream applies them.
+pub(super) fn read(bytes: &[u8]) -> Result<Document, ConfigError> {
+    let text = text::decode(bytes)?;
+    let tree = Tree::read(&text)?;
+    check::check(&tree)?;
+    let mut document = match tree.root.map(|root| (root, tree.node(root))) {
+        None => Document::default(),
+        Some((root, node)) => match (&node.content, node.scalar()?) {
+            (Content::Mapping(_), _) => pick(&tree, root)?,
+            (_, Some(Scalar::Null)) => Document::default(),
+            (Content::Sequence(_), _) => return Err(ConfigError::at(node.line, Problem::TopLevel("a list"))),
+            _ => return Err(ConfigError::at(node.line, Problem::TopLevel("a single value"))),
+        },
+    };
+    if let Some(line) = tree.rest {
+        document.warnings.push(Warning::SecondDocument { line });
+    }
+    Ok(document)
+}
+
+/// Of equal keys the last one counts; then upstream sorts the keys by their bytes, because its way from YAML leads
+/// through Go's JSON, and there of two keys that differ in case the later one counts.
+fn pick(tree: &Tree, root: Id) -> Result<Document, ConfigError> {
+    let mut document = Document::default();
+    let mut known: BTreeMap<String, (Assignment, Pair)> = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
+    for assignment in assignments(tree, root) {
+        let node = tree.target(assignment.key);
+        let (name, line) = match node.scalar()? {
+            Some(Scalar::Text(name)) => (name.into_owned(), node.line),
+            _ => (node.text().to_owned(), node.line),
+        };
+        let Some(key) = Key::named(&name) else {
+            // A key whose value is used elsewhere does its work there.
+            if !tree.node(assignment.value).has_alias && unknown.insert((line, name.clone())) {
+                document.warnings.push(Warning::UnknownKey { line, name });
+            }
+            continue;
+        };
+        let pair = Pair { key, name: name.clone(), line, value: value(tree.target(assignment.value), tree)? };
+        if let Some((before, pair)) = known.insert(name, (assignment, pair)) {
+            // To override what is merged in is what merging is for.
+            if !before.merged || assignment.merged {
+                document.warnings.push(Warning::DoubledKey { line, key, ignored: pair.line });
+            }
+        }
+    }
+    document.pairs = known.into_values().map(|(_, pair)| pair).collect();
+    Ok(document)
+}
+
+/// A key and its value in the mapping or in one that is merged into it.
+#[derive(Clone, Copy)]
+struct Assignment {
+    key: Id,
+    value: Id,
+    merged: bool,
+}
+
+/// All assignments in the order in which go-yaml makes them: a merged mapping at the place of its `<<`, and of a list
+/// of those the first one last.
+fn assignments(tree: &Tree, root: Id) -> Vec<Assignment> {
+    let mut all = Vec::new();
+    let mut open = vec![(root, 0)];
+    while let Some((mapping, next)) = open.pop() {
+        let Content::Mapping(children) = &tree.target(mapping).content else { continue };
+        let Some([key, value]) = children.get(next..next + 2) else { continue };
+        let merged = !open.is_empty();
+        open.push((mapping, next + 2));
+        if !tree.node(*key).is_merge_key() {
+            all.push(Assignment { key: *key, value: *value, merged });
+        } else if let Content::Sequence(mappings) = &tree.node(*value).content {
+            open.extend(mappings.iter().map(|mapping| (*mapping, 0)));
+        } else {
+            open.push((*value, 0));
+        }
+    }
+    all
+}
+
+fn value(node: &Node, tree: &Tree) -> Result<Value, ConfigError> {
+    let Content::Sequence(children) = &node.content else { return single(node) };
+    let entry = |child: &Id| {
+        let node = tree.target(*child);
+        Ok(Entry { line: node.line, value: single(node)? })
+    };
+    children.iter().map(entry).collect::<Result<_, _>>().map(Value::List)
+}
+
+/// A value without what stands in it.
+fn single(node: &Node) -> Result<Value, ConfigError> {
+    let number = |whole| Value::Number { whole, text: node.text().to_owned() };
+    Ok(match node.scalar()? {
+        None if matches!(node.content, Content::Sequence(_)) => Value::List(Vec::new()),
+        None => Value::Mapping,
+        Some(Scalar::Null) => Value::Null,
+        Some(Scalar::Bool(value)) => Value::Bool(value),
+        Some(Scalar::Int(value)) => number(Some(value)),
+        Some(Scalar::Uint(_)) => number(None),
+        // Go prints a float without a fraction as a whole number, and reads that.
+        Some(Scalar::Float(value)) => number(value.to_string().parse().ok()),
+        Some(Scalar::Text(text)) => Value::Text(text.into_owned()),
+    })
+}

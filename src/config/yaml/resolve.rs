@@ -1,0 +1,214 @@
+//! What a scalar means in YAML 1.1, as go-yaml understands it.
+
+use std::borrow::Cow;
+
+/// The meaning of a scalar.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// A whole number that only 64 bits without a sign hold.
+    Uint(u64),
+    Float(f64),
+    Text(Cow<'a, str>),
+}
+
+/// What stands before all tags of YAML's own.
+const YAML_TAG: &str = "tag:yaml.org,2002:";
+
+/// The tag of the key whose mapping is merged into the one around it.
+pub(super) fn is_merge_key(value: &str, plain: bool, tag: Option<&str>) -> bool {
+    value == "<<" && tag.map_or(plain, |tag| tag == "!" || tag.strip_prefix(YAML_TAG) == Some("merge"))
+}
+
+/// The meaning of `value`; or what it is instead of what its tag says.
+pub(super) fn resolve<'a>(value: &'a str, plain: bool, tag: Option<&str>) -> Result<Scalar<'a>, String> {
+    let text = || Ok(Scalar::Text(Cow::Borrowed(value)));
+    let Some(tag) = tag else {
+        return if plain { Ok(implicit(value)) } else { text() };
+    };
+    let wrong = || Err(format!("{value:?} is not what its tag !!{} says", tag.trim_start_matches(YAML_TAG)));
+    match tag.strip_prefix(YAML_TAG) {
+        Some("null") if implicit(value) == Scalar::Null => Ok(Scalar::Null),
+        Some("bool") => match implicit(value) {
+            scalar @ Scalar::Bool(_) => Ok(scalar),
+            _ => wrong(),
+        },
+        Some("int") => match implicit(value) {
+            scalar @ (Scalar::Int(_) | Scalar::Uint(_)) => Ok(scalar),
+            _ => wrong(),
+        },
+        Some("float") => match implicit(value) {
+            scalar @ Scalar::Float(_) => Ok(scalar),
+            #[allow(clippy::cast_precision_loss)]
+            Scalar::Int(whole) => Ok(Scalar::Float(whole as f64)),
+            _ => wrong(),
+        },
+        Some("null") => wrong(),
+        Some("binary") => base64(value).map(|text| Scalar::Text(Cow::Owned(text))).ok_or_else(|| {
+            "a value with the tag !!binary that is not base64; write the value out, without the tag".to_owned()
+        }),
+        // Texts, points in time, and all tags that nobody knows.
+        _ => text(),
+    }
+}
+
+/// The meaning of a plain scalar without a tag.
+fn implicit(value: &str) -> Scalar<'_> {
+    match value {
+        "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Scalar::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Scalar::Bool(false);
+        }
+        ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Scalar::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
+        _ => {}
+    }
+    let number = match value.as_bytes().first() {
+        Some(b'.') => float(value),
+        Some(b'+' | b'-' | b'0'..=b'9') => {
+            let digits = value.replace('_', "");
+            int(&digits).or_else(|| float(&digits))
+        }
+        _ => None,
+    };
+    number.unwrap_or(Scalar::Text(Cow::Borrowed(value)))
+}
+
+/// A whole number as Go's `strconv` reads it with base 0: `10`, `0x1f`, `0b11`, `0o17`, `017`.
+fn int<'a>(text: &str) -> Option<Scalar<'a>> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let lower = unsigned.to_ascii_lowercase();
+    let (digits, radix) = match lower.as_bytes() {
+        [b'0', b'x', _, ..] => (lower.get(2..)?, 16),
+        [b'0', b'b', _, ..] => (lower.get(2..)?, 2),
+        [b'0', b'o', _, ..] => (lower.get(2..)?, 8),
+        [b'0', _, ..] => (lower.get(1..)?, 8),
+        _ => (lower.as_str(), 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        // go-yaml alone reads a sign behind 0b.
+        return text.strip_prefix("0b").and_then(|digits| i64::from_str_radix(digits, 2).ok()).map(Scalar::Int);
+    }
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
+    if text.starts_with('-') {
+        return 0_i64.checked_sub_unsigned(magnitude).map(Scalar::Int);
+    }
+    i64::try_from(magnitude).ok().map(Scalar::Int).or((text == unsigned).then_some(Scalar::Uint(magnitude)))
+}
+
+/// A decimal number with a point or an exponent, or one too long for a whole number.
+fn float<'a>(text: &str) -> Option<Scalar<'a>> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let some_digit = !(whole.is_empty() && fraction.is_empty()) && !exponent.is_empty();
+    if !some_digit || !digits(whole) || !digits(fraction) || !digits(exponent) {
+        return None;
+    }
+    text.parse().ok().filter(|value: &f64| value.is_finite()).map(Scalar::Float)
+}
+
+/// The text that base64 stands for (RFC 4648 §4, with padding; line breaks do not count). What is not UTF-8 becomes
+/// U+FFFD, as in Go's JSON.
+fn base64(text: &str) -> Option<String> {
+    let text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = text.get(..text.len() - padding)?;
+    if text.len() % 4 != 0 || padding > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let mut bits: u32 = 0;
+    for (place, digit) in digits.iter().enumerate() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        if place % 4 != 0 {
+            let [.., byte] = (bits >> (6 - 2 * (place % 4))).to_be_bytes();
+            bytes.push(byte);
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_scalar_means_what_it_means_to_go_yaml() {
+        let text = |text| Scalar::Text(Cow::Borrowed(text));
+        let cases = [
+            ("", Scalar::Null),
+            ("~", Scalar::Null),
+            ("NULL", Scalar::Null),
+            ("nULL", text("nULL")),
+            ("on", Scalar::Bool(true)),
+            ("Y", Scalar::Bool(true)),
+            ("off", Scalar::Bool(false)),
+            ("tRue", text("tRue")),
+            ("0", Scalar::Int(0)),
+            ("+5", Scalar::Int(5)),
+            ("-5", Scalar::Int(-5)),
+            ("1_000", Scalar::Int(1000)),
+            ("_1", text("_1")),
+            ("0x1F", Scalar::Int(31)),
+            ("-0X1f", Scalar::Int(-31)),
+            ("0b11", Scalar::Int(3)),
+            ("0b-1", Scalar::Int(-1)),
+            ("0o17", Scalar::Int(15)),
+            ("017", Scalar::Int(15)),
+            ("08", Scalar::Float(8.0)),
+            ("0x", text("0x")),
+            ("9223372036854775807", Scalar::Int(i64::MAX)),
+            ("-9223372036854775808", Scalar::Int(i64::MIN)),
+            ("9223372036854775808", Scalar::Uint(1 << 63)),
+            ("18446744073709551616", Scalar::Float(18_446_744_073_709_551_616.0)),
+            ("1e2", Scalar::Float(100.0)),
+            ("1.", Scalar::Float(1.0)),
+            (".5e1", Scalar::Float(5.0)),
+            ("._5", text("._5")),
+            ("1e400", text("1e400")),
+            (".", text(".")),
+            ("1:30", text("1:30")),
+            ("2001-01-01", text("2001-01-01")),
+            ("-.INF", Scalar::Float(f64::NEG_INFINITY)),
+            ("60s", text("60s")),
+        ];
+        for (value, meaning) in cases {
+            assert_eq!(resolve(value, true, None), Ok(meaning), "{value:?}");
+        }
+        assert_eq!(resolve("true", false, None), Ok(text("true")), "quotes make a text");
+    }
+
+    #[test]
+    fn a_tag_decides_what_a_scalar_means_or_refuses_it() {
+        let resolve = |name: &str, value| resolve(value, false, Some(&format!("{YAML_TAG}{name}")));
+        let text = |text: &'static str| Ok(Scalar::Text(Cow::Borrowed(text)));
+        assert_eq!(resolve("str", "10"), text("10"));
+        assert_eq!(resolve("int", "10"), Ok(Scalar::Int(10)));
+        assert_eq!(resolve("float", "10"), Ok(Scalar::Float(10.0)));
+        assert_eq!(resolve("bool", "yes"), Ok(Scalar::Bool(true)));
+        assert_eq!(resolve("null", ""), Ok(Scalar::Null));
+        assert_eq!(resolve("binary", "MTAuMC4wLjAvOA=="), text("10.0.0.0/8"));
+        assert_eq!(resolve("foo", "true"), text("true"));
+        for (tag, value) in [("int", "ten"), ("float", "x"), ("bool", "1"), ("null", "0")] {
+            assert_eq!(resolve(tag, value), Err(format!("{value:?} is not what its tag !!{tag} says")));
+        }
+        for value in ["*", "A", "AA=", "====", "AAA=A"] {
+            assert!(resolve("binary", value).is_err_and(|error| error.contains("not base64")), "{value:?}");
+        }
+    }
+}

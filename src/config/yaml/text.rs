@@ -1,0 +1,79 @@
+//! Bytes to the text that YAML is written in.
+
+use std::borrow::Cow;
+
+use crate::config::{ConfigError, Line, Problem};
+
+/// The text in `bytes`: UTF-8, or UTF-16 behind a byte order mark, without any character that YAML 1.1 excludes (§5.1).
+pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => Cow::Owned(utf16(rest, u16::from_le_bytes)?),
+        [0xfe, 0xff, rest @ ..] => Cow::Owned(utf16(rest, u16::from_be_bytes)?),
+        [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(utf8(rest)?),
+        _ => Cow::Borrowed(utf8(bytes)?),
+    };
+    match text.char_indices().find(|(_, character)| !is_allowed(*character)) {
+        Some((place, _)) => Err(error("a control character", text.get(..place).unwrap_or_default())),
+        None => Ok(text),
+    }
+}
+
+fn is_allowed(character: char) -> bool {
+    matches!(character,
+        '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, ConfigError> {
+    std::str::from_utf8(bytes).map_err(|wrong| {
+        let before = bytes.get(..wrong.valid_up_to()).unwrap_or_default();
+        error("bytes that are not UTF-8", &String::from_utf8_lossy(before))
+    })
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ConfigError> {
+    let (pairs, rest) = bytes.as_chunks();
+    let mut text = String::with_capacity(bytes.len());
+    for character in char::decode_utf16(pairs.iter().copied().map(unit)) {
+        text.push(character.map_err(|_| error("half a character of UTF-16", &text))?);
+    }
+    if rest.is_empty() { Ok(text) } else { Err(error("half a character of UTF-16", &text)) }
+}
+
+/// The error on the line behind `before`.
+fn error(what: &'static str, before: &str) -> ConfigError {
+    let breaks = before.bytes().filter(|byte| *byte == b'\n').count();
+    ConfigError::at(Line(u32::try_from(breaks + 1).unwrap_or(u32::MAX)), Problem::Encoding(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_encoding_gives_the_same_text() {
+        let text = "a: é😀\n";
+        let marked: Vec<u16> = format!("\u{feff}{text}").encode_utf16().collect();
+        let little: Vec<u8> = marked.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = marked.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for bytes in [text.as_bytes(), format!("\u{feff}{text}").as_bytes(), &little, &big] {
+            assert_eq!(decode(bytes).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_line() {
+        let cases: [(&[u8], _, _); 8] = [
+            (b"a: \xff", 1, "bytes that are not UTF-8"),
+            (b"a:\nb: \xc3", 2, "bytes that are not UTF-8"),
+            (b"\xed\xa0\x80", 1, "bytes that are not UTF-8"),
+            (b"a\n\n\x01", 3, "a control character"),
+            (b"a: \x7f", 1, "a control character"),
+            (b"\xef\xbf\xbe", 1, "a control character"),
+            (b"\xff\xfea\0\n\0b", 2, "half a character of UTF-16"),
+            (b"\xfe\xff\xd8\x00\x00a", 1, "half a character of UTF-16"),
+        ];
+        for (bytes, line, what) in cases {
+            assert_eq!(decode(bytes), Err(ConfigError::at(Line(line), Problem::Encoding(what))), "{bytes:?}");
+        }
+    }
+}
