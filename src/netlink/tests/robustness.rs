@@ -41,6 +41,14 @@ fn recorded() -> Vec<Vec<u8>> {
     captures.flat_map(|capture| capture.datagrams).collect()
 }
 
+fn written(list: &[Expression]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for expression in list {
+        expression.emit(&mut writer);
+    }
+    writer.into_bytes()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -72,18 +80,14 @@ proptest! {
         byte in any::<u8>(),
     ) {
         for list in expressions(&datagram) {
-            let mut writer = Writer::new();
-            list.iter().for_each(|expression| expression.emit(&mut writer));
-            let mut bytes = writer.into_bytes();
+            let mut bytes = written(&list);
             let at = at.index(bytes.len());
             bytes[at] = byte;
             let read = |bytes: &[u8]| -> Option<Vec<Expression>> {
                 Attributes::new(bytes).map(|element| Expression::parse(element.ok()?.nested()).ok()).collect()
             };
             if let Some(damaged) = read(&bytes) {
-                let mut writer = Writer::new();
-                damaged.iter().for_each(|expression| expression.emit(&mut writer));
-                prop_assert_eq!(read(writer.bytes()), Some(damaged));
+                prop_assert_eq!(read(&written(&damaged)), Some(damaged));
             }
         }
     }
