@@ -50,8 +50,8 @@ pub enum NetlinkError {
     },
     /// `EMSGSIZE`: the transaction does not fit into the socket's send buffer.
     #[error(
-        "a transaction of {bytes} bytes is more than this process may send at once; give it CAP_NET_ADMIN, or raise \
-         the sysctl net.core.wmem_max to at least {bytes}"
+        "a transaction of {bytes} bytes is more than this process may send at once; give it CAP_NET_ADMIN outside of \
+         any user namespace, or raise the sysctl net.core.wmem_max to at least {bytes}"
     )]
     TooLarge {
         /// The length of the transaction in bytes.

@@ -3,12 +3,10 @@
 use super::wire::{Attributes, Malformed, Writer};
 
 const NFTA_TABLE_NAME: u16 = 1;
-const NFTA_TABLE_FLAGS: u16 = 2;
 
-/// A table without flags, as iptables-nft creates it.
+/// A table as iptables-nft creates it. Without flags, so that those of a table that exists stay.
 pub(super) fn emit(writer: &mut Writer, name: &str) {
     writer.text(NFTA_TABLE_NAME, name);
-    writer.be32(NFTA_TABLE_FLAGS, 0);
 }
 
 /// The name of a table that was dumped.

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a panic here is a failed test with a line number"
@@ -9,4 +10,5 @@
 
 mod changes;
 mod kernel;
-mod namespace;
+#[path = "../support/mod.rs"]
+mod support;

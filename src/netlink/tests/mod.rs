@@ -1,0 +1,73 @@
+//! The codec without a kernel: against bytes that were recorded, bytes that make no sense, and a scripted kernel.
+
+mod captures;
+mod robustness;
+mod scripted;
+
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::expression::Expression;
+use super::message::{Content, Kind, Messages};
+use super::transaction::{Batch, Transaction};
+use crate::net::{Cidr, Family, PortRange, Protocol};
+use crate::ruleset::{Action, Chance, Change, Masquerade, Match, Rule, TableId, Verdict};
+
+/// The transaction with these changes in the `nat` table of a family.
+pub(super) fn batch(family: Family, actions: impl IntoIterator<Item = Action>) -> Batch {
+    let mut transaction = Transaction::begin(None);
+    for action in actions {
+        transaction.push(&Change { table: TableId::nat(family), action });
+    }
+    transaction.seal().unwrap()
+}
+
+/// The expressions of all rules in a datagram.
+pub(super) fn expressions(datagram: &[u8]) -> Vec<Vec<Expression>> {
+    const NFTA_RULE_EXPRESSIONS: u16 = 4;
+    let mut rules = Vec::new();
+    for message in Messages::new(datagram) {
+        let Content::Object { kind: Kind::NEW_RULE, attributes } = message.unwrap().content else { continue };
+        for attribute in attributes.map(Result::unwrap).filter(|a| a.kind == NFTA_RULE_EXPRESSIONS) {
+            let elements = attribute.nested().map(|element| Expression::parse(element.unwrap().nested()).unwrap());
+            rules.push(elements.collect());
+        }
+    }
+    rules
+}
+
+/// Any family with any rule that can stand in it.
+pub(super) fn any_rule() -> impl Strategy<Value = (Family, Rule)> {
+    prop::sample::select(Family::ALL.to_vec()).prop_flat_map(|family| {
+        let matches = prop::collection::vec(any_match(family), 0..5);
+        let comment = prop::option::of("[ -~äß…]{0,80}".prop_map(Cow::Owned));
+        (Just(family), (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v)))
+    })
+}
+
+fn any_match(family: Family) -> impl Strategy<Value = Match> {
+    let range = (any::<[u8; 16]>(), 1..=family.address_len() * 8).prop_map(move |(octets, prefix_len)| {
+        let address = match family {
+            Family::Ipv4 => IpAddr::from(*octets.first_chunk::<4>().unwrap()),
+            Family::Ipv6 => IpAddr::from(octets),
+        };
+        Match::Destination(Cidr::around(address, prefix_len).unwrap())
+    });
+    prop_oneof![
+        4 => range,
+        1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::Protocol),
+        1 => Just(Match::DestinationNotLocal),
+        1 => (0..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_units(units).unwrap())),
+    ]
+}
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    let ports = (1..=u16::MAX, 1..=u16::MAX).prop_map(|(a, b)| PortRange::new(a.min(b), a.max(b)).unwrap());
+    prop_oneof![
+        Just(Verdict::Return),
+        "[A-Z][A-Z0-9-]{0,27}".prop_map(Verdict::Jump),
+        (any::<bool>(), prop::option::of(ports))
+            .prop_map(|(fully_random, ports)| Verdict::Masquerade(Masquerade { fully_random, ports })),
+    ]
+}

@@ -1,0 +1,36 @@
+//! The codec of `ip-masq-agent` before independent judges: what they write we read as the same rules, and what we write
+//! they read.
+//!
+//! - `libnftnl` is the netfilter project's own library, under `nft` and `iptables-nft`. It knows everything that we write.
+//! - `rustables` is a codec in pure Rust. It knows no expressions of xtables: these it only carries.
+
+#![cfg(test)]
+
+#[path = "../../netlink/changes.rs"]
+mod changes;
+mod ffi;
+mod libnftnl;
+mod namespace;
+mod replay;
+mod rustables_judge;
+
+use ip_masq_agent::net::Family;
+use ip_masq_agent::netlink::{Connection, Transport, compat};
+use ip_masq_agent::ruleset::{Opaque, Rule};
+
+/// The rules of a chain of the `nat` table, as we read them.
+fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
+    let rules = kernel.rules(family, "nat", chain).unwrap();
+    rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
+}
+
+/// The messages of a datagram.
+fn messages(mut datagram: &[u8]) -> Vec<&[u8]> {
+    let mut messages = Vec::new();
+    while let Some(len) = datagram.first_chunk().map(|len| u32::from_ne_bytes(*len)) {
+        let (message, rest) = datagram.split_at(usize::try_from(len).unwrap());
+        messages.push(message);
+        datagram = rest;
+    }
+    messages
+}
