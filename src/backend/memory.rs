@@ -6,7 +6,7 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Rule, Verdict,
+    Action, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Protection, Rule, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -32,8 +32,14 @@ impl Memory {
                 doing: format!("make the change {change:?}"),
                 source: NetlinkError::Rejected { change: None, errno: Errno::ENOENT, text: Some(why.to_owned()) },
             };
-            if change.action == Action::CreateTable && self.state.table(change.table).is_none() {
-                self.state.tables.push(ObservedTable { id: change.table, chains: Vec::new() });
+            if matches!(change.action, Action::CreateTable { .. }) && self.state.table(change.table).is_none() {
+                self.state.tables.push(ObservedTable {
+                    id: change.table,
+                    protection: Protection::Off,
+                    owned: false,
+                    sets: Vec::new(),
+                    chains: Vec::new(),
+                });
                 self.state.tables.sort_by_key(|table| table.id);
             }
             let handle = self.handle();
@@ -48,7 +54,12 @@ impl Memory {
                 return Err(BackendError::InUse(Box::new(change.clone())));
             }
             match &change.action {
-                Action::CreateTable => {}
+                Action::CreateTable { .. } => {}
+                Action::DeleteTable
+                | Action::CreateSet { .. }
+                | Action::DeleteSet { .. }
+                | Action::AddElements { .. }
+                | Action::DeleteElements { .. } => unreachable!("sets are no part of this kernel"),
                 Action::CreateChain { chain, base } => {
                     table.chains.push(ObservedChain { name: chain.clone(), base: base.clone(), rules: Vec::new() });
                 }

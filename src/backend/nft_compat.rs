@@ -9,7 +9,8 @@ use crate::net::{ChainName, Family};
 use crate::netlink::{Connection, NetlinkError, NetlinkSocket, RuleInfo, Transaction, Transport, compat};
 use crate::render::change_line;
 use crate::ruleset::{
-    Action, BaseChain, Generation, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, TableId, our_jump,
+    Action, BaseChain, Generation, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Protection, TableId,
+    our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -58,7 +59,7 @@ impl<T: Transport> NftCompat<T> {
             .collect();
         if chains.is_empty() {
             let tables = self.connection.tables(id.family).map_err(|error| doing("list the tables", error))?;
-            return Ok(tables.contains(&name).then_some(ObservedTable { id, chains }));
+            return Ok(tables.contains(&name).then_some(observed(id, chains)));
         }
         // The jumps in POSTROUTING tell which other chains are ours, so their rules are read first.
         self.fill(id, &mut chains, BaseChain::POSTROUTING)?;
@@ -67,7 +68,7 @@ impl<T: Transport> NftCompat<T> {
         for chain in &led_to {
             self.fill(id, &mut chains, chain.as_str())?;
         }
-        Ok(Some(ObservedTable { id, chains }))
+        Ok(Some(observed(id, chains)))
     }
 
     /// Reads the rules of one of the chains, if it is there.
@@ -124,6 +125,10 @@ fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
         Some((change, _)) => doing(format!("make the change \"{}\"", change_line(change)), error),
         None => doing("change the rules", error),
     }
+}
+
+fn observed(id: TableId, chains: Vec<ObservedChain>) -> ObservedTable {
+    ObservedTable { id, protection: Protection::Off, owned: false, sets: Vec::new(), chains }
 }
 
 fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {

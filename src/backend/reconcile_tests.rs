@@ -7,7 +7,7 @@ use crate::backend::memory::Memory;
 use crate::net::{ChainName, Cidr, Family};
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use crate::ruleset::{
-    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Rule, TableId, Verdict, compile, jump,
+    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, TableId, Verdict, compile, jump,
 };
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
@@ -139,7 +139,9 @@ prop_compose! {
                 base,
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
-            kernel.state.tables.push(ObservedTable { id: TableId::nat(family), chains });
+            kernel.state.tables.push(ObservedTable {
+                id: TableId::nat(family), protection: Protection::Off, owned: false, sets: Vec::new(), chains,
+            });
         }
         kernel
     }

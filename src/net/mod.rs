@@ -1,11 +1,13 @@
 //! Values of the network that are valid because they exist: each is parsed once, at the door, and never checked again.
 
+mod address_range;
 mod chain_name;
 mod cidr;
 mod family;
 mod port_range;
 mod protocol;
 
+pub use address_range::AddressRange;
 pub use chain_name::{ChainName, ChainNameError};
 pub use cidr::{Cidr, CidrError};
 pub use family::Family;

@@ -57,9 +57,14 @@ impl Transaction {
         let Change { table: id, action } = change;
         let name = id.name.to_string();
         match action {
-            Action::CreateTable => {
+            Action::CreateTable { .. } => {
                 self.message(*id, Kind::NEW_TABLE, flag::CREATE, |writer| table::emit(writer, &name));
             }
+            Action::DeleteTable
+            | Action::CreateSet { .. }
+            | Action::DeleteSet { .. }
+            | Action::AddElements { .. }
+            | Action::DeleteElements { .. } => todo!(),
             Action::CreateChain { chain, base } => {
                 self.message(*id, Kind::NEW_CHAIN, flag::CREATE, |writer| {
                     chain::emit(writer, &name, chain, base.as_ref());

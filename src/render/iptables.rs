@@ -52,6 +52,8 @@ fn push_match(text: &mut String, condition: &Match) {
         Match::Destination(cidr) => write!(text, " -d {cidr}"),
         Match::Protocol(protocol) => write!(text, " -p {protocol}"),
         Match::DestinationNotLocal => write!(text, " -m addrtype ! --dst-type LOCAL"),
+        // No rule of the nat table has one.
+        Match::DestinationIn { set, .. } => write!(text, " -m set --match-set {set} dst"),
         Match::Chance(chance) => write!(text, " -m statistic --mode random --probability {chance}"),
     };
 }

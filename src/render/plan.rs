@@ -1,7 +1,8 @@
 //! A plan for people: a line a change, `+` for what comes and `-` for what goes.
 
 use super::iptables_rule;
-use crate::ruleset::{Action, Change, ObservedRule, Plan};
+use crate::net::AddressRange;
+use crate::ruleset::{Action, Change, ObservedRule, Plan, Protection};
 
 /// The changes of a plan, in their order, a line each.
 pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
@@ -12,7 +13,13 @@ pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
 #[must_use]
 pub fn change_line(Change { table, action }: &Change) -> String {
     match action {
-        Action::CreateTable => format!("+ table {table}"),
+        Action::CreateTable { protection: Protection::Off } => format!("+ table {table}"),
+        Action::CreateTable { protection: Protection::OwnerPersist } => format!("+ table {table} (owner, persist)"),
+        Action::DeleteTable => format!("- table {table}"),
+        Action::CreateSet { set, .. } => format!("+ {table} set {set}"),
+        Action::DeleteSet { set } => format!("- {table} set {set}"),
+        Action::AddElements { set, elements, .. } => format!("+ {table} set {set}: {}", list(elements)),
+        Action::DeleteElements { set, elements, .. } => format!("- {table} set {set}: {}", list(elements)),
         Action::CreateChain { chain, base: None } => format!("+ {table} chain {chain}"),
         Action::CreateChain { chain, base: Some(base) } => {
             format!("+ {table} chain {chain} ({base})")
@@ -23,6 +30,16 @@ pub fn change_line(Change { table, action }: &Change) -> String {
         Action::Delete { chain, was } => format!("- {table} {}", found(chain, was)),
         Action::Flush { chain } => format!("- {table} all rules of chain {chain}"),
         Action::DeleteChain { chain } => format!("- {table} chain {chain}"),
+    }
+}
+
+/// The first elements of a list, and how many there are.
+fn list(elements: &[AddressRange]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<String> = elements.iter().take(SHOWN).map(ToString::to_string).collect();
+    match elements.len().checked_sub(SHOWN) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{}, … and {more} more", shown.join(", ")),
     }
 }
 

@@ -1,38 +1,52 @@
-//! The share of new flows that a rule takes, as the kernel counts it.
+//! The share of new flows that a rule takes.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A probability in units of 1/2³¹, which is what `xt_statistic` compares a random number with
-/// (`linux/netfilter/xt_statistic.h`). An integer, so that equality means something.
+/// A probability strictly between 0 and 1, as a fraction of integers, so that equality means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Chance(u32);
+pub struct Chance {
+    part: u32,
+    whole: u32,
+}
 
-const ONE: u32 = 1 << 31;
+/// What `xt_statistic` counts in: it compares a random number of 31 bits (`linux/netfilter/xt_statistic.h`).
+const STATISTIC_WHOLE: u32 = 1 << 31;
 
 impl Chance {
-    /// `part` of `whole`, rounded to the nearest unit as iptables rounds it. `None` unless `0 < part < whole`.
+    /// `part` of `whole`. `None` unless `0 < part < whole`.
     #[must_use]
-    pub fn of(part: u32, whole: u32) -> Option<Self> {
-        if part == 0 || part >= whole {
-            return None;
-        }
-        let (part, whole) = (u64::from(part), u64::from(whole));
-        let units = (2 * part * u64::from(ONE) + whole) / (2 * whole);
-        u32::try_from(units).ok().and_then(Self::from_units)
+    pub const fn of(part: u32, whole: u32) -> Option<Self> {
+        if part == 0 || part >= whole { None } else { Some(Self { part, whole }) }
     }
 
-    /// A probability as the kernel holds it; `None` at or above 1.
+    /// How many of [`Chance::whole`] packets are taken.
     #[must_use]
-    pub const fn from_units(units: u32) -> Option<Self> {
-        if units < ONE { Some(Self(units)) } else { None }
+    pub const fn part(self) -> u32 {
+        self.part
     }
 
-    /// The probability in units of 1/2³¹.
+    /// Of how many packets [`Chance::part`] are taken.
     #[must_use]
-    pub const fn units(self) -> u32 {
-        self.0
+    pub const fn whole(self) -> u32 {
+        self.whole
+    }
+
+    /// The nearest fraction of 2³¹, which is all that `xt_statistic` knows; rounded as iptables rounds it.
+    #[must_use]
+    pub fn for_statistic(self) -> Self {
+        let (part, whole) = (u64::from(self.part), u64::from(self.whole));
+        let units = (2 * part * u64::from(STATISTIC_WHOLE) + whole) / (2 * whole);
+        // Between 1 and 2³¹ − 1: a chance smaller or greater than these is not told from them.
+        let units = u32::try_from(units).unwrap_or(STATISTIC_WHOLE).clamp(1, STATISTIC_WHOLE - 1);
+        Self { part: units, whole: STATISTIC_WHOLE }
+    }
+
+    /// The fraction that `xt_statistic` holds as so many units; `None` for never and for more than always.
+    #[must_use]
+    pub const fn from_statistic(units: u32) -> Option<Self> {
+        Self::of(units, STATISTIC_WHOLE)
     }
 }
 
@@ -40,7 +54,8 @@ impl fmt::Display for Chance {
     /// With eleven digits, as iptables-save prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIGITS: u128 = 100_000_000_000;
-        let scaled = (u128::from(self.0) * DIGITS * 2 + u128::from(ONE)) / (u128::from(ONE) * 2);
+        let (part, whole) = (u128::from(self.part), u128::from(self.whole));
+        let scaled = (part * DIGITS * 2 + whole) / (whole * 2);
         write!(f, "{}.{:011}", scaled / DIGITS, scaled % DIGITS)
     }
 }
@@ -61,7 +76,8 @@ mod tests {
         for (part, whole, printed) in
             [(28_976, 61_744, "0.46929256292"), (976, 2_976, "0.32795698941"), (1_000, 2_000, "0.50000000000")]
         {
-            assert_eq!(Chance::of(part, whole).map(|chance| chance.to_string()).as_deref(), Some(printed));
+            let chance = Chance::of(part, whole).map(|chance| chance.for_statistic().to_string());
+            assert_eq!(chance.as_deref(), Some(printed));
         }
     }
 
@@ -69,7 +85,8 @@ mod tests {
     fn neither_nothing_nor_everything_is_a_chance() {
         assert_eq!(Chance::of(0, 5), None);
         assert_eq!(Chance::of(5, 5), None);
-        assert_eq!(Chance::from_units(1 << 31), None);
-        assert_eq!(Chance::of(1, 2).map(Chance::units), Some(1 << 30));
+        assert_eq!(Chance::from_statistic(1 << 31), None);
+        assert_eq!(Chance::of(1, 2).map(Chance::for_statistic), Chance::from_statistic(1 << 30));
+        assert_eq!(Chance::of(1, u32::MAX).map(Chance::for_statistic), Chance::from_statistic(1));
     }
 }

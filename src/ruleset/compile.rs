@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::{BaseChain, Chain, Chance, Masquerade, Match, Rule, Ruleset, Table, TableId, Verdict};
+use super::{BaseChain, Chain, Chance, Masquerade, Match, Protection, Rule, Ruleset, Table, TableId, Verdict};
 use crate::net::{ChainName, Cidr, Protocol};
 use crate::policy::{FamilyPolicy, Policy};
 
@@ -39,7 +39,12 @@ fn nat_table(policy: &Policy, family: &FamilyPolicy) -> Table {
     };
     let ours =
         Chain { name: policy.chain.to_string(), base: None, rules: returns.chain(masquerade_rules(policy)).collect() };
-    Table { id: TableId::nat(family.family), chains: vec![postrouting, ours] }
+    Table {
+        id: TableId::nat(family.family),
+        protection: Protection::Off,
+        sets: Vec::new(),
+        chains: vec![postrouting, ours],
+    }
 }
 
 fn return_for(cidr: Cidr) -> Rule {
@@ -56,7 +61,7 @@ fn masquerade_rules(policy: &Policy) -> Vec<Rule> {
     for protocol in Protocol::WITH_PORTS {
         let mut left: u32 = ranges.iter().map(|range| range.size()).sum();
         for range in ranges {
-            let share = Chance::of(range.size(), left).map(Match::Chance);
+            let share = Chance::of(range.size(), left).map(|chance| Match::Chance(chance.for_statistic()));
             left -= range.size();
             let matches = [Some(Match::Protocol(protocol)), share].into_iter().flatten().collect();
             rules.push(masquerade(matches, Masquerade { fully_random: policy.random_fully, ports: Some(*range) }));

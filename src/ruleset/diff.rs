@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::{Action, BaseChain, Chain, Change, Observed, ObservedChain, ObservedTable, Plan, Rule, Ruleset, Table};
+use super::{
+    Action, BaseChain, Chain, Change, Observed, ObservedChain, ObservedTable, Plan, Protection, Rule, Ruleset, Table,
+};
 use super::{TableId, Verdict, jump};
 use crate::net::{ChainName, Family};
 
@@ -63,7 +65,7 @@ impl<'a> Differ<'a> {
     fn shared_table(&mut self, ours: &ChainName, desired: Option<&Table>) -> Result<(), Conflict> {
         self.refuse_conflicts(ours, desired.is_some())?;
         if desired.is_some() && self.observed.is_none() {
-            self.push(Action::CreateTable);
+            self.push(Action::CreateTable { protection: Protection::Off });
         }
         let chains = desired.map_or(&[][..], |table| &table.chains);
         // Chains first, so that a jump never names one that is not there.

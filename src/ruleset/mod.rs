@@ -13,7 +13,7 @@ mod trace;
 pub use chance::Chance;
 pub use compile::{compile, jump};
 pub use diff::{Conflict, our_jump, plan};
-pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque};
+pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque};
 pub use plan::{Action, Change, Plan};
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 
@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
+use crate::net::{AddressRange, ChainName, Cidr, Family, PortRange, Protocol};
 
 /// The rules that shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,12 +33,18 @@ pub struct Ruleset {
     pub tables: Vec<Table>,
 }
 
-/// A table and those of its chains that concern us.
+/// A table and those of its parts that concern us.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
     /// Which table.
     #[serde(flatten)]
     pub id: TableId,
+    /// Who may change it.
+    #[serde(skip_serializing_if = "Protection::is_off")]
+    pub protection: Protection,
+    /// Its sets, in the order in which they are created.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<Set>,
     /// Its chains, in the order in which they are created.
     pub chains: Vec<Chain>,
 }
@@ -58,6 +64,42 @@ pub enum TableName {
     /// iptables' `nat` table, shared with everybody: its base chain and all chains but ours belong to others.
     #[serde(rename = "nat")]
     Nat,
+    /// `ip-masq-agent`, a table of our own: everything in it is ours.
+    #[serde(rename = "ip-masq-agent")]
+    Own,
+}
+
+/// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Protection {
+    /// Everybody with the privilege.
+    #[default]
+    Off,
+    /// `owner` and `persist`: the socket that created or adopted it, while that socket is open; a flush of the whole
+    /// ruleset passes it over, and it outlives its owner.
+    OwnerPersist,
+}
+
+/// A set of addresses that rules look destinations up in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Set {
+    /// The name.
+    pub name: String,
+    /// How the kernel keeps it.
+    pub kind: SetKind,
+    /// The elements: sorted, and no two of them touch the same address. In a set of addresses each is a single one.
+    pub elements: Vec<AddressRange>,
+}
+
+/// How the kernel keeps a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SetKind {
+    /// A hash table of single addresses: a lookup and a change cost the same at any size.
+    Addresses,
+    /// Ranges of addresses in order (`flags interval`).
+    Intervals,
 }
 
 /// A chain and its rules.
@@ -102,6 +144,14 @@ pub struct Rule {
 pub enum Match {
     /// The destination address is in the range.
     Destination(Cidr),
+    /// The destination address is in a set of the table.
+    DestinationIn {
+        /// The set's name.
+        set: String,
+        /// Only so many leading bits of the address are looked up, the others being taken for zero; `None` for all.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prefix_len: Option<u8>,
+    },
     /// The packet is of this transport protocol.
     Protocol(Protocol),
     /// The destination is no address of this host (route type LOCAL; `rtnetlink(7)`).
@@ -152,6 +202,19 @@ impl TableId {
     #[must_use]
     pub const fn nat(family: Family) -> Self {
         Self { family, name: TableName::Nat }
+    }
+
+    /// The table of our own of a family.
+    #[must_use]
+    pub const fn own(family: Family) -> Self {
+        Self { family, name: TableName::Own }
+    }
+}
+
+impl Protection {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_off(&self) -> bool {
+        *self == Self::Off
     }
 }
 
@@ -224,6 +287,7 @@ impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nat => "nat",
+            Self::Own => "ip-masq-agent",
         })
     }
 }

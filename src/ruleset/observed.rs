@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{BaseChain, Rule, TableId};
+use super::{BaseChain, Protection, Rule, SetKind, TableId};
+use crate::net::AddressRange;
 
 /// The part of the kernel's rules that concerns us, read in one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +19,14 @@ pub struct Observed {
 pub struct ObservedTable {
     /// Which table.
     pub id: TableId,
+    /// Who may change it.
+    pub protection: Protection,
+    /// Does an open socket own it? Then only that socket's process may change it.
+    pub owned: bool,
+    /// All its sets, if the table is our own.
+    pub sets: Vec<ObservedSet>,
     /// All its chains. The rules are read of POSTROUTING, of the chain of our name, and of chains to which a jump of
-    /// ours leads; of the others they are left out.
+    /// ours leads, and of all chains in a table of our own; of the others they are left out.
     pub chains: Vec<ObservedChain>,
 }
 
@@ -32,6 +39,17 @@ pub struct ObservedChain {
     pub base: Option<BaseChain>,
     /// The rules, in order.
     pub rules: Vec<ObservedRule>,
+}
+
+/// A set that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedSet {
+    /// The name.
+    pub name: String,
+    /// How the kernel keeps it, or why it cannot be one of ours.
+    pub kind: Result<SetKind, Opaque>,
+    /// The elements, sorted.
+    pub elements: Vec<AddressRange>,
 }
 
 /// A rule that exists.

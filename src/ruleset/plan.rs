@@ -1,6 +1,7 @@
 //! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
 
-use super::{BaseChain, Handle, ObservedRule, Rule, TableId};
+use super::{BaseChain, Handle, ObservedRule, Protection, Rule, SetKind, TableId};
+use crate::net::AddressRange;
 
 /// The changes that turn what is there into what shall be there, in the order in which they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +22,44 @@ pub struct Change {
 /// What a change does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The table is created, or found to exist.
-    CreateTable,
+    /// The table is created, or found to exist with the same protection and without an owner, and is owned from then on
+    /// if it is protected.
+    CreateTable {
+        /// Who may change it.
+        protection: Protection,
+    },
+    /// The table goes, with all that is in it.
+    DeleteTable,
+    /// An empty set is created.
+    CreateSet {
+        /// Its name.
+        set: String,
+        /// How the kernel keeps it.
+        kind: SetKind,
+    },
+    /// A set goes, with its elements. No rule looks it up any more.
+    DeleteSet {
+        /// Its name.
+        set: String,
+    },
+    /// Elements come into a set.
+    AddElements {
+        /// The set.
+        set: String,
+        /// How the kernel keeps it.
+        kind: SetKind,
+        /// The elements, none of which touches one that is there then.
+        elements: Vec<AddressRange>,
+    },
+    /// Elements go from a set.
+    DeleteElements {
+        /// The set.
+        set: String,
+        /// How the kernel keeps it.
+        kind: SetKind,
+        /// The elements, as they were found.
+        elements: Vec<AddressRange>,
+    },
     /// A chain is created.
     CreateChain {
         /// Its name.

@@ -33,6 +33,9 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
     };
     let tables = ruleset.tables.iter().map(|table| ObservedTable {
         id: table.id,
+        protection: table.protection,
+        owned: false,
+        sets: Vec::new(),
         chains: table
             .chains
             .iter()

@@ -139,6 +139,7 @@ impl<'a> Walk<'a, '_> {
     /// Can the condition hold? Dice can always fall so.
     fn holds(&self, condition: &Match) -> bool {
         match condition {
+            Match::DestinationIn { .. } => false,
             Match::Destination(cidr) => cidr.contains(self.packet.destination),
             Match::Protocol(protocol) => self.packet.protocol == Some(*protocol),
             Match::DestinationNotLocal => !self.packet.destination_is_local,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ip_masq_agent::net::{Family, PortRange, Protocol};
 use ip_masq_agent::netlink::{Batch, Transaction};
 use ip_masq_agent::ruleset::{
-    Action, BaseChain, Chance, Change, Generation, Masquerade, Match, Rule, TableId, Verdict,
+    Action, BaseChain, Chance, Change, Generation, Masquerade, Match, Protection, Rule, TableId, Verdict,
 };
 
 pub(crate) const CHAIN: &str = "IP-MASQ-AGENT";
@@ -26,7 +26,7 @@ pub(crate) fn batch(expected: Option<Generation>, changes: &[Change]) -> Batch {
 pub(crate) fn create(family: Family) -> Vec<Change> {
     let postrouting = BaseChain::POSTROUTING.to_owned();
     vec![
-        change(family, Action::CreateTable),
+        change(family, Action::CreateTable { protection: Protection::Off }),
         change(family, Action::CreateChain { chain: postrouting, base: Some(BaseChain::IPTABLES_POSTROUTING) }),
         change(family, Action::CreateChain { chain: CHAIN.to_owned(), base: None }),
     ]

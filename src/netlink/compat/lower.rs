@@ -30,6 +30,7 @@ pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
     }
     expressions.extend(rule.comment().map(|text| Expression::Match(xt::comment::emit(text))));
     expressions.extend(rule.matches().iter().filter_map(|condition| match condition {
+        Match::DestinationIn { .. } => todo!(),
         Match::DestinationNotLocal => Some(Expression::Match(xt::addrtype::destination_not_local())),
         Match::Chance(chance) => Some(Expression::Match(xt::statistic::emit(*chance))),
         Match::Destination(_) | Match::Protocol(_) => None,

@@ -4,7 +4,7 @@ use crate::net::Family;
 use crate::netlink::compat;
 use crate::netlink::message::{Content, Kind, Messages};
 use crate::netlink::{chain, rule};
-use crate::ruleset::{Action, BaseChain, Rule};
+use crate::ruleset::{Action, BaseChain, Protection, Rule};
 
 use super::{batch, expressions};
 
@@ -95,7 +95,7 @@ fn table_and_base_chain_are_sent_as_iptables_sends_them() {
     for family in Family::ALL {
         let base = Some(BaseChain::IPTABLES_POSTROUTING);
         let chain = Action::CreateChain { chain: BaseChain::POSTROUTING.to_owned(), base };
-        let ours = messages(batch(family, [Action::CreateTable, chain]).as_bytes());
+        let ours = messages(batch(family, [Action::CreateTable { protection: Protection::Off }, chain]).as_bytes());
         let theirs = sent(family);
         let table = messages(&theirs[0].datagrams[0])[0].clone();
         let chain = messages(&theirs[1].datagrams[0])[0].clone();

@@ -58,7 +58,7 @@ fn any_match(family: Family) -> impl Strategy<Value = Match> {
         4 => range,
         1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::Protocol),
         1 => Just(Match::DestinationNotLocal),
-        1 => (0..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_units(units).unwrap())),
+        1 => (1..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_statistic(units).unwrap())),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::netlink::message::Messages;
 use crate::netlink::transaction::{Batch, Transaction};
 use crate::netlink::wire::Writer;
 use crate::netlink::{Connection, NetlinkError, Transport};
-use crate::ruleset::{Action, Change, Generation, Rule, TableId, Verdict};
+use crate::ruleset::{Action, Change, Generation, Protection, Rule, TableId, Verdict};
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -239,7 +239,8 @@ fn the_kernels_own_words_are_in_the_error() {
 fn a_name_that_no_message_can_hold_is_named_before_anything_is_sent() {
     let mut transaction = Transaction::begin(None);
     let rule = Rule::new(Vec::new(), None, Verdict::Jump("C".repeat(70_000)));
-    for action in [Action::CreateTable, Action::Append { chain: "C".to_owned(), rule }] {
+    for action in [Action::CreateTable { protection: Protection::Off }, Action::Append { chain: "C".to_owned(), rule }]
+    {
         transaction.push(&Change { table: TableId::nat(Family::Ipv4), action });
     }
     let sealed = transaction.seal();

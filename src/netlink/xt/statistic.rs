@@ -18,10 +18,10 @@ pub(in crate::netlink) fn emit(chance: Chance) -> Extension {
     let mut info = Vec::with_capacity(LEN);
     info.extend(MODE_RANDOM.to_ne_bytes());
     info.extend(NO_FLAGS.to_ne_bytes());
-    info.extend(chance.units().to_ne_bytes());
+    info.extend(chance.for_statistic().part().to_ne_bytes());
     // iptables also fills in the other member's `count`, as `every - packet`; the kernel reads neither.
     info.extend(0_u32.to_ne_bytes());
-    info.extend(chance.units().to_ne_bytes());
+    info.extend(chance.for_statistic().part().to_ne_bytes());
     info.resize(LEN, 0);
     Extension { name: NAME.to_owned(), revision: REVISION, info }
 }
@@ -32,6 +32,6 @@ pub(in crate::netlink) fn parse(extension: &Extension) -> Result<Chance, Opaque>
         return Err(unknown());
     };
     let plain = u16::from_ne_bytes([*m0, *m1]) == MODE_RANDOM && u16::from_ne_bytes([*f0, *f1]) == NO_FLAGS;
-    let chance = Chance::from_units(u32::from_ne_bytes([*p0, *p1, *p2, *p3]));
+    let chance = Chance::from_statistic(u32::from_ne_bytes([*p0, *p1, *p2, *p3]));
     chance.filter(|_| plain).ok_or_else(unknown)
 }
