@@ -33,9 +33,9 @@ pub struct Line(pub u32);
 pub struct Config {
     /// `nonMasqueradeCIDRs`: destinations to which traffic keeps its source, in the file's order.
     pub non_masquerade_cidrs: Vec<Entry>,
-    /// `masqLinkLocal`: is traffic to 169.254.0.0/16 masqueraded too?
+    /// `masqLinkLocal`: is traffic to `169.254.0.0/16` masqueraded too?
     pub masq_link_local: Setting<bool>,
-    /// `masqLinkLocalIPv6`: is traffic to fe80::/10 masqueraded too?
+    /// `masqLinkLocalIPv6`: is traffic to `fe80::/10` masqueraded too?
     pub masq_link_local_ipv6: Setting<bool>,
     /// `resyncInterval`: the time between two passes over the kernel's rules, at least [`Config::MIN_RESYNC_INTERVAL`].
     pub resync_interval: Setting<Duration>,
@@ -131,7 +131,7 @@ impl Config {
 /// What is wrong first, in upstream's order: the syntax, the types, the number of ranges, each range.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
     let document = if json::is_json(bytes) { json::read(bytes)? } else { yaml::read(bytes)? };
-    schema::build(document, context)
+    schema::build(document, *context)
 }
 
 impl fmt::Display for Line {

@@ -78,9 +78,8 @@ impl<'a> Cursor<'a> {
     /// The bytes of the line break that stands `ahead` bytes behind the next byte, or 0. YAML 1.1 has five of them.
     fn break_len(&self, ahead: usize) -> usize {
         match self.byte_at(ahead) {
-            b'\n' => 1,
             b'\r' if self.byte_at(ahead + 1) == b'\n' => 2,
-            b'\r' => 1,
+            b'\r' | b'\n' => 1,
             // U+0085, next line.
             0xc2 if self.byte_at(ahead + 1) == 0x85 => 2,
             // U+2028 and U+2029, line and paragraph separator.

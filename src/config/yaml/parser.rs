@@ -141,11 +141,7 @@ impl<'a> Parser<'a> {
     fn directives(&mut self) -> Result<bool, ConfigError> {
         let mut version = false;
         let mut any = false;
-        loop {
-            let line = match self.scanner.peek()? {
-                (Token::VersionDirective { .. } | Token::TagDirective { .. }, line) => line,
-                _ => break,
-            };
+        while let (Token::VersionDirective { .. } | Token::TagDirective { .. }, line) = self.scanner.peek()? {
             any = true;
             match self.scanner.next()?.0 {
                 Token::VersionDirective { .. } if version => {

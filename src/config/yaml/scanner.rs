@@ -171,6 +171,12 @@ impl<'a> Scanner<'a> {
         self.tokens.push_back((token, line));
     }
 
+    /// Adds a token before the one of that number, or as the last.
+    fn insert(&mut self, number: usize, token: Token<'a>, line: u32) {
+        let place = number.saturating_sub(self.taken).min(self.tokens.len());
+        self.tokens.insert(place, (token, line));
+    }
+
     /// Adds a token that is `length` characters long.
     fn push_and_skip(&mut self, token: Token<'a>, length: usize) {
         self.push(token, self.cursor.mark().line);
@@ -213,8 +219,7 @@ impl<'a> Scanner<'a> {
         if self.flow_level == 0 && self.indent < column {
             self.indents.push(self.indent);
             self.indent = column;
-            let place = before.map_or(self.tokens.len(), |number| number - self.taken);
-            self.tokens.insert(place, (token, line));
+            self.insert(before.unwrap_or(usize::MAX), token, line);
         }
     }
 
@@ -302,7 +307,7 @@ impl<'a> Scanner<'a> {
             self.simple_keys.pop_back();
         }
         if let Some(key) = key {
-            self.tokens.insert(key.token - self.taken, (Token::Key, key.mark.line));
+            self.insert(key.token, Token::Key, key.mark.line);
             self.roll_indent(key.mark.column, Token::BlockMappingStart, Some(key.token), key.mark.line);
             self.simple_key_allowed = false;
         } else {
