@@ -21,7 +21,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Problem {
     /// Neither UTF-8 nor UTF-16 with a byte order mark, or with characters that YAML does not allow.
-    #[error("not a text: {0}; save the file as UTF-8")]
+    #[error("not a text: {0}")]
     Encoding(&'static str),
     /// The text is no YAML.
     #[error("not valid YAML: {0}")]
@@ -63,7 +63,7 @@ pub enum Problem {
     },
     /// More ranges than `cidrLimit`.
     #[error(
-        "{}: {count} ranges, but {} is {limit}; remove some, or write `{}: {count}`",
+        "{}: more ranges ({count}) than {} allows ({limit}); remove some, or write `{}: {count}`",
         Key::NonMasqueradeCidrs,
         Key::CidrLimit,
         Key::CidrLimit

@@ -1,7 +1,7 @@
 //! Bytes to [`Config`], reading as upstream reads.
 //!
-//! The data flows one way: [`read`] takes the bytes of a file, [`json`] or [`yaml`] turns them into a [`value`]
-//! document, [`schema`] into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
+//! The data flows one way: [`read`] takes the bytes of a file, `json` or `yaml` turns them into a `value::Document`,
+//! and `schema` turns that into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
 
 mod duration;
 mod error;

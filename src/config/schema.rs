@@ -94,8 +94,7 @@ impl List {
         let text = |(index, entry): (usize, value::Entry)| match entry.value {
             Value::Text(text) => Ok((entry.line, text)),
             other => {
-                let instead =
-                    matches!(other, Value::Null).then(|| "a range behind the dash, or remove the entry".to_owned());
+                let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
                 let expected = "a range, such as 10.0.0.0/8";
                 Err(wrong_type(Key::NonMasqueradeCidrs, Some(index), entry.line, &other, expected, instead))
             }

@@ -67,7 +67,7 @@ fn pick(tree: &Tree<'_>, root: Id) -> Result<Document, ConfigError> {
         let pair = Pair { key, name: name.clone(), line, value: value(tree.target(assignment.value), tree)? };
         if let Some((before, pair)) = known.insert(name, (assignment, pair)) {
             // To override what is merged in is what merging is for.
-            if !before.merged || assignment.merged {
+            if !before.merged {
                 document.warnings.push(Warning::DoubledKey { line, key, ignored: pair.line });
             }
         }

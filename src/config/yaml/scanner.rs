@@ -311,7 +311,7 @@ impl<'a> Scanner<'a> {
             self.roll_indent(key.mark.column, Token::BlockMappingStart, Some(key.token), key.mark.line);
             self.simple_key_allowed = false;
         } else {
-            self.start_block(Token::BlockMappingStart, "a second `: ` on the line; put the value into quotes")?;
+            self.start_block(Token::BlockMappingStart, "a colon that belongs to no key; write one `key: value` on each line, indented alike, and put a value with `: ` into quotes")?;
             self.simple_key_allowed = self.flow_level == 0;
         }
         self.push_and_skip(Token::Value, 1);

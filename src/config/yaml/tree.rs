@@ -69,7 +69,12 @@ impl<'a> Tree<'a> {
                 Event::MappingStart => Content::Mapping(Vec::new()),
                 Event::Alias(name) => {
                     let target = anchors.get(name).copied().ok_or_else(|| {
-                        ConfigError::yaml(step.line, format!("the alias *{name} has no anchor &{name} before it"))
+                        ConfigError::yaml(
+                            step.line,
+                            format!(
+                                "the alias *{name} without an anchor &{name} before it; put a value with * into quotes"
+                            ),
+                        )
                     })?;
                     if let Some(target) = tree.nodes.get_mut(target.0) {
                         target.has_alias = true;
