@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::shown::Quoted;
 use super::{DurationError, Key, Line};
 use crate::net::{Cidr, CidrError};
 
@@ -54,7 +55,7 @@ pub enum Problem {
         instead: Option<String>,
     },
     /// `resyncInterval` is a text, but no duration.
-    #[error("{place}: {text:?} {reason}", place = Key::ResyncInterval)]
+    #[error("{place}: {} {reason}", Quoted(text), place = Key::ResyncInterval)]
     Duration {
         /// The value.
         text: String,
@@ -75,7 +76,7 @@ pub enum Problem {
         limit: i64,
     },
     /// An entry is no range.
-    #[error("{place}: {text:?} {reason}", place = Place::entry(*.index))]
+    #[error("{place}: {} {reason}", Quoted(text), place = Place::entry(*.index))]
     Cidr {
         /// The place in the list, counted from 0.
         index: usize,

@@ -10,6 +10,7 @@ mod json;
 mod key;
 mod overlap;
 mod schema;
+mod shown;
 mod value;
 mod warning;
 mod yaml;

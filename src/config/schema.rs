@@ -1,6 +1,7 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
 use super::error::Place;
+use super::shown::Bare;
 use super::value::{self, Document, Pair, Value};
 use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
 use crate::net::{Cidr, Family};
@@ -84,7 +85,7 @@ impl List {
             Value::List(entries) => entries,
             other => {
                 let instead = match &other {
-                    Value::Text(text) => Some(format!("`{}: [{text}]`", Key::NonMasqueradeCidrs)),
+                    Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
                     _ => None,
                 };
                 let expected = "a list of ranges, such as [10.0.0.0/8]";
@@ -144,7 +145,7 @@ fn duration(value: Value, line: Line) -> Result<Duration, ConfigError> {
         Value::Text(text) => {
             return text.parse().map_err(|reason| ConfigError::at(line, Problem::Duration { text, reason }));
         }
-        Value::Number { ref text, .. } => Some(format!("{text}s for seconds")),
+        Value::Number { ref text, .. } => Some(format!("{}s for seconds", Bare(text))),
         Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
         _ => None,
     };

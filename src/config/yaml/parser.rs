@@ -1,9 +1,11 @@
 //! Tokens to events: the structure of the first document.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::scanner::{Scanner, Token};
 use crate::config::ConfigError;
+use crate::config::shown::Bare;
 
 /// One step through the structure of a document.
 #[derive(Debug, PartialEq)]
@@ -67,7 +69,7 @@ pub(super) struct Parser<'a> {
     /// The lines on which the open collections start, for messages.
     starts: Vec<u32>,
     /// The handles of tags and what they stand for.
-    handles: Vec<(String, String)>,
+    handles: BTreeMap<String, String>,
 }
 
 impl<'a> Parser<'a> {
@@ -77,7 +79,7 @@ impl<'a> Parser<'a> {
             state: State::DocumentStart,
             states: Vec::new(),
             starts: Vec::new(),
-            handles: Vec::new(),
+            handles: BTreeMap::new(),
         }
     }
 
@@ -150,17 +152,17 @@ impl<'a> Parser<'a> {
                 Token::VersionDirective { supported: false } => {
                     return Err(ConfigError::yaml(line, "a version of YAML that is not read here; write %YAML 1.1"));
                 }
-                Token::TagDirective { handle, .. } if self.handles.iter().any(|(known, _)| *known == handle) => {
+                Token::TagDirective { handle, .. } if self.handles.contains_key(&handle) => {
                     return Err(ConfigError::yaml(line, "a second %TAG directive for the same handle"));
                 }
-                Token::TagDirective { handle, prefix } => self.handles.push((handle, prefix)),
+                Token::TagDirective { handle, prefix } => {
+                    self.handles.insert(handle, prefix);
+                }
                 _ => version = true,
             }
         }
         for (handle, prefix) in [("!", "!"), ("!!", "tag:yaml.org,2002:")] {
-            if !self.handles.iter().any(|(known, _)| known == handle) {
-                self.handles.push((handle.to_owned(), prefix.to_owned()));
-            }
+            self.handles.entry(handle.to_owned()).or_insert_with(|| prefix.to_owned());
         }
         Ok(any)
     }
@@ -280,13 +282,13 @@ impl<'a> Parser<'a> {
         if handle.is_empty() {
             return Ok(suffix.to_owned());
         }
-        let known = self.handles.iter().find(|(known, _)| known == handle);
-        known.map(|(_, prefix)| format!("{prefix}{suffix}")).ok_or_else(|| {
-            ConfigError::yaml(
+        match self.handles.get(handle) {
+            Some(prefix) => Ok(format!("{prefix}{suffix}")),
+            None => Err(ConfigError::yaml(
                 line,
-                format!("the tag handle {handle} that no %TAG defines; put a value with ! into quotes"),
-            )
-        })
+                format!("the tag handle {} that no %TAG defines; put a value with ! into quotes", Bare(handle)),
+            )),
+        }
     }
 
     /// The end of a collection that has a token of its own.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::config::shown::Quoted;
+
 /// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
@@ -28,7 +30,7 @@ pub(super) fn resolve<'a>(value: &'a str, plain: bool, tag: Option<&str>) -> Res
     let Some(tag) = tag else {
         return if plain { Ok(implicit(value)) } else { text() };
     };
-    let wrong = || Err(format!("{value:?} is not what its tag !!{} says", tag.trim_start_matches(YAML_TAG)));
+    let wrong = || Err(format!("{} is not what its tag !!{} says", Quoted(value), tag.trim_start_matches(YAML_TAG)));
     match tag.strip_prefix(YAML_TAG) {
         Some("null") if implicit(value) == Scalar::Null => Ok(Scalar::Null),
         Some("bool") => match implicit(value) {

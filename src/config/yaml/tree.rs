@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::parser::{Event, Parser};
 use super::resolve::{self, Scalar};
 use crate::config::error::MAX_DEPTH;
+use crate::config::shown::Bare;
 use crate::config::{ConfigError, Line, Problem};
 
 /// The first document of a text. Its nodes lie in one vector: an alias is a number, so that no alias is ever
@@ -69,10 +70,11 @@ impl<'a> Tree<'a> {
                 Event::MappingStart => Content::Mapping(Vec::new()),
                 Event::Alias(name) => {
                     let target = anchors.get(name).copied().ok_or_else(|| {
+                        let name = Bare(name);
                         ConfigError::yaml(
                             step.line,
                             format!(
-                                "the alias *{name} without an anchor &{name} before it; put a value with * into quotes"
+                                "the alias *{name} without an anchor of that name before it; put a value with * into quotes"
                             ),
                         )
                     })?;
