@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::shown::Quoted;
 use super::{Config, Duration, Key, Line};
 use crate::net::Cidr;
 
@@ -148,10 +149,12 @@ impl fmt::Display for Warning {
         let list = Key::NonMasqueradeCidrs;
         match self {
             Self::UnknownKey { name, .. } => {
-                write!(f, "the key {name:?} is unknown and ignored")?;
+                write!(f, "the key {} is unknown and ignored", Quoted(name))?;
                 Key::close_to(name).map_or(Ok(()), |key| write!(f, "; did you mean {key}?"))
             }
-            Self::OtherCase { name, key, .. } => write!(f, "the key {name:?} is read as {key}; spell it like that"),
+            Self::OtherCase { name, key, .. } => {
+                write!(f, "the key {} is read as {key}; spell it like that", Quoted(name))
+            }
             Self::DoubledKey { key, ignored, .. } => {
                 write!(f, "{key} stands on line {ignored} too; this one counts; remove the other")
             }
