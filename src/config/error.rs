@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration, and how to mend it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -177,11 +177,16 @@ pub enum ReadError {
         limit: u64,
     },
     /// The file is no configuration.
-    #[error("{}{}: {}", .path.display(), .error.line.map(|line| format!(":{line}")).unwrap_or_default(), .error.problem)]
+    #[error("{}: {}", place(path, .error.line), .error.problem)]
     Invalid {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         error: ConfigError,
     },
+}
+
+/// A place in a file, as compilers print it.
+pub(super) fn place(path: &Path, line: Option<Line>) -> String {
+    line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()))
 }
