@@ -48,15 +48,15 @@ impl Narrator {
 }
 
 fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
-    let path = path.display();
+    let file = path.display();
     match news {
         ConfigNews::Valid(warnings) => {
-            info!("{path} is valid and in force: {}", summary(config));
+            info!("{file} is valid and in force: {}", summary(config));
             for warning in warnings {
-                warn!("{path}:{warning}");
+                warn!("{}", warning.in_file(path));
             }
         }
-        ConfigNews::Missing => info!("{path} does not exist: the flags' defaults are in force: {}", summary(config)),
+        ConfigNews::Missing => info!("{file} does not exist: the flags' defaults are in force: {}", summary(config)),
         ConfigNews::Refused { error, instead: Instead::LastValid } => {
             error!("{error}; until that is mended, the last valid configuration stays in force: {}", summary(config));
         }

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::backend::Outcome;
 use crate::cli::{Cli, Verb};
-use crate::config::{self, Config, ReadError, Warning};
+use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
 use crate::netlink::NetlinkError;
 use crate::render::{change_line, plan_lines};
@@ -55,7 +55,7 @@ fn enter_sandbox(cli: &Cli) -> Result<()> {
 
 /// The configuration of a verb that cannot do without its file. Warnings are told.
 fn configuration(cli: &Cli) -> Result<Config> {
-    let reading = config::read(&cli.config, &config::Context::from(&cli.flags))?;
+    let reading = config::read(&cli.config, &Context::from(&cli.flags))?;
     tell_warnings(cli, &reading.warnings);
     Ok(reading.config)
 }
@@ -65,7 +65,7 @@ fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
     match configuration(cli) {
         Err(error) if matches!(error.downcast_ref(), Some(ReadError::Missing { .. })) => {
             info!("{} does not exist: the flags' defaults are applied", cli.config.display());
-            Ok(Config::defaults(&config::Context::from(&cli.flags)))
+            Ok(Config::defaults(&Context::from(&cli.flags)))
         }
         other => other.map_err(|error| {
             let told = format!("{error}; nothing was changed");
@@ -76,7 +76,7 @@ fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
 
 fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
     for warning in warnings {
-        warn!("{}:{warning}", cli.config.display());
+        warn!("{}", warning.in_file(&cli.config));
     }
 }
 
