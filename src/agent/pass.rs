@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::backend::{Backend, Outcome, ReconcileError, reconcile};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::policy::{Flags, Policy};
-use crate::ruleset::{Ruleset, compile};
+use crate::ruleset::{Ruleset, Shape, compile};
 
 /// The agent's memory between two passes.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl<B: Backend> Agent<B> {
 
 impl InForce {
     fn new(config: Config, flags: &Flags, chosen: bool) -> Self {
-        let ruleset = compile(&Policy::new(&config, flags));
+        let ruleset = compile(&Policy::new(&config, flags), Shape::Compat);
         Self { config, ruleset, chosen }
     }
 }

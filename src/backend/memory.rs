@@ -35,8 +35,8 @@ impl Memory {
             if matches!(change.action, Action::CreateTable { .. }) && self.state.table(change.table).is_none() {
                 self.state.tables.push(ObservedTable {
                     id: change.table,
-                    protection: Protection::Off,
-                    owned: false,
+                    protection: Ok(Protection::Off),
+                    owner: None,
                     sets: Vec::new(),
                     chains: Vec::new(),
                 });

@@ -128,7 +128,7 @@ fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
 }
 
 fn observed(id: TableId, chains: Vec<ObservedChain>) -> ObservedTable {
-    ObservedTable { id, protection: Protection::Off, owned: false, sets: Vec::new(), chains }
+    ObservedTable { id, protection: Ok(Protection::Off), owner: None, sets: Vec::new(), chains }
 }
 
 fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {

@@ -7,7 +7,8 @@ use crate::backend::memory::Memory;
 use crate::net::{ChainName, Cidr, Family};
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use crate::ruleset::{
-    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, TableId, Verdict, compile, jump,
+    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId, Verdict, compile,
+    jump,
 };
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
@@ -19,12 +20,13 @@ fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
             .map(|cidr| Exemption { cidr: *cidr, origin: Origin::Default })
             .collect(),
     };
-    compile(&Policy {
+    let policy = Policy {
         chain: chain.parse().unwrap(),
         families: families.iter().map(family).collect(),
         random_fully: true,
         to_ports: "1024-2047,4096-8191".parse().unwrap(),
-    })
+    };
+    compile(&policy, Shape::Compat)
 }
 
 fn ranges(texts: &[&str]) -> Vec<Cidr> {
@@ -140,7 +142,7 @@ prop_compose! {
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Protection::Off, owned: false, sets: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), chains,
             });
         }
         kernel

@@ -10,10 +10,10 @@ use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::iptables_save;
-use crate::ruleset::compile;
+use crate::ruleset::{Shape, compile};
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
-    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags));
+    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags), Shape::Compat);
     let outcome = reconcile(&mut NftCompat::open()?, &desired)?;
     tell_in_use(&outcome);
     match outcome.plan.changes.len() {
@@ -31,7 +31,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
 
 /// `apply --dry-run`: prints what would change.
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
-    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags));
+    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags), Shape::Compat);
     let plan = preview_of(&mut NftCompat::open()?, &desired)?;
     match plan.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),

@@ -9,10 +9,10 @@ use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::{iptables_save, json};
-use crate::ruleset::compile;
+use crate::ruleset::{Shape, compile};
 
 pub(super) fn render(cli: &Cli, format: Format) -> Result<Exit> {
-    let ruleset = compile(&Policy::new(&configuration(cli)?, &cli.flags));
+    let ruleset = compile(&Policy::new(&configuration(cli)?, &cli.flags), Shape::Compat);
     if format == Format::Ip6tables && !cli.flags.ipv6 {
         warn!("there are no IPv6 rules, because IPv6 is not enabled; add --enable-ipv6");
     }

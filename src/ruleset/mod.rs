@@ -11,9 +11,11 @@ mod plan;
 mod trace;
 
 pub use chance::Chance;
-pub use compile::{compile, jump};
+pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan};
-pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque};
+pub use observed::{
+    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
+};
 pub use plan::{Action, Change, Plan};
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 
@@ -31,6 +33,9 @@ pub struct Ruleset {
     pub chain: ChainName,
     /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
     pub tables: Vec<Table>,
+    /// Shall this process own its protected tables for as long as it lives?
+    #[serde(skip)]
+    pub hold: bool,
 }
 
 /// A table and those of its parts that concern us.
@@ -187,7 +192,7 @@ impl Ruleset {
     /// Nothing shall be left of the rules in chains of this name.
     #[must_use]
     pub const fn nothing(chain: ChainName) -> Self {
-        Self { chain, tables: Vec::new() }
+        Self { chain, tables: Vec::new(), hold: false }
     }
 
     /// The table of this name and family, if something of ours shall be in it.
@@ -224,16 +229,27 @@ impl Table {
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
     }
+
+    /// The set of this name.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
 }
 
 impl BaseChain {
     /// POSTROUTING as iptables-nft registers it: type nat, priority `NF_IP_PRI_NAT_SRC` (`linux/netfilter_ipv4.h`).
     pub const IPTABLES_POSTROUTING: Self =
         Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 100 };
+    /// A little after iptables' and kube-proxy's chains, which is nearest to a rule appended to POSTROUTING, and at a
+    /// priority of its own: which of two chains at one priority runs first depends on who started last.
+    pub const AFTER_IPTABLES: Self = Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 105 };
     /// `NF_INET_POST_ROUTING` (`linux/netfilter.h`).
     pub const HOOK_POSTROUTING: u32 = 4;
     /// What iptables calls its base chain at that hook.
     pub const POSTROUTING: &'static str = "POSTROUTING";
+    /// What ours is called, in a table of our own.
+    pub const OWN_POSTROUTING: &'static str = "postrouting";
 
     /// The hook as `nft` names it (`enum nf_inet_hooks`, `linux/netfilter.h`).
     #[must_use]
