@@ -87,8 +87,8 @@ fn tell_outcome(outcome: &Outcome) {
     if changes > LINES_TOLD {
         info!("  … and {} more (all of them with -v=4)", changes - LINES_TOLD);
     }
-    for change in &outcome.in_use {
-        warn!("a rule that is not ours still jumps to a chain of ours, which was emptied but not deleted: {change:?}");
+    for undone in outcome.left_undone() {
+        warn!("{undone}");
     }
 }
 

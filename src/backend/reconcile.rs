@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, BackendError};
-use crate::render::plan_lines;
+use crate::render::{change_line, plan_lines};
 use crate::ruleset::{self, Action, Change, Conflict, Plan, Ruleset};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
@@ -21,6 +21,16 @@ pub struct Outcome {
     pub in_use: Vec<Change>,
     /// How often somebody else changed the rules while we were at it.
     pub restarts: usize,
+}
+
+impl Outcome {
+    /// What was left undone, in sentences.
+    pub fn left_undone(&self) -> impl Iterator<Item = String> {
+        self.in_use.iter().map(|change| {
+            let line = change_line(change);
+            format!("\"{line}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now")
+        })
+    }
 }
 
 /// Why a pass over the rules failed.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{configuration_or_defaults, print, print_plan, tell_in_use};
+use super::{configuration_or_defaults, print, print_plan, tell_left_undone};
 use crate::backend::{NftCompat, preview as preview_of, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
@@ -15,7 +15,7 @@ use crate::ruleset::{Shape, compile};
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags), Shape::Compat);
     let outcome = reconcile(&mut NftCompat::open()?, &desired)?;
-    tell_in_use(&outcome);
+    tell_left_undone(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {changes} changes"),

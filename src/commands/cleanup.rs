@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{print_plan, tell_in_use};
+use super::{print_plan, tell_left_undone};
 use crate::backend::{NftCompat, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
@@ -19,7 +19,7 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let outcome = reconcile(&mut backend, &nothing)?;
-    tell_in_use(&outcome);
+    tell_left_undone(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),
         changes => info!("our rules are gone: {changes} changes"),

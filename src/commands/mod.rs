@@ -16,7 +16,7 @@ use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
 use crate::netlink::NetlinkError;
-use crate::render::{change_line, plan_lines};
+use crate::render::plan_lines;
 use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
 
@@ -91,11 +91,9 @@ fn print_plan(plan: &Plan) -> Result<()> {
     print(&plan_lines(plan).map(|line| line + "\n").collect::<String>())
 }
 
-/// Tells of chains that are empty now, but had to stay.
-fn tell_in_use(outcome: &Outcome) {
-    for change in &outcome.in_use {
-        let undone = change_line(change);
-        warn!("\"{undone}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now");
+fn tell_left_undone(outcome: &Outcome) {
+    for undone in outcome.left_undone() {
+        warn!("{undone}");
     }
 }
 
