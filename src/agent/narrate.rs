@@ -8,6 +8,7 @@ use super::pass::{ConfigNews, Instead, Pass};
 use crate::backend::{Outcome, ReconcileError};
 use crate::config::Config;
 use crate::render::plan_lines;
+use crate::ruleset::Rivalry;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -16,6 +17,7 @@ const LINES_TOLD: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Narrator {
     failure: Option<String>,
+    rivalries: Vec<Rivalry>,
 }
 
 impl Narrator {
@@ -25,14 +27,23 @@ impl Narrator {
             tell_config(news, path, config);
         }
         match &pass.rules {
-            Ok(outcome) => {
+            Ok(None) => debug!("nobody has changed any rule"),
+            Ok(Some(outcome)) => {
                 if self.failure.take().is_some() {
                     info!("the rules can be written again");
                 }
                 tell_outcome(outcome);
+                self.tell_rivalries(&outcome.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
         }
+    }
+
+    fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {
+        for new in rivalries.iter().filter(|rivalry| !self.rivalries.contains(rivalry)) {
+            warn!("{new}");
+        }
+        self.rivalries = rivalries.to_vec();
     }
 
     fn tell_failure(&mut self, failure: &ReconcileError, config: &Config) {

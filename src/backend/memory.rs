@@ -97,8 +97,8 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        Ok(self.state.generation)
     }
 
     fn observe(&mut self, _: &ChainName) -> Result<Observed, BackendError> {

@@ -5,16 +5,19 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{configuration, print};
+use crate::backend::Wanted;
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::{Origin, Policy};
 use crate::render::rule_text;
-use crate::ruleset::{Answer, Decider, Decision, Packet, Shape, compile, trace};
+use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Shape, compile, trace};
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
-    let ruleset = compile(&policy, Shape::Compat);
+    // What the kernel can carry is not asked here; both shapes give the same answers by other rules.
+    let shape = if cli.backend == Wanted::Nft { Shape::Native(Protection::Off) } else { Shape::Compat };
+    let ruleset = compile(&policy, shape);
     print(&explanation(cli, &policy, packet, &trace(&ruleset, packet)))?;
     Ok(Exit::Done)
 }

@@ -11,13 +11,14 @@ use std::io::{self, Write};
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
-use crate::backend::Outcome;
+use crate::backend::{Choice, Nftables, Outcome, choose};
 use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
-use crate::netlink::NetlinkError;
+use crate::net::Family;
+use crate::netlink::{NetlinkError, NetlinkSocket};
 use crate::render::plan_lines;
-use crate::ruleset::Plan;
+use crate::ruleset::{Plan, Shape};
 use crate::sandbox::{self, SandboxError};
 
 /// Does what the command line asks for, and says how it ended.
@@ -80,6 +81,17 @@ fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
     }
 }
 
+/// The way to the kernel, and the shape of rules that it takes there.
+fn open(cli: &Cli) -> Result<(Nftables<NetlinkSocket>, Shape)> {
+    let mut backend = Nftables::open()?;
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
+    let Choice { shape, reasons } = choose(&mut backend, cli.backend, cli.protect, &families)?;
+    for reason in reasons {
+        info!("backend: {reason}");
+    }
+    Ok((backend, shape))
+}
+
 /// Prints data to stdout.
 fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
@@ -91,9 +103,13 @@ fn print_plan(plan: &Plan) -> Result<()> {
     print(&plan_lines(plan).map(|line| line + "\n").collect::<String>())
 }
 
-fn tell_left_undone(outcome: &Outcome) {
+/// Tells what the outcome of a pass leaves to worry about.
+fn tell_worries(outcome: &Outcome) {
     for undone in outcome.left_undone() {
         warn!("{undone}");
+    }
+    for rivalry in &outcome.rivalries {
+        warn!("{rivalry}");
     }
 }
 

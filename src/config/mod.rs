@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
-pub use file::read;
+pub use file::{load, read, understand};
 pub use key::Key;
 pub use warning::Warning;
 

@@ -8,6 +8,7 @@ mod compile;
 mod diff;
 mod observed;
 mod plan;
+mod rivalry;
 mod trace;
 
 pub use chance::Chance;
@@ -17,6 +18,7 @@ pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
 };
 pub use plan::{Action, Change, Plan};
+pub use rivalry::{Neighbour, Rivalry, rivalries};
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 
 use std::borrow::Cow;
@@ -72,6 +74,9 @@ pub enum TableName {
     /// `ip-masq-agent`, a table of our own: everything in it is ours.
     #[serde(rename = "ip-masq-agent")]
     Own,
+    /// A table that never comes to be: with it the kernel is asked what it can do.
+    #[serde(skip)]
+    Probe,
 }
 
 /// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
@@ -209,6 +214,12 @@ impl TableId {
         Self { family, name: TableName::Nat }
     }
 
+    /// The table with which the kernel is asked what it can do.
+    #[must_use]
+    pub const fn probe(family: Family) -> Self {
+        Self { family, name: TableName::Probe }
+    }
+
     /// The table of our own of a family.
     #[must_use]
     pub const fn own(family: Family) -> Self {
@@ -304,6 +315,7 @@ impl fmt::Display for TableName {
         f.write_str(match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
+            Self::Probe => "ip-masq-agent-probe",
         })
     }
 }

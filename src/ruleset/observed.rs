@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BaseChain, Protection, Rule, SetKind, TableId};
+use super::{BaseChain, Neighbour, Protection, Rule, SetKind, TableId};
 use crate::net::AddressRange;
 
 /// The part of the kernel's rules that concerns us, read in one generation.
@@ -12,6 +12,8 @@ pub struct Observed {
     pub generation: Generation,
     /// The tables that exist, IPv4 before IPv6.
     pub tables: Vec<ObservedTable>,
+    /// All base chains of type nat at the postrouting hook, ours among them.
+    pub neighbours: Vec<Neighbour>,
 }
 
 /// A table that exists.

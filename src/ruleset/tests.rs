@@ -54,7 +54,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
             })
             .collect(),
     });
-    Observed { generation: Generation(1), tables: tables.collect() }
+    Observed { generation: Generation(1), tables: tables.collect(), neighbours: Vec::new() }
 }
 
 fn lines(desired: &Ruleset, observed: &Observed) -> Vec<String> {
