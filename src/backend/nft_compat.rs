@@ -59,7 +59,8 @@ impl<T: Transport> NftCompat<T> {
             .collect();
         if chains.is_empty() {
             let tables = self.connection.tables(id.family).map_err(|error| doing("list the tables", error))?;
-            return Ok(tables.contains(&name).then_some(observed(id, chains)));
+            let exists = tables.iter().any(|table| table.name == name);
+            return Ok(exists.then_some(observed(id, chains)));
         }
         // The jumps in POSTROUTING tell which other chains are ours, so their rules are read first.
         self.fill(id, &mut chains, BaseChain::POSTROUTING)?;
