@@ -98,7 +98,9 @@ impl<B: Backend> Agent<B> {
             self.settled = None;
         }
         let rules = match self.settled {
-            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => return Pass { config, rules: Ok(None) },
+            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => {
+                return Pass { config, rules: Ok(None) };
+            }
             _ => reconcile(&mut self.backend, &self.ruleset),
         };
         self.settled = rules.as_ref().ok().map(|outcome| outcome.generation);

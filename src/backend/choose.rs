@@ -117,41 +117,46 @@ pub fn choose<T: Transport>(
 /// The expressions of the compat shape, in a chain of a name that nobody uses.
 fn compat_probe(families: &[Family]) -> Plan {
     let chain = "IP-MASQ-AGENT-PROBE".to_owned();
-    probe(families, TableId::nat, |_| {
-        vec![
-            Action::CreateTable { protection: Protection::Off },
-            Action::CreateChain { chain: chain.clone(), base: Some(BaseChain::IPTABLES_POSTROUTING) },
-            Action::Append { chain: chain.clone(), rule: masquerade(vec![Match::DestinationNotLocal]) },
-        ]
-    })
+    let rule = masquerade(vec![Match::DestinationNotLocal]);
+    let actions = [
+        Action::CreateTable { protection: Protection::Off },
+        Action::CreateChain { chain: chain.clone(), base: Some(BaseChain::IPTABLES_POSTROUTING) },
+        Action::Append { chain, rule },
+    ];
+    probe(families, TableId::nat, &actions)
 }
 
 /// The expressions of the native shape.
 fn native_probe(families: &[Family]) -> Plan {
     let (chain, set) = ("probe".to_owned(), "exempt".to_owned());
-    probe(families, TableId::probe, |family| {
-        let lookup = Match::DestinationIn { set: set.clone(), prefix_len: Some(8) };
-        vec![
-            Action::CreateTable { protection: Protection::Off },
-            Action::CreateSet { set: set.clone(), kind: SetKind::Addresses },
-            Action::CreateChain { chain: chain.clone(), base: Some(BaseChain::AFTER_IPTABLES) },
-            Action::Append { chain: chain.clone(), rule: masquerade(vec![Match::DestinationNotLocal, lookup]) },
-        ]
-    })
+    let lookup = Match::DestinationIn { set: set.clone(), prefix_len: Some(8) };
+    let rule = masquerade(vec![Match::DestinationNotLocal, lookup]);
+    let actions = [
+        Action::CreateTable { protection: Protection::Off },
+        Action::CreateSet { set, kind: SetKind::Addresses },
+        Action::CreateChain { chain: chain.clone(), base: Some(BaseChain::AFTER_IPTABLES) },
+        Action::Append { chain, rule },
+    ];
+    probe(families, TableId::probe, &actions)
 }
 
 fn protection_probe(families: &[Family]) -> Plan {
-    probe(families, TableId::probe, |_| vec![Action::CreateTable { protection: Protection::OwnerPersist }])
+    probe(families, TableId::probe, &[Action::CreateTable { protection: Protection::OwnerPersist }])
 }
 
-fn probe(families: &[Family], table: fn(Family) -> TableId, actions: impl Fn(Family) -> Vec<Action>) -> Plan {
+/// The actions, in a table of each family.
+fn probe(families: &[Family], table: fn(Family) -> TableId, actions: &[Action]) -> Plan {
     let of_family = |family: &Family| {
         let table = table(*family);
-        actions(*family).into_iter().map(move |action| Change { table, action })
+        actions.iter().map(move |action| Change { table, action: action.clone() })
     };
     Plan { changes: families.iter().flat_map(of_family).collect() }
 }
 
 fn masquerade(matches: Vec<Match>) -> Rule {
-    Rule::new(matches, Some("ip-masq-agent".into()), Verdict::Masquerade(Masquerade { fully_random: true, ports: None }))
+    Rule::new(
+        matches,
+        Some("ip-masq-agent".into()),
+        Verdict::Masquerade(Masquerade { fully_random: true, ports: None }),
+    )
 }

@@ -6,7 +6,9 @@ use nix::errno::Errno;
 
 use super::{Backend, BackendError};
 use crate::net::{ChainName, Family};
-use crate::netlink::{ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise};
+use crate::netlink::{
+    ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
+};
 use crate::render::change_line;
 use crate::ruleset::{
     Action, BaseChain, Generation, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Owner,
@@ -102,7 +104,8 @@ impl<T: Transport> Nftables<T> {
     fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
         let Some(chain) = chain else { return Ok(()) };
         let rules = self.connection.rules(id.family, &id.name.to_string(), &chain.name);
-        let rules = rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
+        let rules =
+            rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
         let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: raise(id, &rule) };
         chain.rules = rules.into_iter().map(observe).collect();
         Ok(())

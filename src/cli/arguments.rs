@@ -7,8 +7,8 @@ use std::str::FromStr;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::Format;
-use crate::backend::{Protect, Wanted};
 use super::go_flags::{self, NotBool};
+use crate::backend::{Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
