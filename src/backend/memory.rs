@@ -105,6 +105,10 @@ impl Backend for Memory {
         Ok(self.state.clone())
     }
 
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.clone().apply(plan)
+    }
+
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
         if !self.interference.is_empty() {
             self.interference.remove(0)(self);

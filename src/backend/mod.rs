@@ -1,14 +1,14 @@
 //! The edge to the kernel: reads what is there, commits what has to change, and reads back.
 
-mod choose;
 mod error;
+mod fit;
 #[cfg(test)]
 pub(crate) mod memory;
 mod nftables;
 mod reconcile;
 
-pub use choose::{Choice, ChoiceError, Protect, Wanted, choose};
 pub use error::BackendError;
+pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;
 pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
 
@@ -30,6 +30,13 @@ pub trait Backend {
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn observe(&mut self, chain: &ChainName) -> Result<Observed, BackendError>;
+
+    /// Would the kernel carry out this plan? It tries, and takes everything back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::commit`].
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError>;
 
     /// Carries out a plan as a whole or not at all, if nobody has changed the rules since `generation`.
     ///

@@ -37,16 +37,6 @@ impl Nftables<NetlinkSocket> {
 }
 
 impl<T: Transport> Nftables<T> {
-    /// Would the kernel carry out this plan? It tries, and takes everything back.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::commit`].
-    pub fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
-        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
-        self.connection.probe(&probe).map_err(|error| explain(plan, error))
-    }
-
     fn read_once(&mut self, ours: &ChainName) -> Result<Observed, BackendError> {
         let mut observed = Observed { generation: self.generation()?, ..Observed::default() };
         for family in Family::ALL {
@@ -154,6 +144,14 @@ impl<T: Transport> Backend for Nftables<T> {
             observed = self.read_once(chain)?;
         }
         Ok(observed)
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
+        self.connection.probe(&probe).map_err(|error| explain(plan, error))
     }
 
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {

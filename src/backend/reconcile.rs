@@ -82,14 +82,19 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Outcome
     Err(ReconcileError::Unsettled(remaining))
 }
 
-/// What [`reconcile`] would commit now. Reads only.
+/// What [`reconcile`] would commit now, if the kernel would take it: it is asked, and takes everything back.
 ///
 /// # Errors
 ///
-/// As [`reconcile`], less what only writing can meet.
+/// As [`reconcile`].
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
     let observed = backend.observe(&desired.chain)?;
-    Ok(ruleset::plan(desired, &observed)?)
+    let plan = ruleset::plan(desired, &observed)?;
+    match backend.probe(&plan) {
+        // A chain that has to stay is told of when it matters.
+        Ok(()) | Err(BackendError::InUse(_)) => Ok(plan),
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Indented<'a>(&'a Plan);

@@ -74,9 +74,6 @@ pub enum TableName {
     /// `ip-masq-agent`, a table of our own: everything in it is ours.
     #[serde(rename = "ip-masq-agent")]
     Own,
-    /// A table that never comes to be: with it the kernel is asked what it can do.
-    #[serde(skip)]
-    Probe,
 }
 
 /// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
@@ -214,12 +211,6 @@ impl TableId {
         Self { family, name: TableName::Nat }
     }
 
-    /// The table with which the kernel is asked what it can do.
-    #[must_use]
-    pub const fn probe(family: Family) -> Self {
-        Self { family, name: TableName::Probe }
-    }
-
     /// The table of our own of a family.
     #[must_use]
     pub const fn own(family: Family) -> Self {
@@ -315,7 +306,6 @@ impl fmt::Display for TableName {
         f.write_str(match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
-            Self::Probe => "ip-masq-agent-probe",
         })
     }
 }
