@@ -32,7 +32,7 @@ fn read_attributes(attributes: &Attributes<'_>) {
         let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
         for kind in [SetKind::Addresses, SetKind::Intervals] {
             if let Ok(Some(Ok(boundaries))) = element::parse(attributes.clone(), family, "ip-masq-agent", "exempt") {
-                let _ = element::ranges(boundaries, kind);
+                let _ = element::ranges(boundaries, family, kind);
             }
         }
     }
