@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, Outcome, ReconcileError, preview, reconcile};
-use crate::ruleset::{Plan, Protection, Ruleset, Shape};
+use crate::ruleset::{Known, Plan, Protection, Ruleset, Shape};
 
 /// `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +39,7 @@ pub struct Fitting {
     /// What to try if the kernel refuses the shape, in order.
     others: Vec<Shape>,
     ruleset: Ruleset,
+    known: Known,
 }
 
 /// What was done in which shape.
@@ -93,7 +94,7 @@ impl Fitting {
             Wanted::Nft => native.collect(),
         };
         let shape = shapes.remove(0);
-        Self { shape, others: shapes, ruleset: compile(shape) }
+        Self { shape, others: shapes, ruleset: compile(shape), known: Known::default() }
     }
 
     /// The rules shall be others from now on.
@@ -113,7 +114,7 @@ impl Fitting {
     ///
     /// [`FitError`]; what was there before is there still, or was replaced by a whole commit of ours.
     pub fn reconcile(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Outcome>, FitError> {
-        self.first_that_fits(compile, |ruleset| reconcile(backend, ruleset))
+        self.first_that_fits(compile, |ruleset, known| reconcile(backend, ruleset, known))
     }
 
     /// What [`Fitting::reconcile`] would commit now, if the kernel would take it.
@@ -122,17 +123,17 @@ impl Fitting {
     ///
     /// As [`Fitting::reconcile`].
     pub fn preview(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Plan>, FitError> {
-        self.first_that_fits(compile, |ruleset| preview(backend, ruleset))
+        self.first_that_fits(compile, |ruleset, _| preview(backend, ruleset))
     }
 
     fn first_that_fits<R>(
         &mut self,
         compile: Compile<'_>,
-        mut attempt: impl FnMut(&Ruleset) -> Result<R, ReconcileError>,
+        mut attempt: impl FnMut(&Ruleset, &mut Known) -> Result<R, ReconcileError>,
     ) -> Result<Fitted<R>, FitError> {
         let mut refused = Vec::new();
         loop {
-            let error = match attempt(&self.ruleset) {
+            let error = match attempt(&self.ruleset, &mut self.known) {
                 Ok(result) => return Ok(Fitted { shape: self.shape, refused, result }),
                 Err(ReconcileError::Backend(error)) if error.is_refusal() => ReconcileError::Backend(error),
                 Err(error) => return Err(error.into()),

@@ -167,7 +167,7 @@ pub(super) fn ranges(
     boundaries.sort_unstable();
     if boundaries.is_sorted_by(|earlier, later| earlier < later) {
         Some(match kind {
-            SetKind::Addresses => addresses(&boundaries, family),
+            SetKind::Addresses { .. } => addresses(&boundaries, family),
             SetKind::Intervals => intervals(&boundaries, family),
         })
     } else {

@@ -6,6 +6,7 @@
 mod chance;
 mod compile;
 mod diff;
+mod known;
 mod observed;
 mod plan;
 mod rivalry;
@@ -14,6 +15,7 @@ mod trace;
 pub use chance::Chance;
 pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan};
+pub use known::Known;
 pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
 };
@@ -103,8 +105,12 @@ pub struct Set {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SetKind {
-    /// A hash table of single addresses: a lookup and a change cost the same at any size.
-    Addresses,
+    /// A hash table of single addresses with room for so many: a lookup and a change cost the same at any size. The
+    /// kernel has a quicker table where it knows the room, and lists it in half the time.
+    Addresses {
+        /// The most elements that it can take.
+        size: u32,
+    },
     /// Ranges of addresses in order (`flags interval`).
     Intervals,
 }

@@ -30,7 +30,7 @@ fn read_attributes(attributes: &Attributes<'_>) {
     let _ = rule::parse(attributes.clone(), "nat", "POSTROUTING");
     for family in Family::ALL {
         let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
-        for kind in [SetKind::Addresses, SetKind::Intervals] {
+        for kind in [SetKind::Addresses { size: 64 }, SetKind::Intervals] {
             if let Ok(Some(Ok(boundaries))) = element::parse(attributes.clone(), family, "ip-masq-agent", "exempt") {
                 let _ = element::ranges(boundaries, family, kind);
             }
