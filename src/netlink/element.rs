@@ -99,8 +99,8 @@ pub(super) fn parse(
             NFTA_SET_ELEM_LIST_TABLE if attribute.text() != table => return Ok(None),
             NFTA_SET_ELEM_LIST_SET if attribute.text() != set => return Ok(None),
             NFTA_SET_ELEM_LIST_ELEMENTS => {
-                // The shortest element, an IPv4 address, takes 20 bytes.
-                boundaries.reserve(attribute.payload.len() / 20);
+                // The shortest element, an IPv4 address, takes 16 bytes.
+                boundaries.reserve(attribute.payload.len() / 16);
                 for element in attribute.nested() {
                     match parse_element(element?.nested(), family)? {
                         Ok(boundary) => boundaries.push(boundary),

@@ -8,25 +8,18 @@ use crate::netlink::expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
-use crate::netlink::tests::{any_native_rule, own_batch};
-use crate::netlink::wire::{Attributes, Writer};
-use crate::netlink::{message, rule};
+use crate::netlink::message::{Content, Kind, Messages};
+use crate::netlink::rule::RuleInfo;
+use crate::netlink::tests::{any_native_rule, of_kernel, own_batch};
 use crate::ruleset::{Action, Chance, Masquerade, Match, Opaque, Rule, Verdict};
 
-/// The rule that a transaction of one appended rule would make.
-fn decoded(family: Family, rule: &Rule) -> rule::RuleInfo {
+/// What a transaction that appends the rule says to the kernel.
+fn decoded(family: Family, rule: &Rule) -> RuleInfo {
     let batch = own_batch(family, [Action::Append { chain: "C".to_owned(), rule: rule.clone() }]);
-    let message = message::Messages::new(batch.as_bytes()).nth(1).unwrap().unwrap();
-    let message::Content::Object { kind: message::Kind::NEW_RULE, attributes } = message.content else {
-        panic!("{message:?}")
-    };
-    let mut writer = Writer::new();
-    // A handle is what the kernel adds.
-    writer.be64(3, 1);
-    for attribute in attributes.map(Result::unwrap) {
-        writer.attribute(attribute.kind, attribute.payload);
+    match Messages::new(batch.as_bytes()).nth(1).unwrap().unwrap().content {
+        Content::Object { kind: Kind::NEW_RULE, attributes } => of_kernel(attributes),
+        other => panic!("{other:?}"),
     }
-    rule::parse(Attributes::new(writer.bytes()), "ip-masq-agent", "C").unwrap().unwrap()
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 mod captures;
 mod robustness;
 mod scripted;
+mod sets;
 
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -10,7 +11,9 @@ use std::net::IpAddr;
 
 use super::expression::Expression;
 use super::message::{Content, Kind, Messages};
+use super::rule::{self, RuleInfo};
 use super::transaction::{Batch, Transaction};
+use super::wire::{Attributes, Writer};
 use crate::net::{Cidr, Family, PortRange, Protocol};
 use crate::ruleset::{Action, Chance, Change, Masquerade, Match, Rule, TableId, Verdict};
 
@@ -47,12 +50,30 @@ pub(super) fn expressions(datagram: &[u8]) -> Vec<Vec<Expression>> {
     rules
 }
 
+/// A rule as the kernel would dump it: with a handle, which it alone gives.
+pub(super) fn of_kernel(attributes: Attributes<'_>) -> RuleInfo {
+    const NFTA_RULE_HANDLE: u16 = 3;
+    let mut writer = Writer::new();
+    let (mut table, mut chain) = (String::new(), String::new());
+    writer.be64(NFTA_RULE_HANDLE, 1);
+    for attribute in attributes.map(Result::unwrap) {
+        match attribute.kind {
+            1 => table = attribute.text(),
+            2 => chain = attribute.text(),
+            NFTA_RULE_HANDLE => continue,
+            _ => {}
+        }
+        writer.attribute(attribute.kind, attribute.payload);
+    }
+    rule::parse(Attributes::new(writer.bytes()), &table, &chain).unwrap().unwrap()
+}
+
 /// Any family with any rule that can stand in its `nat` table.
 pub(super) fn any_rule() -> impl Strategy<Value = (Family, Rule)> {
     any_family().prop_flat_map(|family| {
         let chance = (1..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_statistic(units).unwrap()));
         let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 1 => chance], 0..5);
-        (Just(family), rule(matches, "[ -~äß…]{0,80}"))
+        (Just(family), with_matches(matches, "[ -~äß…]{0,80}"))
     })
 }
 
@@ -65,7 +86,7 @@ pub(super) fn any_native_rule() -> impl Strategy<Value = (Family, Rule)> {
         let chance =
             (1..u32::MAX, 1..u32::MAX).prop_map(|(a, b)| Match::Chance(Chance::of(a.min(b), a.max(b) + 1).unwrap()));
         let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 2 => set, 1 => chance], 0..5);
-        (Just(family), rule(matches, "[ -~äß…]{0,40}"))
+        (Just(family), with_matches(matches, "[ -~äß…]{0,40}"))
     })
 }
 
@@ -73,7 +94,7 @@ pub(super) fn any_family() -> impl Strategy<Value = Family> {
     prop::sample::select(Family::ALL.to_vec())
 }
 
-fn rule(matches: impl Strategy<Value = Vec<Match>>, comment: &'static str) -> impl Strategy<Value = Rule> {
+fn with_matches(matches: impl Strategy<Value = Vec<Match>>, comment: &'static str) -> impl Strategy<Value = Rule> {
     let comment = prop::option::of(comment.prop_map(Cow::Owned));
     (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v))
 }
