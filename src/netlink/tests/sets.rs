@@ -239,11 +239,12 @@ fn single_addresses_have_no_ends_and_an_element_dumped_twice_is_no_answer() {
 
 #[test]
 fn a_set_of_another_make_is_opaque_with_the_reason() {
-    type Write = fn(&mut Writer);
+    /// Flags, key type, key length, what else is said.
+    type Case = (u32, u32, u32, fn(&mut Writer), Result<SetKind, &'static str>);
     let four = |flags: u32, key: u32, len: u32| {
         move |writer: &mut Writer| [(3, flags), (4, key), (5, len)].map(|(kind, value)| writer.be32(kind, value))
     };
-    let cases: &[(u32, u32, u32, Write, Result<SetKind, &str>)] = &[
+    let cases: &[Case] = &[
         (0, 7, 4, |_| {}, Ok(SetKind::Addresses)),
         (4, 7, 4, |_| {}, Ok(SetKind::Intervals)),
         // An empty description, userdata and policy, as kernels dump them and nft writes them.
