@@ -19,8 +19,8 @@ pub struct Agent<B> {
     fitting: Fitting,
     /// Was the configuration in force chosen by the file, or its absence, since the start?
     chosen: bool,
-    /// What the file was when it was last looked at, so that each thing is told once.
-    found: Option<Found>,
+    /// What the file held when it was last looked at, or why it could not be read; so that each thing is told once.
+    found: Option<Result<Vec<u8>, String>>,
     /// The generation in which the rules were last seen to be as they shall be.
     settled: Option<Generation>,
 }
@@ -57,16 +57,6 @@ pub enum Instead {
     LastValid,
     /// The flags' defaults: there has been no valid one since the start.
     Defaults,
-}
-
-/// What the file was found to be.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    /// These bytes, valid or not.
-    Bytes(Vec<u8>),
-    Missing,
-    /// It cannot be read, for the reason given.
-    Unreadable(String),
 }
 
 impl<B: Backend> Agent<B> {
@@ -111,18 +101,23 @@ impl<B: Backend> Agent<B> {
 
     /// What is new about the file. A valid one is in force from here on, and so is its absence.
     fn read(&mut self) -> Option<ConfigNews> {
-        let loaded = config::load(&self.path);
-        let found = match &loaded {
-            Ok(bytes) => Found::Bytes(bytes.clone()),
-            Err(ReadError::Missing(_)) => Found::Missing,
-            Err(error) => Found::Unreadable(error.to_string()),
-        };
-        if self.found.as_ref() == Some(&found) {
-            return None;
-        }
-        self.found = Some(found);
         let context = Context::from(&self.flags);
-        let read = loaded.and_then(|bytes| config::understand(&self.path, &bytes, &context));
+        let read = match config::load(&self.path) {
+            Ok(bytes) if matches!(&self.found, Some(Ok(before)) if *before == bytes) => return None,
+            Ok(bytes) => {
+                let read = config::understand(&self.path, &bytes, &context);
+                self.found = Some(Ok(bytes));
+                read
+            }
+            Err(error) => {
+                let found = Some(Err(error.to_string()));
+                if self.found == found {
+                    return None;
+                }
+                self.found = found;
+                Err(error)
+            }
+        };
         Some(match read {
             Ok(Reading { config, warnings }) => {
                 self.choose(config);

@@ -69,7 +69,7 @@ pub fn nft_rule(family: Family, rule: &Rule) -> String {
     words.push(match rule.verdict() {
         Verdict::Return => "return".to_owned(),
         Verdict::Jump(chain) => format!("jump {chain}"),
-        Verdict::Masquerade(how) => masquerade_text(how),
+        Verdict::Masquerade(how) => masquerade_text(*how),
     });
     if let Some(comment) = rule.comment() {
         words.push(format!("comment \"{comment}\""));
@@ -100,7 +100,7 @@ fn mask(family: Family, prefix_len: u8) -> IpAddr {
     Cidr::around(ones, prefix_len).map_or(ones, |cidr| cidr.network())
 }
 
-fn masquerade_text(how: &Masquerade) -> String {
+fn masquerade_text(how: Masquerade) -> String {
     let ports = how.ports.map(|ports: PortRange| format!(" to :{ports}")).unwrap_or_default();
     let random = if how.fully_random { " fully-random" } else { "" };
     format!("masquerade{ports}{random}")

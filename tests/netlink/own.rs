@@ -74,9 +74,9 @@ pub(crate) fn create_own(family: Family, protection: Protection) -> Vec<Change> 
     vec![
         create_table(family, protection),
         create_set(family, INTERVALS, SetKind::Intervals),
-        create_set(family, set, SetKind::Addresses),
+        create_set(family, set, SetKind::Addresses { size: 64 }),
         add(family, INTERVALS, SetKind::Intervals, &intervals(family)),
-        add(family, set, SetKind::Addresses, &singles(family)),
+        add(family, set, SetKind::Addresses { size: 64 }, &singles(family)),
         own(family, Action::CreateChain { chain: CHAIN.to_owned(), base: None }),
         own(family, Action::CreateChain { chain: POSTROUTING.to_owned(), base: Some(base) }),
     ]

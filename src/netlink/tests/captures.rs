@@ -221,8 +221,9 @@ fn what_nft_sends_for_a_table_of_our_own_is_read_as_what_its_command_says() {
                  [2001:db8::, 2001:db8:0:1::, 2001:db8:0:2::]]",
             ),
         };
-        let set = |name: &str, kind| SetInfo { name: name.to_owned(), kind: Ok(kind) };
-        assert_eq!(parts.sets, [set("exempt", SetKind::Intervals), set(of_prefix, SetKind::Addresses)]);
+        let set = |name: &str, kind| SetInfo { name: name.to_owned(), kind, count: None };
+        let of_addresses = Ok(SetKind::Addresses { size: 64 });
+        assert_eq!(parts.sets, [set("exempt", Ok(SetKind::Intervals)), set(of_prefix, of_addresses)]);
         assert_eq!(format!("{:?}", parts.elements), elements);
         let base = BaseChain { kind: "nat".into(), hook: 4, priority: 110 };
         assert_eq!(parts.chains, [("IP-MASQ-AGENT".to_owned(), None), ("postrouting".to_owned(), Some(base))]);
@@ -236,6 +237,11 @@ fn what_the_kernel_lists_of_nfts_table_is_what_nft_sent() {
         let mut received = parts(family, &received_by_nft(family));
         // nft lists the chains of all families, IPv6 last.
         received.chains = received.chains.split_off(received.chains.len() - sent.chains.len());
+        let counted: Vec<_> = received.sets.iter_mut().map(|set| set.count.take()).collect();
+        assert_eq!(
+            counted,
+            received.elements.iter().map(|elements| u32::try_from(elements.len()).ok()).collect::<Vec<_>>()
+        );
         assert_eq!(received, sent);
         assert_eq!(sent.rules.len(), 13);
         let comments: Vec<_> = sent.rules.iter().filter_map(Rule::comment).collect();

@@ -280,7 +280,7 @@ fn a_dump_of_elements_in_which_one_comes_twice_is_repeated() {
     };
     let read = |answers| {
         let mut script = script(answers);
-        let kind = SetKind::Addresses;
+        let kind = SetKind::Addresses { size: 64 };
         let elements = Connection::new(&mut script).elements(Family::Ipv4, "ip-masq-agent", "exempt", kind);
         (elements.map(|elements| format!("{:?}", elements.unwrap())), script.sent)
     };

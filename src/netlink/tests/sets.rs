@@ -16,13 +16,13 @@ const DEL_ELEMENTS: u8 = 14;
 
 /// Any family and kind with elements of such a set.
 fn any_elements() -> impl Strategy<Value = (Family, SetKind, Vec<AddressRange>)> {
-    let kind = prop::sample::select(vec![SetKind::Addresses, SetKind::Intervals]);
+    let kind = prop::sample::select(vec![SetKind::Addresses { size: 64 }, SetKind::Intervals]);
     // Near both ends of the address space as well as anywhere.
     let address = prop_oneof![any::<u128>(), 0..4_u128, (0..4_u128).prop_map(|below| u128::MAX - below)];
     let pairs = prop::collection::vec((address.clone(), address), 0..40);
     (any_family(), kind, pairs).prop_map(|(family, kind, pairs)| {
         let ranges = pairs.into_iter().map(|(a, b)| match kind {
-            SetKind::Addresses => AddressRange::single(ip(family, a)),
+            SetKind::Addresses { .. } => AddressRange::single(ip(family, a)),
             SetKind::Intervals => {
                 let (a, b) = (ip(family, a), ip(family, b));
                 AddressRange::new(a.min(b), a.max(b)).unwrap()
@@ -226,13 +226,13 @@ fn single_addresses_have_no_ends_and_an_element_dumped_twice_is_no_answer() {
         end(writer, 2);
     });
     let why = "has the end of an interval among single addresses".to_owned();
-    assert_eq!(parsed(&mixed, SetKind::Addresses), Ok(Some(why)));
+    assert_eq!(parsed(&mixed, SetKind::Addresses { size: 64 }), Ok(Some(why)));
     let twice = elements(|writer| {
         first(writer, 2);
         first(writer, 1);
         first(writer, 2);
     });
-    for kind in [SetKind::Addresses, SetKind::Intervals] {
+    for kind in [SetKind::Addresses { size: 64 }, SetKind::Intervals] {
         assert_eq!(parsed(&twice, kind), Ok(None));
     }
 }
@@ -245,7 +245,7 @@ fn a_set_of_another_make_is_opaque_with_the_reason() {
         move |writer: &mut Writer| [(3, flags), (4, key), (5, len)].map(|(kind, value)| writer.be32(kind, value))
     };
     let cases: &[Case] = &[
-        (0, 7, 4, |_| {}, Ok(SetKind::Addresses)),
+        (0, 7, 4, |w| w.nested(9, |w| w.be32(1, 64)), Ok(SetKind::Addresses { size: 64 })),
         (4, 7, 4, |_| {}, Ok(SetKind::Intervals)),
         // An empty description, userdata and policy, as kernels dump them and nft writes them.
         (
@@ -261,10 +261,11 @@ fn a_set_of_another_make_is_opaque_with_the_reason() {
         ),
         (0, 8, 16, |_| {}, Err("has keys other than IPv4 addresses")),
         (0, 7, 8, |_| {}, Err("has keys other than IPv4 addresses")),
-        (2, 7, 4, |_| {}, Err("has the flags 0x2")),
-        (8, 7, 4, |_| {}, Err("has the flags 0x8")),
-        (0x14, 7, 4, |_| {}, Err("has the flags 0x14")),
-        (0, 7, 4, |w| w.nested(9, |w| w.be32(1, 100)), Err("is limited in size")),
+        (2, 7, 4, |_| {}, Err("has the flags 0x2 and room without bounds")),
+        (8, 7, 4, |_| {}, Err("has the flags 0x8 and room without bounds")),
+        (0x14, 7, 4, |_| {}, Err("has the flags 0x14 and room without bounds")),
+        (0, 7, 4, |_| {}, Err("has the flags 0x0 and room without bounds")),
+        (4, 7, 4, |w| w.nested(9, |w| w.be32(1, 100)), Err("has the flags 0x4 and room for 100")),
         (0, 7, 4, |w| w.nested(17, |_| {}), Err("does something for each element")),
     ];
     for (flags, key, len, more, kind) in cases {

@@ -2,7 +2,7 @@
 
 use super::Differ;
 use crate::net::{AddressRange, Cidr};
-use crate::ruleset::{Action, Match, ObservedSet, ObservedTable, Protection, Rule, Set, SetKind, Table};
+use crate::ruleset::{Action, Chain, Match, ObservedSet, ObservedTable, Protection, Rule, Set, SetKind, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -10,11 +10,18 @@ impl Differ<'_> {
             (None, None) => {}
             (None, Some(_)) => self.push(Action::DeleteTable),
             (Some(desired), None) => self.create(desired),
-            (Some(desired), Some(present)) if !can_become(present, desired) => {
-                self.push(Action::DeleteTable);
-                self.create(desired);
+            (Some(desired), Some(present)) => {
+                let deltas: Vec<Delta> =
+                    desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
+                let moves = moves_between_sets(present, desired, &deltas);
+                let fits = !moves || (same_lookups(present, desired) && have_room(present, desired, &deltas));
+                if can_become(present, desired) && fits {
+                    self.change(present, desired, &deltas, moves, hold);
+                } else {
+                    self.push(Action::DeleteTable);
+                    self.create(desired);
+                }
             }
-            (Some(desired), Some(present)) => self.change(present, desired, hold),
         }
     }
 
@@ -33,13 +40,18 @@ impl Differ<'_> {
         }
     }
 
-    fn change(&mut self, present: &ObservedTable, desired: &Table, hold: bool) {
+    fn change(
+        &mut self,
+        present: &ObservedTable,
+        desired: &Table,
+        deltas: &[Delta],
+        additions_first: bool,
+        hold: bool,
+    ) {
         if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
             self.push(Action::CreateTable { protection: desired.protection });
         }
-        let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
-        let additions_first = moves_between_sets(present, desired, &deltas);
-        for (set, delta) in desired.sets.iter().zip(&deltas) {
+        for (set, delta) in desired.sets.iter().zip(deltas) {
             if present.set(&set.name).is_none() {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
             }
@@ -112,18 +124,14 @@ fn missing(of: &[AddressRange], from: &[AddressRange]) -> Vec<AddressRange> {
     of.iter().filter(is_missing).copied().collect()
 }
 
-/// Can the table be changed into the desired one? Its flags and its base chains' hooks are fixed when it is created, and
-/// so is how a set is kept. And where an address is looked up by other rules in another set than before, only a new table
-/// lets no packet see the sets of one moment with the rules of another.
+/// Can the table be changed into the desired one? Its flags, its base chains' hooks, and how its sets are kept are fixed
+/// when they are created.
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
+    let same_base = |chain: &Chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base);
     let fits = |set: &Set| present.set(&set.name).is_none_or(|present| can_hold(present, set));
-    let same_chains =
-        desired.chains.iter().all(|chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base));
-    let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
     present.protection == Ok(desired.protection)
-        && same_chains
+        && desired.chains.iter().all(same_base)
         && desired.sets.iter().all(fits)
-        && (same_lookups(present, desired) || !moves_between_sets(present, desired, &deltas))
 }
 
 /// Can the set take the desired elements? A hash table may have more room than it would be given today.
@@ -136,6 +144,19 @@ fn can_hold(present: &ObservedSet, desired: &Set) -> bool {
     }
 }
 
+/// Can the sets take what comes while what goes is still there?
+fn have_room(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
+    let needed = |set: &ObservedSet, delta: &Delta| set.elements.len() + delta.come.len();
+    desired.sets.iter().zip(deltas).all(|(set, delta)| match (present.set(&set.name), set.kind) {
+        (Some(present), SetKind::Addresses { .. }) => {
+            matches!(present.kind, Ok(SetKind::Addresses { size }) if needed(present, delta) <= size as usize)
+        }
+        _ => true,
+    })
+}
+
+/// Is each address looked up in the same sets? Where one moves to another set and other rules look it up there, only a new
+/// table lets no packet see the rules of one moment with the sets of another.
 fn same_lookups(present: &ObservedTable, desired: &Table) -> bool {
     present_lookups(present) == desired_lookups(desired)
 }
