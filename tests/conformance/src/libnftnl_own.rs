@@ -199,7 +199,7 @@ fn libnftnl_writes<K: SetKey + Copy + Into<IpAddr>>(family: Family, keys: [K; 2]
     let kind = SetKind::Addresses { size: 64 };
     // The crate has no way to give a set room, without which it is none of ours; its elements can be read all the same.
     let boundless = Err(Opaque("has the flags 0x0 and room without bounds".to_owned()));
-    let info = SetInfo { name: "exempt-32".to_owned(), kind: boundless, count: Some(keys.len() as u32) };
+    let info = SetInfo { name: "exempt-32".to_owned(), kind: boundless, count: u32::try_from(keys.len()).ok() };
     assert_eq!(kernel.sets(family, TABLE).unwrap(), [info]);
     let elements = keys.map(|key| AddressRange::single(key.into())).to_vec();
     assert_eq!(kernel.elements(family, TABLE, "exempt-32", kind).unwrap(), Ok(elements));
