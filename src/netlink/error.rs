@@ -25,7 +25,7 @@ pub enum NetlinkError {
     Denied,
     /// The kernel lacks `nf_tables`, or something that a change needs. A kernel whose `nf_tables` cannot carry xt matches
     /// (`CONFIG_NFT_COMPAT`) answers with `ENOENT` and so [`NetlinkError::Rejected`] instead.
-    #[error("this kernel cannot do it{}: {}{}; expected nf_tables with nat for this family (CONFIG_NF_TABLES, CONFIG_NFT_NAT, CONFIG_NFT_COMPAT)", at(*change), .errno.desc(), quoted(text.as_ref()))]
+    #[error("this kernel cannot do it{}: {}{}; expected nf_tables with nat for this family", at(*change), .errno.desc(), quoted(text.as_ref()))]
     Unsupported {
         /// The change that needs it; `None` if `nf_tables` as a whole is missing.
         change: Option<usize>,

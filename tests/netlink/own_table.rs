@@ -14,11 +14,14 @@ use crate::own::{
     own, own_rules, singles,
 };
 
+/// Name, hook, rules.
+type ReadChain = (String, Option<BaseChain>, Vec<Result<Rule, Opaque>>);
+
 /// What is in the table: its sets with their elements, its rules.
 #[derive(Debug, PartialEq)]
 struct Found {
     sets: Vec<(String, SetKind, Vec<AddressRange>)>,
-    chains: Vec<(String, Option<BaseChain>, Vec<Result<Rule, Opaque>>)>,
+    chains: Vec<ReadChain>,
 }
 
 fn find<T: Transport>(kernel: &mut Connection<T>, family: Family) -> Found {
