@@ -27,7 +27,7 @@ pub(super) const fn dialect(table: TableName) -> Dialect {
 /// What cannot be said in our types, in words that follow on “the rule”.
 pub fn raise(table: TableId, rule: &RuleInfo) -> Result<Rule, Opaque> {
     match dialect(table.name) {
-        Dialect::Compat => compat::raise(table.family, &rule.expressions),
+        Dialect::Compat => compat::raise(table.family, &rule.expressions, rule.comment.as_deref()),
         Dialect::Native => native::raise(table.family, &rule.expressions, rule.comment.as_deref()),
     }
 }

@@ -154,9 +154,9 @@ impl Transaction {
 
     fn new_rule(&mut self, id: TableId, chain: &str, rule: &Rule, place: Place) {
         let dialect = dialect(id.name);
-        let expressions = match dialect {
-            Dialect::Compat => compat::lower(id.family, rule),
-            Dialect::Native => native::lower(id.family, rule),
+        let (expressions, comment) = match dialect {
+            Dialect::Compat => (compat::lower(id.family, rule), compat::comment_beside(rule)),
+            Dialect::Native => (native::lower(id.family, rule), rule.comment()),
         };
         // Without APPEND a rule comes before the position, or first.
         let flags = match place {
@@ -166,10 +166,11 @@ impl Transaction {
         self.message(id, Kind::NEW_RULE, flags, |writer| {
             rule::emit_chain(writer, &id.name.to_string(), chain);
             rule::emit_expressions(writer, &expressions);
-            match (dialect, rule.comment()) {
-                (Dialect::Compat, _) => rule::emit_compat(writer, compat::protocol(rule)),
-                (Dialect::Native, Some(comment)) => rule::emit_comment(writer, comment),
-                (Dialect::Native, None) => {}
+            if dialect == Dialect::Compat {
+                rule::emit_compat(writer, compat::protocol(rule));
+            }
+            if let Some(comment) = comment {
+                rule::emit_comment(writer, comment);
             }
             if let Place::Before(before) = place {
                 rule::emit_position(writer, before);

@@ -1,8 +1,8 @@
 //! What the kernel and iptables-nft make of our transactions, and we of theirs.
 
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, NetlinkError, Transport, compat};
-use ip_masq_agent::ruleset::{Action, BaseChain, Handle, ObservedRule, Opaque, Rule, Verdict};
+use ip_masq_agent::netlink::{Connection, NetlinkError, Transport, raise};
+use ip_masq_agent::ruleset::{Action, BaseChain, Handle, ObservedRule, Opaque, Rule, TableId, Verdict};
 use nix::errno::Errno;
 
 use crate::changes::{CHAIN, append, batch, change, create, every_kind, rule, to};
@@ -38,7 +38,7 @@ fn try_run(netns: &Netns, line: &str, input: &str) -> Ran {
 
 fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
-    rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
+    rules.iter().map(|rule| raise(TableId::nat(family), rule)).collect()
 }
 
 /// The names of the tables of a family.

@@ -6,7 +6,8 @@ use crate::netlink::{destination, xt};
 use crate::ruleset::{Match, Rule, Verdict};
 
 /// The expressions of a rule in a table of `family`, in the order in which iptables-nft 1.8.9 writes them: protocol,
-/// addresses, xt matches with the comment first, a counter, and what is to happen.
+/// addresses, xt matches with the comment first, a counter, and what is to happen. Only the comment may be elsewhere
+/// ([`comment_beside`]).
 #[must_use]
 pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
     let mut expressions = Vec::with_capacity(8);
@@ -28,7 +29,9 @@ pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
             Match::Protocol(_) | Match::DestinationNotLocal | Match::Chance(_) => {}
         }
     }
-    expressions.extend(rule.comment().map(|text| Expression::Match(xt::comment::emit(text))));
+    if comment_beside(rule).is_none() {
+        expressions.extend(rule.comment().map(|text| Expression::Match(xt::comment::emit(text))));
+    }
     expressions.extend(rule.matches().iter().filter_map(|condition| match condition {
         Match::DestinationNotLocal => Some(Expression::Match(xt::addrtype::destination_not_local())),
         Match::Chance(chance) => Some(Expression::Match(xt::statistic::emit(*chance))),
@@ -43,6 +46,15 @@ pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
         Verdict::Masquerade(masquerade) => Expression::Target(xt::masquerade::emit(family, *masquerade)),
     });
     expressions
+}
+
+/// The comment of a rule that has no other xt match. It goes beside the expressions, where nft has its comments: iptables
+/// shows, checks and deletes such a rule as it does one with the match `comment`, but the kernel keeps a third of the bytes
+/// for it and walks past it sooner. Among other matches iptables would lose the comment's place, and so the rule.
+#[must_use]
+pub fn comment_beside(rule: &Rule) -> Option<&str> {
+    let is_xt = |condition: &Match| matches!(condition, Match::DestinationNotLocal | Match::Chance(_));
+    rule.comment().filter(|_| !rule.matches().iter().any(is_xt))
 }
 
 /// The protocol of which all packets of a rule are, which goes into the rule beside its expressions.

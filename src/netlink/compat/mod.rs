@@ -6,7 +6,7 @@
 mod lower;
 mod raise;
 
-pub use lower::{lower, protocol};
+pub use lower::{comment_beside, lower, protocol};
 pub use raise::raise;
 
 #[cfg(test)]

@@ -6,18 +6,18 @@ use crate::netlink::reading::{self, Reading, misplaced, opaque};
 use crate::netlink::xt;
 use crate::ruleset::{Match, Opaque, Rule, Verdict};
 
-/// The rule that these expressions, in a table of `family`, amount to.
+/// The rule that these expressions, in a table of `family`, and the comment beside them amount to.
 ///
 /// All matches of a rule have to hold, so their order does not matter; counters change nothing.
 ///
 /// # Errors
 ///
 /// What cannot be said in our types, in words that follow on “the rule”.
-pub fn raise(family: Family, expressions: &[Expression]) -> Result<Rule, Opaque> {
+pub fn raise(family: Family, expressions: &[Expression], beside: Option<&str>) -> Result<Rule, Opaque> {
     let (last, conditions) = expressions.split_last().ok_or_else(|| opaque("is empty"))?;
     let verdict = verdict(family, last)?;
     let mut reading = Reading::new(family);
-    let mut comment = None;
+    let mut comment = beside.map(str::to_owned);
     for expression in conditions {
         match expression {
             Expression::Payload(payload) => reading.payload(payload)?,

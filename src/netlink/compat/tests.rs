@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{lower, raise};
+use super::{comment_beside, lower, raise};
 use crate::net::Family;
 use crate::netlink::expression::{
     Bitwise, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Masq, Meta, Payload, PayloadBase, VerdictCode,
@@ -17,7 +17,7 @@ proptest! {
         let batch = batch(family, [Action::Append { chain: "C".to_owned(), rule: rule.clone() }]);
         let decoded = expressions(batch.as_bytes());
         prop_assert_eq!(&decoded, &[lower(family, &rule)]);
-        prop_assert_eq!(raise(family, &decoded[0]), Ok(rule));
+        prop_assert_eq!(raise(family, &decoded[0], comment_beside(&rule)), Ok(rule));
     }
 
     #[test]
@@ -37,7 +37,7 @@ proptest! {
         let by = by % parts.len();
         parts.rotate_left(by);
         let turned: Vec<_> = parts.into_iter().flatten().chain([verdict]).collect();
-        prop_assert_eq!(raise(family, &turned), Ok(rule));
+        prop_assert_eq!(raise(family, &turned, comment_beside(&rule)), Ok(rule));
     }
 }
 
@@ -83,7 +83,7 @@ fn both_encodings_of_a_range_are_the_same_rule() {
     ] {
         for mut expressions in [as_bytes, as_mask] {
             expressions.push(verdict(VerdictCode::RETURN));
-            assert_eq!(raise(family, &expressions), Ok(Rule::new(range(text), None, Verdict::Return)));
+            assert_eq!(raise(family, &expressions, None), Ok(Rule::new(range(text), None, Verdict::Return)));
         }
     }
 }
@@ -181,6 +181,6 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![t(of_ipv6)], "has the xtables extension MASQUERADE in revision 0 with 40 bytes of parameters"),
     ];
     for (expressions, why) in cases {
-        assert_eq!(raise(Family::Ipv4, &expressions), Err(Opaque(why.to_owned())), "{expressions:?}");
+        assert_eq!(raise(Family::Ipv4, &expressions, None), Err(Opaque(why.to_owned())), "{expressions:?}");
     }
 }

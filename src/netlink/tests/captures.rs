@@ -77,10 +77,10 @@ fn messages(datagram: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
-fn only_rule(family: Family, datagram: &[u8]) -> Rule {
+fn only_rule(family: Family, datagram: &[u8], comment_beside: Option<&str>) -> Rule {
     let rules = expressions(datagram);
     assert_eq!(rules.len(), 1);
-    compat::raise(family, &rules[0]).unwrap()
+    compat::raise(family, &rules[0], comment_beside).unwrap()
 }
 
 #[test]
@@ -90,13 +90,15 @@ fn every_kind_of_rule_is_sent_byte_for_byte_as_iptables_sends_it() {
         assert_eq!((creating.len(), family, adding.len() >= 16), (1, family, true));
         for capture in adding {
             let chain = BaseChain::POSTROUTING.to_owned();
-            let rule = only_rule(family, &capture.datagrams[0]);
+            let rule = only_rule(family, &capture.datagrams[0], None);
             let ours = messages(batch(family, [Action::Append { chain, rule: rule.clone() }]).as_bytes());
             let theirs = messages(&capture.datagrams[0]).pop().unwrap();
-            // Loaded as 4 bytes and masked, for speed; see `compat::lower`.
-            let is_different_on_purpose = family == Family::Ipv4 && capture.command.contains("/24 ");
+            // Loaded as 4 bytes and masked, and with the comment beside the expressions, for speed; see `compat::lower`.
+            let beside = compat::comment_beside(&rule);
+            let is_different_on_purpose =
+                family == Family::Ipv4 && capture.command.contains("/24 ") || beside.is_some();
             assert_eq!(ours == [theirs], !is_different_on_purpose, "{}", capture.command);
-            assert_eq!(only_rule(family, &batch_of(family, &rule)), rule, "{}", capture.command);
+            assert_eq!(only_rule(family, &batch_of(family, &rule), beside), rule, "{}", capture.command);
         }
     }
 }
@@ -130,13 +132,14 @@ fn what_the_kernel_dumps_is_decoded_to_the_chains_and_rules_that_were_sent() {
                     }
                     Content::Object { kind: Kind::NEW_RULE, attributes } => {
                         let rule = rule::parse(attributes, "nat", BaseChain::POSTROUTING).unwrap().unwrap();
-                        rules.push(compat::raise(family, &rule.expressions).unwrap());
+                        rules.push(raise(TableId::nat(family), &rule).unwrap());
                     }
                     _ => {}
                 }
             }
         }
-        let sent: Vec<_> = sent(family)[1..].iter().map(|capture| only_rule(family, &capture.datagrams[0])).collect();
+        let sent: Vec<_> =
+            sent(family)[1..].iter().map(|capture| only_rule(family, &capture.datagrams[0], None)).collect();
         assert_eq!(rules, sent);
         let chains: Vec<_> = chains.into_iter().map(|chain| (chain.name, chain.base)).collect();
         let postrouting = (BaseChain::POSTROUTING.to_owned(), Some(BaseChain::IPTABLES_POSTROUTING));

@@ -40,7 +40,7 @@ fn read_attributes(attributes: &Attributes<'_>) {
         let list: Vec<_> =
             attribute.nested().flatten().filter_map(|element| Expression::parse(element.nested()).ok()).collect();
         for family in Family::ALL {
-            let _ = compat::raise(family, &list);
+            let _ = compat::raise(family, &list, None);
             let _ = native::raise(family, &list, None);
         }
     }

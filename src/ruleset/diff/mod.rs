@@ -77,6 +77,13 @@ impl<'a> Differ<'a> {
         let tail = present.iter().rev().zip(wanted.iter().rev()).take_while(|(is, wanted)| is.is(wanted)).count();
         let (replaced, kept) = present.split_at(present.len() - tail);
         let (added, _) = wanted.split_at(wanted.len() - tail);
+        if is_cheaper_anew(head + tail, replaced.len() + added.len(), head + present.len()) {
+            self.push(Action::Flush { chain: desired.name.clone() });
+            for rule in &desired.rules {
+                self.push(Action::Append { chain: desired.name.clone(), rule: rule.clone() });
+            }
+            return;
+        }
         for was in replaced {
             self.push(Action::Delete { chain: desired.name.clone(), was: was.clone() });
         }
@@ -96,4 +103,11 @@ impl<'a> Differ<'a> {
     fn push(&mut self, action: Action) {
         self.changes.push(Change { table: self.table, action });
     }
+}
+
+/// Is it cheaper to make a chain anew than to touch rules in it? For each rule that is touched by its handle the kernel
+/// walks the chain (6 ns a rule), for each rule that is kept nothing is to be done (a new one takes it 10 µs).
+const fn is_cheaper_anew(kept: usize, touched: usize, chain: usize) -> bool {
+    const STEPS_PER_RULE: usize = 1_600;
+    kept.saturating_mul(STEPS_PER_RULE) < touched.saturating_mul(chain)
 }

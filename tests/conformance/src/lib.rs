@@ -19,13 +19,13 @@ mod replay;
 mod rustables_judge;
 
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, Transport, compat};
-use ip_masq_agent::ruleset::{Opaque, Rule};
+use ip_masq_agent::netlink::{Connection, Transport, raise};
+use ip_masq_agent::ruleset::{Opaque, Rule, TableId};
 
 /// The rules of a chain of the `nat` table, as we read them.
 fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
-    rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
+    rules.iter().map(|rule| raise(TableId::nat(family), rule)).collect()
 }
 
 /// The names of the tables of a family.

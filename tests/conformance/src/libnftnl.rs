@@ -215,10 +215,10 @@ fn libnftnl_reads_what_we_write_as_the_expressions_that_are_meant() {
         (
             Family::Ipv6,
             "-d 64:ff9b::/96 -m comment --comment kept -j RETURN",
+            // The comment goes beside the expressions.
             &[
                 "payload load 12b @ network header + 24 => reg 1",
                 "cmp eq reg 1 0x9bff6400 0x00000000 0x00000000",
-                "match name comment rev 0",
                 "counter pkts 0 bytes 0",
                 "immediate reg 0 return",
             ],

@@ -5,7 +5,7 @@
 //! goes through the kernel first.
 
 use ip_masq_agent::net::{Family, Protocol};
-use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::netlink::{Connection, compat};
 use ip_masq_agent::ruleset::{BaseChain, Match, Verdict};
 use rustables::expr::{
     Bitwise, Cmp, CmpOp, Counter, ExpressionVariant, Immediate, Meta, MetaType, Payload, RawExpression, Register,
@@ -199,7 +199,7 @@ fn expected(family: Family, rule: &ip_masq_agent::ruleset::Rule) -> Vec<String> 
         }
     }
     let mut shown: Vec<String> = expressions.iter().map(shown).collect();
-    carried += usize::from(rule.comment().is_some());
+    carried += usize::from(rule.comment().is_some() && compat::comment_beside(rule).is_none());
     shown.extend(vec!["match".to_owned(); carried]);
     let verdict = match rule.verdict() {
         Verdict::Return => Some(Immediate::new_verdict(VerdictKind::Return)),
