@@ -94,9 +94,10 @@ impl Row {
         if ours <= 0.0 || theirs <= 0.0 {
             return "–".to_owned();
         }
-        match self.goal {
-            Some(Goal::AtMostTimes(_)) => format!("{} times the peer's", three_digits(ours / theirs)),
-            _ => format!("{} times less", three_digits(theirs / ours)),
+        if ours <= theirs {
+            format!("{} times less", three_digits(theirs / ours))
+        } else {
+            format!("{} times more", three_digits(ours / theirs))
         }
     }
 }
@@ -137,7 +138,9 @@ fn preface(effort: Effort) -> String {
     )
 }
 
-fn with_thousands(number: usize) -> String {
+/// A number with its thousands parted.
+#[must_use]
+pub fn with_thousands(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
     groups.join(",")

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::Bench;
 use crate::agent::Backend;
 use crate::figures::{Samples, Unit};
-use crate::report::{Goal, Row, Section};
+use crate::report::{Goal, Row, Section, with_thousands};
 
 /// The sizes that `pure.rs` measures and that are compared: a small one, and the larger ones.
 const SMALL: usize = 1_000;
@@ -20,7 +20,8 @@ pub(super) fn linear(bench: &Bench) -> Result<Section> {
         title: "From the file's bytes to the transaction's, per range",
         about: format!(
             "Criterion's estimates of the median, divided by the number of ranges: parse, policy, compile, plan and \
-             encode, without the kernel. The peer is ours at {SMALL} ranges."
+             encode, without the kernel. The peer is ours at {} ranges.",
+            with_thousands(SMALL)
         ),
         ..Section::default()
     };
@@ -33,7 +34,7 @@ pub(super) fn linear(bench: &Bench) -> Result<Section> {
                     ours: format!("{stage}, {}", backend.name()),
                     ranges: size,
                     samples,
-                    peer: Some((format!("at {SMALL} ranges"), small.clone())),
+                    peer: Some((format!("at {} ranges", with_thousands(SMALL)), small.clone())),
                     goal: (stage == "whole" && size == 100_000).then_some(Goal::AtMostTimes(2.0)),
                 });
             }

@@ -36,7 +36,7 @@ pub(super) fn memory(bench: &Bench) -> Result<Section> {
 }
 
 fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
-    let configuration = bench.configuration("memory.yaml", &ranges::of_one_length(size, 28))?;
+    let configuration = bench.watched_configuration(&ranges::of_one_length(size, 28), "60s")?;
     let namespace = Namespace::new()?;
     let agent = bench.agent.writing("run", backend, &configuration);
     let mut running = Running::start(&namespace, &agent, &bench.scratch.path().join("memory.log"))?;

@@ -71,6 +71,13 @@ impl Bench {
         self.file(name, &texts::configuration(ranges, "60s"))
     }
 
+    /// The same in a directory where nothing else happens: a running agent watches it.
+    fn watched_configuration(&self, ranges: &[Range], interval: &str) -> Result<PathBuf> {
+        let directory = self.scratch.path().join("watched");
+        fs::create_dir_all(&directory)?;
+        self.file("watched/ip-masq-agent", &texts::configuration(ranges, interval))
+    }
+
     /// One of iptables' programs, with a lock of its own.
     fn iptables(&self, program: &str) -> Program {
         Program::new(program).variable("XTABLES_LOCKFILE", self.scratch.path().join("xtables.lock"))

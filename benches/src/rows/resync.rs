@@ -37,7 +37,7 @@ pub(super) fn resync(bench: &Bench) -> Result<Section> {
 
 fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<Vec<Row>> {
     let ranges = ranges::of_one_length(size, 28);
-    let file = bench.file("resync.yaml", &texts::configuration(&ranges, "1s"))?;
+    let file = bench.watched_configuration(&ranges, "1s")?;
     let restore = bench.file("resync.restore", &texts::upstream_restore(&ranges))?;
     let namespace = Namespace::new()?;
     let agent = bench.agent.writing("run", backend, &file);
