@@ -33,6 +33,17 @@ impl Default for Flags {
     }
 }
 
+impl Flags {
+    /// Is traffic of this family masqueraded at all?
+    #[must_use]
+    pub const fn treats(&self, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => true,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
+}
+
 impl From<&Flags> for Context {
     fn from(flags: &Flags) -> Self {
         Self { all_reserved_ranges: flags.all_reserved_ranges, ipv6: flags.ipv6 }
@@ -85,10 +96,13 @@ impl Policy {
     /// The decisions that a configuration and the flags make together.
     #[must_use]
     pub fn new(config: &Config, flags: &Flags) -> Self {
-        let treated = |family: &Family| *family == Family::Ipv4 || flags.ipv6;
         Self {
             chain: flags.chain.clone(),
-            families: Family::ALL.into_iter().filter(treated).map(|family| FamilyPolicy::new(family, config)).collect(),
+            families: Family::ALL
+                .into_iter()
+                .filter(|family| flags.treats(*family))
+                .map(|family| FamilyPolicy::new(family, config))
+                .collect(),
             random_fully: flags.random_fully,
             to_ports: flags.to_ports.clone(),
         }

@@ -160,3 +160,15 @@ fn sighup_reads_the_file_again_and_repairs() {
     daemon.signal(Signal::SIGHUP);
     wait_for(&mut daemon, &netns, "10.92.0.0/16");
 }
+
+#[test]
+fn in_the_sandbox_the_log_shows_what_is_applied_as_the_file_is_edited() {
+    let Some(netns) = Netns::new("sandboxed") else { return };
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let mut daemon = Daemon::start(&netns, &config, &["--sandbox"]);
+    daemon.wait_until_said("+ ip nat -A IP-MASQ-AGENT -d 10.91.0.0/16 ");
+    rename_over(&config, &exempting("10.92.0.0/16"));
+    daemon.wait_until_said("- ip nat -A IP-MASQ-AGENT -d 10.91.0.0/16 ");
+    daemon.wait_until_said("+ ip nat -A IP-MASQ-AGENT -d 10.92.0.0/16 ");
+    assert_eq!(netns.run("nft list ruleset"), "", "the namespace around the sandbox is untouched");
+}

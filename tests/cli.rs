@@ -119,10 +119,10 @@ fn a_dry_run_prints_the_changes_and_makes_none() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
-    let many: String = (0..60).map(|number| format!("- 10.{number}.0.0/16\n")).collect();
+    let many: Vec<String> = (0..60).map(|number| format!("- 10.{number}.0.0/16")).collect();
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("config");
-    std::fs::write(&path, format!("nonMasqueradeCIDRs:\n{many}")).unwrap();
+    std::fs::write(&path, format!("nonMasqueradeCIDRs:\n{}\n", many.join("\n"))).unwrap();
     let mut agent = command(AGENT);
     agent.args(["render", "--config"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = agent.spawn().unwrap();

@@ -3,6 +3,12 @@
 //! A process of several threads cannot enter a user namespace, and the usual test harness starts threads. So this test
 //! has a `main` of its own, and calls its own binary: that child enters the sandbox and prints what it sees there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic in a test is a failed test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests/support wants the usual harness, whose threads this test cannot have"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -21,6 +27,8 @@ const NO_FURTHER_NAMESPACE: [&str; 6] =
 /// The same, and then without the privilege to create a network namespace.
 const NO_PRIVILEGE: [&str; 2] = ["setpriv", "--bounding-set=-sys_admin"];
 
+type Case = fn(&Path);
+
 fn main() -> ExitCode {
     if std::env::var_os(CHILD).is_some() {
         return child();
@@ -31,7 +39,7 @@ fn main() -> ExitCode {
     let binary = directory.path().join("sandbox");
     fs::copy(std::env::current_exe().expect("this binary"), &binary).expect("a copy of this binary");
 
-    let cases: [(&str, fn(&Path)); 4] = [
+    let cases: [(&str, Case); 4] = [
         ("root_gets_namespaces_of_its_own", root_gets_namespaces_of_its_own),
         ("a_user_without_privileges_is_root_inside", a_user_without_privileges_is_root_inside),
         (
@@ -47,6 +55,7 @@ fn main() -> ExitCode {
         case(&binary);
         println!("test {name} ... ok");
     }
+    println!("test result: ok. {} passed; 0 failed", cases.len());
     ExitCode::SUCCESS
 }
 
@@ -95,6 +104,10 @@ fn assert_isolated(output: &Output) {
 }
 
 /// Runs the child behind a launcher that gives it its privileges.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests/support wants the usual harness, whose threads this test cannot have"
+)]
 fn run(launcher: &[&str], binary: &Path) -> Output {
     let mut words = launcher.iter().map(AsRef::as_ref).chain([binary.as_os_str()]);
     let program = words.next().expect("at least the binary");

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use ip_masq_agent::net::Family;
 use serde::Deserialize;
 
+use support::decode_base64;
 use support::netns::{AGENT, Netns};
 use support::ran::{Ran, without_privileges};
 use support::tables::{FAMILIES, chains_and_rules, saved, without_counters};
@@ -181,7 +182,7 @@ impl Case {
             "file" => fs::write(&path, self.content()).unwrap(),
             "unreadable" => {
                 fs::write(&path, self.content()).unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
             }
             "k8s" => {
                 // As kubelet's AtomicWriter lays out a ConfigMap volume.
@@ -205,20 +206,4 @@ impl Case {
         let ran = Ran::of(agent);
         (ending(&ran), ran)
     }
-}
-
-/// RFC 4648 §4, of well-formed input.
-fn decode_base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0);
-    for digit in text.bytes().filter(|byte| *byte != b'=') {
-        bits = bits << 6 | u32::try_from(ALPHABET.iter().position(|symbol| *symbol == digit).unwrap()).unwrap();
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
-        }
-    }
-    bytes
 }

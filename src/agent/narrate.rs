@@ -8,6 +8,7 @@ use super::pass::{ConfigNews, Instead, Pass};
 use crate::backend::{Outcome, ReconcileError};
 use crate::config::Config;
 use crate::render::plan_lines;
+use crate::ruleset::Rivalry;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -16,6 +17,7 @@ const LINES_TOLD: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Narrator {
     failure: Option<String>,
+    rivalries: Vec<Rivalry>,
 }
 
 impl Narrator {
@@ -25,14 +27,23 @@ impl Narrator {
             tell_config(news, path, config);
         }
         match &pass.rules {
-            Ok(outcome) => {
+            Ok(None) => debug!("nobody has changed any rule"),
+            Ok(Some(outcome)) => {
                 if self.failure.take().is_some() {
                     info!("the rules can be written again");
                 }
                 tell_outcome(outcome);
+                self.tell_rivalries(&outcome.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
         }
+    }
+
+    fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {
+        for new in rivalries.iter().filter(|rivalry| !self.rivalries.contains(rivalry)) {
+            warn!("{new}");
+        }
+        self.rivalries = rivalries.to_vec();
     }
 
     fn tell_failure(&mut self, failure: &ReconcileError, config: &Config) {
@@ -48,15 +59,15 @@ impl Narrator {
 }
 
 fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
-    let path = path.display();
+    let file = path.display();
     match news {
         ConfigNews::Valid(warnings) => {
-            info!("{path} is valid and in force: {}", summary(config));
+            info!("{file} is valid and in force: {}", summary(config));
             for warning in warnings {
-                warn!("{path}:{warning}");
+                warn!("{}", warning.in_file(path));
             }
         }
-        ConfigNews::Missing => info!("{path} does not exist: the flags' defaults are in force: {}", summary(config)),
+        ConfigNews::Missing => info!("{file} does not exist: the flags' defaults are in force: {}", summary(config)),
         ConfigNews::Refused { error, instead: Instead::LastValid } => {
             error!("{error}; until that is mended, the last valid configuration stays in force: {}", summary(config));
         }
@@ -87,8 +98,8 @@ fn tell_outcome(outcome: &Outcome) {
     if changes > LINES_TOLD {
         info!("  … and {} more (all of them with -v=4)", changes - LINES_TOLD);
     }
-    for change in &outcome.in_use {
-        warn!("a rule that is not ours still jumps to a chain of ours, which was emptied but not deleted: {change:?}");
+    for undone in outcome.left_undone() {
+        warn!("{undone}");
     }
 }
 

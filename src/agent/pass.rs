@@ -6,17 +6,24 @@ use std::time::Duration;
 use crate::backend::{Backend, Outcome, ReconcileError, reconcile};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::policy::{Flags, Policy};
-use crate::ruleset::{Ruleset, compile};
+use crate::ruleset::{Generation, Ruleset, Shape, compile};
 
 /// The agent's memory between two passes.
 #[derive(Debug)]
 pub struct Agent<B> {
     backend: B,
+    shape: Shape,
     flags: Flags,
     path: PathBuf,
-    in_force: InForce,
-    /// The last answer to reading the file, so that each is told once.
-    told: Option<Told>,
+    /// The configuration in force, and the rules that follow from it.
+    config: Config,
+    ruleset: Ruleset,
+    /// Was the configuration in force chosen by the file, or its absence, since the start?
+    chosen: bool,
+    /// What the file was when it was last looked at, so that each thing is told once.
+    found: Option<Found>,
+    /// The generation in which the rules were last seen to be as they shall be.
+    settled: Option<Generation>,
 }
 
 /// What one pass found and did.
@@ -24,8 +31,8 @@ pub struct Agent<B> {
 pub struct Pass {
     /// What is new about the file; `None` if it says what it said before.
     pub config: Option<ConfigNews>,
-    /// What was done to the rules.
-    pub rules: Result<Outcome, ReconcileError>,
+    /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
+    pub rules: Result<Option<Outcome>, ReconcileError>,
 }
 
 /// What is new about the configuration file.
@@ -53,84 +60,91 @@ pub enum Instead {
     Defaults,
 }
 
-#[derive(Debug)]
-struct InForce {
-    config: Config,
-    ruleset: Ruleset,
-    /// Has the file, or its absence, been the source since the start?
-    chosen: bool,
-}
-
+/// What the file was found to be.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
-    Valid(Reading),
+enum Found {
+    /// These bytes, valid or not.
+    Bytes(Vec<u8>),
     Missing,
-    Refused(String),
+    /// It cannot be read, for the reason given.
+    Unreadable(String),
 }
 
 impl<B: Backend> Agent<B> {
     /// An agent that has not looked at its file yet: the flags' defaults would be in force.
-    pub fn new(backend: B, flags: Flags, path: PathBuf) -> Self {
-        let in_force = InForce::new(Config::defaults(&Context::from(&flags)), &flags, false);
-        Self { backend, flags, path, in_force, told: None }
-    }
-
-    /// The way to the kernel.
-    pub const fn backend(&self) -> &B {
-        &self.backend
+    pub fn new(backend: B, shape: Shape, flags: Flags, path: PathBuf) -> Self {
+        let config = Config::defaults(&Context::from(&flags));
+        let ruleset = ruleset(&config, &flags, shape);
+        Self { backend, shape, flags, path, config, ruleset, chosen: false, found: None, settled: None }
     }
 
     /// The time until the next pass, if nothing happens before.
     #[must_use]
     pub fn resync_interval(&self) -> Duration {
-        self.in_force.config.resync_interval.value.into()
+        self.config.resync_interval.value.into()
     }
 
     /// The configuration in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.in_force.config
+        &self.config
     }
 
-    /// Reads the file and brings the rules in line with it, or with what holds instead.
+    /// Reads the file and brings the rules in line with it, or with what holds instead. If the file says what it said, and
+    /// nobody has changed any rule since they were as they shall be, nothing more is read.
     pub fn pass(&mut self) -> Pass {
         let config = self.read();
-        let rules = reconcile(&mut self.backend, &self.in_force.ruleset);
-        Pass { config, rules }
+        if config.is_some() {
+            self.settled = None;
+        }
+        let rules = match self.settled {
+            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => {
+                return Pass { config, rules: Ok(None) };
+            }
+            _ => reconcile(&mut self.backend, &self.ruleset),
+        };
+        self.settled = rules.as_ref().ok().map(|outcome| outcome.generation);
+        Pass { config, rules: rules.map(Some) }
     }
 
+    /// What is new about the file. A valid one is in force from here on, and so is its absence.
     fn read(&mut self) -> Option<ConfigNews> {
-        let context = Context::from(&self.flags);
-        let read = config::read(&self.path, &context);
-        let now = match &read {
-            Ok(reading) => Told::Valid(reading.clone()),
-            Err(ReadError::Missing { .. }) => Told::Missing,
-            Err(error) => Told::Refused(error.to_string()),
+        let loaded = config::load(&self.path);
+        let found = match &loaded {
+            Ok(bytes) => Found::Bytes(bytes.clone()),
+            Err(ReadError::Missing(_)) => Found::Missing,
+            Err(error) => Found::Unreadable(error.to_string()),
         };
-        if self.told.as_ref() == Some(&now) {
+        if self.found.as_ref() == Some(&found) {
             return None;
         }
-        self.told = Some(now);
+        self.found = Some(found);
+        let context = Context::from(&self.flags);
+        let read = loaded.and_then(|bytes| config::understand(&self.path, &bytes, &context));
         Some(match read {
             Ok(Reading { config, warnings }) => {
-                self.in_force = InForce::new(config, &self.flags, true);
+                self.choose(config);
                 ConfigNews::Valid(warnings)
             }
-            Err(ReadError::Missing { .. }) => {
-                self.in_force = InForce::new(Config::defaults(&context), &self.flags, true);
+            Err(ReadError::Missing(_)) => {
+                self.choose(Config::defaults(&context));
                 ConfigNews::Missing
             }
             Err(error) => {
-                let instead = if self.in_force.chosen { Instead::LastValid } else { Instead::Defaults };
+                let instead = if self.chosen { Instead::LastValid } else { Instead::Defaults };
                 ConfigNews::Refused { error, instead }
             }
         })
     }
+
+    fn choose(&mut self, config: Config) {
+        self.ruleset = ruleset(&config, &self.flags, self.shape);
+        self.config = config;
+        self.chosen = true;
+    }
 }
 
-impl InForce {
-    fn new(config: Config, flags: &Flags, chosen: bool) -> Self {
-        let ruleset = compile(&Policy::new(&config, flags));
-        Self { config, ruleset, chosen }
-    }
+/// What shall be in the kernel, and be ours while we live.
+fn ruleset(config: &Config, flags: &Flags, shape: Shape) -> Ruleset {
+    Ruleset { hold: true, ..compile(&Policy::new(config, flags), shape) }
 }

@@ -35,8 +35,8 @@ impl Memory {
             if matches!(change.action, Action::CreateTable { .. }) && self.state.table(change.table).is_none() {
                 self.state.tables.push(ObservedTable {
                     id: change.table,
-                    protection: Protection::Off,
-                    owned: false,
+                    protection: Ok(Protection::Off),
+                    owner: None,
                     sets: Vec::new(),
                     chains: Vec::new(),
                 });
@@ -97,8 +97,8 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        Ok(self.state.generation)
     }
 
     fn observe(&mut self, _: &ChainName) -> Result<Observed, BackendError> {

@@ -1,13 +1,15 @@
 //! The edge to the kernel: reads what is there, commits what has to change, and reads back.
 
+mod choose;
 mod error;
 #[cfg(test)]
 pub(crate) mod memory;
-mod nft_compat;
+mod nftables;
 mod reconcile;
 
+pub use choose::{Choice, ChoiceError, Protect, Wanted, choose};
 pub use error::BackendError;
-pub use nft_compat::NftCompat;
+pub use nftables::Nftables;
 pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;
@@ -15,8 +17,12 @@ use crate::ruleset::{Generation, Observed, Plan};
 
 /// A way to the rules of a network namespace.
 pub trait Backend {
-    /// What it is called in logs and on the command line.
-    fn name(&self) -> &'static str;
+    /// The generation of the rules of the whole network namespace: while it stays, nobody has changed anything.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the kernel does not answer, or not to us.
+    fn generation(&mut self) -> Result<Generation, BackendError>;
 
     /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before.
     ///

@@ -5,8 +5,8 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, BackendError};
-use crate::render::plan_lines;
-use crate::ruleset::{self, Action, Change, Conflict, Plan, Ruleset};
+use crate::render::{change_line, plan_lines};
+use crate::ruleset::{self, Action, Change, Conflict, Generation, Plan, Rivalry, Ruleset};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -21,6 +21,20 @@ pub struct Outcome {
     pub in_use: Vec<Change>,
     /// How often somebody else changed the rules while we were at it.
     pub restarts: usize,
+    /// The generation in which all was as it shall be.
+    pub generation: Generation,
+    /// The chains of other programs that can undo what ours decide.
+    pub rivalries: Vec<Rivalry>,
+}
+
+impl Outcome {
+    /// What was left undone, in sentences.
+    pub fn left_undone(&self) -> impl Iterator<Item = String> {
+        self.in_use.iter().map(|change| {
+            let line = change_line(change);
+            format!("\"{line}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now")
+        })
+    }
 }
 
 /// Why a pass over the rules failed.
@@ -53,7 +67,8 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Outcome
         remaining = ruleset::plan(desired, &observed)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if remaining.is_empty() {
-            return Ok(outcome);
+            let rivalries = ruleset::rivalries(desired, &observed);
+            return Ok(Outcome { generation: observed.generation, rivalries, ..outcome });
         }
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => outcome.plan.changes.append(&mut remaining.changes),

@@ -7,7 +7,8 @@ use crate::backend::memory::Memory;
 use crate::net::{ChainName, Cidr, Family};
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use crate::ruleset::{
-    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, TableId, Verdict, compile, jump,
+    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId, Verdict, compile,
+    jump,
 };
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
@@ -19,12 +20,13 @@ fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
             .map(|cidr| Exemption { cidr: *cidr, origin: Origin::Default })
             .collect(),
     };
-    compile(&Policy {
+    let policy = Policy {
         chain: chain.parse().unwrap(),
         families: families.iter().map(family).collect(),
         random_fully: true,
         to_ports: "1024-2047,4096-8191".parse().unwrap(),
-    })
+    };
+    compile(&policy, Shape::Compat)
 }
 
 fn ranges(texts: &[&str]) -> Vec<Cidr> {
@@ -36,7 +38,7 @@ fn the_second_pass_writes_nothing() {
     let mut kernel = Memory::default();
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
     assert!(!reconcile(&mut kernel, &desired).unwrap().plan.is_empty());
-    assert_eq!(reconcile(&mut kernel, &desired).unwrap(), Outcome::default());
+    assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, Plan::default());
     assert_eq!(kernel.commits, 1);
 }
 
@@ -140,7 +142,7 @@ prop_compose! {
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Protection::Off, owned: false, sets: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), chains,
             });
         }
         kernel
@@ -175,7 +177,7 @@ proptest! {
             prop_assert_eq!(jumps.count(), 1);
         }
         prop_assert_eq!(foreign(&kernel), foreign_before);
-        prop_assert_eq!(reconcile(&mut kernel, &desired).unwrap(), Outcome::default());
+        prop_assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, Plan::default());
         reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone())).unwrap();
         prop_assert!(kernel.state.tables.iter().all(|table| table.chain("IP-MASQ-AGENT").is_none()));
     }

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::Format;
 use super::go_flags::{self, NotBool};
+use crate::backend::{Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
@@ -98,6 +99,12 @@ pub(super) struct Global {
     /// The configuration file, YAML or JSON
     #[arg(long, global = true, value_name = "PATH", default_value = "/etc/config/ip-masq-agent")]
     pub(super) config: PathBuf,
+    /// In which shape the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(super) backend: Wanted,
+    /// Keep other programs from changing the agent's own tables (nft; Linux 6.9)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) protect: Protect,
     /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
     #[arg(long, global = true)]
     pub(super) sandbox: bool,

@@ -15,6 +15,7 @@ use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
+use crate::backend::{Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Flags;
@@ -30,6 +31,10 @@ pub struct Cli {
     pub flags: Flags,
     /// `--config`: the configuration file.
     pub config: PathBuf,
+    /// `--backend`: in which shape are the rules kept?
+    pub backend: Wanted,
+    /// `--protect`: are tables of our own protected from other programs?
+    pub protect: Protect,
     /// `--sandbox`: is all done in namespaces of the process's own?
     pub sandbox: bool,
     /// `-v`: how much is logged.
@@ -67,6 +72,8 @@ pub enum Verb {
 /// How rules are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
+    /// The native shape, as `nft -f` reads it
+    Nft,
     /// As iptables-save prints the IPv4 rules
     Iptables,
     /// As ip6tables-save prints the IPv6 rules
@@ -123,6 +130,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     Ok(Cli {
         flags: arguments.upstream.into(),
         config: arguments.global.config,
+        backend: arguments.global.backend,
+        protect: arguments.global.protect,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
         verb,

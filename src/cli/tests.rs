@@ -35,6 +35,8 @@ fn answer(line: &str) -> String {
 #[test]
 fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
     let expected = Cli {
+        backend: Wanted::Auto,
+        protect: Protect::Auto,
         flags: Flags {
             chain: "IP-MASQ-AGENT".parse().unwrap(),
             all_reserved_ranges: false,

@@ -3,26 +3,31 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{configuration_or_defaults, print, print_plan, tell_in_use};
-use crate::backend::{NftCompat, preview as preview_of, reconcile};
+use super::{configuration_or_defaults, open, print, print_plan, tell_worries};
+use crate::backend::{preview as preview_of, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Policy;
-use crate::render::iptables_save;
-use crate::ruleset::compile;
+use crate::render::{iptables_save, nft};
+use crate::ruleset::{Shape, compile};
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
-    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags));
-    let outcome = reconcile(&mut NftCompat::open()?, &desired)?;
-    tell_in_use(&outcome);
+    let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
+    let (mut backend, shape) = open(cli)?;
+    let desired = compile(&policy, shape);
+    let outcome = reconcile(&mut backend, &desired)?;
+    tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {changes} changes"),
     }
     if print_rules {
         // What was read back equals what was desired, or reconciling would have failed.
-        print(&Family::ALL.map(|family| iptables_save(&desired, family)).concat())?;
+        print(&match shape {
+            Shape::Compat => Family::ALL.map(|family| iptables_save(&desired, family)).concat(),
+            Shape::Native(_) => nft(&desired),
+        })?;
     } else {
         print_plan(&outcome.plan)?;
     }
@@ -31,8 +36,9 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
 
 /// `apply --dry-run`: prints what would change.
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
-    let desired = compile(&Policy::new(&configuration_or_defaults(cli)?, &cli.flags));
-    let plan = preview_of(&mut NftCompat::open()?, &desired)?;
+    let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
+    let (mut backend, shape) = open(cli)?;
+    let plan = preview_of(&mut backend, &compile(&policy, shape))?;
     match plan.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
         changes => info!("{changes} changes would be made; nothing was changed"),

@@ -3,15 +3,15 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{print_plan, tell_in_use};
-use crate::backend::{NftCompat, preview, reconcile};
+use super::{print_plan, tell_worries};
+use crate::backend::{Nftables, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::ruleset::Ruleset;
 
 pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let nothing = Ruleset::nothing(cli.flags.chain.clone());
-    let mut backend = NftCompat::open()?;
+    let mut backend = Nftables::open()?;
     if dry_run {
         let plan = preview(&mut backend, &nothing)?;
         info!("{} changes would be made; nothing was changed", plan.changes.len());
@@ -19,7 +19,7 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let outcome = reconcile(&mut backend, &nothing)?;
-    tell_in_use(&outcome);
+    tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),
         changes => info!("our rules are gone: {changes} changes"),

@@ -5,16 +5,19 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{configuration, print};
+use crate::backend::Wanted;
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::{Origin, Policy};
-use crate::render::iptables_rule;
-use crate::ruleset::{Answer, Decider, Decision, Packet, compile, trace};
+use crate::render::rule_text;
+use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Shape, compile, trace};
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
-    let ruleset = compile(&policy);
+    // What the kernel can carry is not asked here; both shapes give the same answers by other rules.
+    let shape = if cli.backend == Wanted::Nft { Shape::Native(Protection::Off) } else { Shape::Compat };
+    let ruleset = compile(&policy, shape);
     print(&explanation(cli, &policy, packet, &trace(&ruleset, packet)))?;
     Ok(Exit::Done)
 }
@@ -45,8 +48,11 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
     for Decider { table, chain, number, rule, chance } in &decision.by {
         let share =
             chance.map_or_else(String::new, |chance| format!(", for a share of {chance} of the flows that reach it"));
-        let _ =
-            writeln!(text, "  rule {number} of chain {chain} in table {table}{share}: {}", iptables_rule(chain, rule));
+        let _ = writeln!(
+            text,
+            "  rule {number} of chain {chain} in table {table}{share}: {}",
+            rule_text(*table, chain, rule)
+        );
     }
     text
 }

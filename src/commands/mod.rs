@@ -11,13 +11,14 @@ use std::io::{self, Write};
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
-use crate::backend::Outcome;
+use crate::backend::{Choice, Nftables, Outcome, choose};
 use crate::cli::{Cli, Verb};
-use crate::config::{self, Config, ReadError, Warning};
+use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
-use crate::netlink::NetlinkError;
-use crate::render::{change_line, plan_lines};
-use crate::ruleset::Plan;
+use crate::net::Family;
+use crate::netlink::{NetlinkError, NetlinkSocket};
+use crate::render::plan_lines;
+use crate::ruleset::{Plan, Shape};
 use crate::sandbox::{self, SandboxError};
 
 /// Does what the command line asks for, and says how it ended.
@@ -55,7 +56,7 @@ fn enter_sandbox(cli: &Cli) -> Result<()> {
 
 /// The configuration of a verb that cannot do without its file. Warnings are told.
 fn configuration(cli: &Cli) -> Result<Config> {
-    let reading = config::read(&cli.config, &config::Context::from(&cli.flags))?;
+    let reading = config::read(&cli.config, &Context::from(&cli.flags))?;
     tell_warnings(cli, &reading.warnings);
     Ok(reading.config)
 }
@@ -65,7 +66,7 @@ fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
     match configuration(cli) {
         Err(error) if matches!(error.downcast_ref(), Some(ReadError::Missing { .. })) => {
             info!("{} does not exist: the flags' defaults are applied", cli.config.display());
-            Ok(Config::defaults(&config::Context::from(&cli.flags)))
+            Ok(Config::defaults(&Context::from(&cli.flags)))
         }
         other => other.map_err(|error| {
             let told = format!("{error}; nothing was changed");
@@ -76,8 +77,19 @@ fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
 
 fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
     for warning in warnings {
-        warn!("{}:{warning}", cli.config.display());
+        warn!("{}", warning.in_file(&cli.config));
     }
+}
+
+/// The way to the kernel, and the shape of rules that it takes there.
+fn open(cli: &Cli) -> Result<(Nftables<NetlinkSocket>, Shape)> {
+    let mut backend = Nftables::open()?;
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
+    let Choice { shape, reasons } = choose(&mut backend, cli.backend, cli.protect, &families)?;
+    for reason in reasons {
+        info!("backend: {reason}");
+    }
+    Ok((backend, shape))
 }
 
 /// Prints data to stdout.
@@ -91,11 +103,13 @@ fn print_plan(plan: &Plan) -> Result<()> {
     print(&plan_lines(plan).map(|line| line + "\n").collect::<String>())
 }
 
-/// Tells of chains that are empty now, but had to stay.
-fn tell_in_use(outcome: &Outcome) {
-    for change in &outcome.in_use {
-        let undone = change_line(change);
-        warn!("\"{undone}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now");
+/// Tells what the outcome of a pass leaves to worry about.
+fn tell_worries(outcome: &Outcome) {
+    for undone in outcome.left_undone() {
+        warn!("{undone}");
+    }
+    for rivalry in &outcome.rivalries {
+        warn!("{rivalry}");
     }
 }
 

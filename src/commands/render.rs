@@ -8,18 +8,20 @@ use crate::cli::{Cli, Format};
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Policy;
-use crate::render::{iptables_save, json};
-use crate::ruleset::compile;
+use crate::render::{iptables_save, json, nft};
+use crate::ruleset::{Protection, Shape, compile};
 
 pub(super) fn render(cli: &Cli, format: Format) -> Result<Exit> {
-    let ruleset = compile(&Policy::new(&configuration(cli)?, &cli.flags));
+    let policy = Policy::new(&configuration(cli)?, &cli.flags);
+    let compat = || compile(&policy, Shape::Compat);
     if format == Format::Ip6tables && !cli.flags.ipv6 {
         warn!("there are no IPv6 rules, because IPv6 is not enabled; add --enable-ipv6");
     }
     print(&match format {
-        Format::Iptables => iptables_save(&ruleset, Family::Ipv4),
-        Format::Ip6tables => iptables_save(&ruleset, Family::Ipv6),
-        Format::Json => json(&ruleset),
+        Format::Nft => nft(&compile(&policy, Shape::Native(Protection::Off))),
+        Format::Iptables => iptables_save(&compat(), Family::Ipv4),
+        Format::Ip6tables => iptables_save(&compat(), Family::Ipv6),
+        Format::Json => json(&compat()),
     })?;
     Ok(Exit::Done)
 }

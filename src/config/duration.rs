@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::shown::{Bare, Quoted};
+
 /// A span of time as Go's `time.Duration` holds it: signed, in nanoseconds.
 ///
 /// Reads what `time.ParseDuration` reads (`60s`, `1h30m`, `1.5s`, `-5m`, `0`) and prints what `Duration.String` prints.
@@ -18,10 +20,10 @@ pub enum DurationError {
     #[error("is not a duration; expected a number and a unit, such as 60s, 5m or 1h30m")]
     Syntax,
     /// A number without its unit.
-    #[error("has no unit; write {0}s for seconds")]
+    #[error("has no unit; write {}s for seconds", Bare(.0))]
     MissingUnit(String),
     /// A unit that Go does not know, such as days.
-    #[error("has the unknown unit {0:?}; expected ns, us, ms, s, m or h, such as 24h for a day")]
+    #[error("has the unknown unit {}; expected ns, us, ms, s, m or h, such as 24h for a day", Quoted(.0))]
     UnknownUnit(String),
     /// More than 2^63 nanoseconds.
     #[error("is longer than 292 years; write a shorter one, such as 60s")]

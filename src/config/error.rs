@@ -1,10 +1,11 @@
 //! What can be wrong with a configuration, and how to mend it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::shown::Quoted;
 use super::{DurationError, Key, Line};
 use crate::net::{Cidr, CidrError};
 
@@ -21,7 +22,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Problem {
     /// Neither UTF-8 nor UTF-16 with a byte order mark, or with characters that YAML does not allow.
-    #[error("not a text: {0}; save the file as UTF-8")]
+    #[error("not a text: {0}")]
     Encoding(&'static str),
     /// The text is no YAML.
     #[error("not valid YAML: {0}")]
@@ -54,7 +55,7 @@ pub enum Problem {
         instead: Option<String>,
     },
     /// `resyncInterval` is a text, but no duration.
-    #[error("{place}: {text:?} {reason}", place = Key::ResyncInterval)]
+    #[error("{place}: {} {reason}", Quoted(text), place = Key::ResyncInterval)]
     Duration {
         /// The value.
         text: String,
@@ -63,7 +64,7 @@ pub enum Problem {
     },
     /// More ranges than `cidrLimit`.
     #[error(
-        "{}: {count} ranges, but {} is {limit}; remove some, or write `{}: {count}`",
+        "{}: more ranges ({count}) than {} allows ({limit}); remove some, or write `{}: {count}`",
         Key::NonMasqueradeCidrs,
         Key::CidrLimit,
         Key::CidrLimit
@@ -75,7 +76,7 @@ pub enum Problem {
         limit: i64,
     },
     /// An entry is no range.
-    #[error("{place}: {text:?} {reason}", place = Place::entry(*.index))]
+    #[error("{place}: {} {reason}", Quoted(text), place = Place::entry(*.index))]
     Cidr {
         /// The place in the list, counted from 0.
         index: usize,
@@ -130,8 +131,8 @@ impl ConfigError {
         Self::new(Some(line), problem)
     }
 
-    pub(super) fn yaml(line: Line, what: impl Into<String>) -> Self {
-        Self::at(line, Problem::Yaml(what.into()))
+    pub(super) fn yaml(line: u32, what: impl Into<String>) -> Self {
+        Self::at(Line(line), Problem::Yaml(what.into()))
     }
 }
 
@@ -176,11 +177,16 @@ pub enum ReadError {
         limit: u64,
     },
     /// The file is no configuration.
-    #[error("{}{}: {}", .path.display(), .error.line.map(|line| format!(":{line}")).unwrap_or_default(), .error.problem)]
+    #[error("{}: {}", place(path, .error.line), .error.problem)]
     Invalid {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         error: ConfigError,
     },
+}
+
+/// A place in a file, as compilers print it.
+pub(super) fn place(path: &Path, line: Option<Line>) -> String {
+    line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()))
 }

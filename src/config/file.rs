@@ -18,21 +18,39 @@ const ALWAYS: u64 = 1 << 20;
 /// The bytes that no file may exceed.
 const NEVER_MORE: u64 = 64 << 20;
 
-/// Reads the configuration in the file at `path`.
+/// Reads the configuration in the file at `path`: [`load`] and [`understand`] together.
+///
+/// # Errors
+///
+/// When there is no file, when it cannot be read, when it is too large, and when it is no configuration.
+pub fn read(path: &Path, context: &Context) -> Result<Reading, ReadError> {
+    understand(path, &load(path)?, context)
+}
+
+/// What the bytes of the file at `path` say.
+///
+/// # Errors
+///
+/// [`ReadError::Invalid`], when they are no configuration.
+pub fn understand(path: &Path, bytes: &[u8], context: &Context) -> Result<Reading, ReadError> {
+    parse(bytes, context).map_err(|error| ReadError::Invalid { path: path.to_owned(), error })
+}
+
+/// The bytes of the file at `path`.
 ///
 /// Only a regular file is read, or what a symbolic link to one leads to, so that no pipe makes the agent wait. A file
 /// may have 1 MiB, or 64 bytes for each range that its own `cidrLimit` allows, and never more than 64 MiB.
 ///
 /// # Errors
 ///
-/// When there is no file, when it cannot be read, when it is too large, and when it is no configuration.
-pub fn read(path: &Path, context: &Context) -> Result<Reading, ReadError> {
+/// When there is no file, when it cannot be read, and when it is too large.
+pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
     let bytes = bytes(path)?;
     let limit = size_limit(&bytes);
     if bytes.len() as u64 > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
-    parse(&bytes, context).map_err(|error| ReadError::Invalid { path: path.to_owned(), error })
+    Ok(bytes)
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {

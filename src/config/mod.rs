@@ -1,7 +1,7 @@
 //! Bytes to [`Config`], reading as upstream reads.
 //!
-//! The data flows one way: [`read`] takes the bytes of a file, [`json`] or [`yaml`] turns them into a [`value`]
-//! document, [`schema`] into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
+//! The data flows one way: [`read`] takes the bytes of a file, `json` or `yaml` turns them into a `value::Document`,
+//! and `schema` turns that into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
 
 mod duration;
 mod error;
@@ -10,6 +10,7 @@ mod json;
 mod key;
 mod overlap;
 mod schema;
+mod shown;
 mod value;
 mod warning;
 mod yaml;
@@ -18,7 +19,7 @@ use std::fmt;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
-pub use file::read;
+pub use file::{load, read, understand};
 pub use key::Key;
 pub use warning::Warning;
 
@@ -33,7 +34,7 @@ pub struct Line(pub u32);
 pub struct Config {
     /// `nonMasqueradeCIDRs`: destinations to which traffic keeps its source, in the file's order.
     pub non_masquerade_cidrs: Vec<Entry>,
-    /// `masqLinkLocal`: is traffic to 169.254.0.0/16 masqueraded too?
+    /// `masqLinkLocal`: is traffic to `169.254.0.0/16` masqueraded too?
     pub masq_link_local: Setting<bool>,
     /// `masqLinkLocalIPv6`: is traffic to `fe80::/10` masqueraded too?
     pub masq_link_local_ipv6: Setting<bool>,
@@ -131,7 +132,7 @@ impl Config {
 /// What is wrong first, in upstream's order: the syntax, the types, the number of ranges, each range.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
     let document = if json::is_json(bytes) { json::read(bytes)? } else { yaml::read(bytes)? };
-    schema::build(document, context)
+    schema::build(document, *context)
 }
 
 impl fmt::Display for Line {

@@ -1,19 +1,20 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
 use super::error::Place;
+use super::shown::Bare;
 use super::value::{self, Document, Pair, Value};
 use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
 use crate::net::{Cidr, Family};
 
 /// The configuration that the document asks for.
-pub(super) fn build(document: Document, context: &Context) -> Result<Reading, ConfigError> {
+pub(super) fn build(document: Document, context: Context) -> Result<Reading, ConfigError> {
     let Document { pairs, mut warnings } = document;
     let mut draft = Draft::default();
     for pair in pairs {
         warnings.extend(draft.set(pair)?);
     }
     let limit = draft.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
-    let mut config = Config::defaults(context);
+    let mut config = Config::defaults(&context);
     let list_line = draft.list.as_ref().map(|list| list.line).or(draft.limit.and_then(|limit| limit.line));
     let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.texts.len());
     if i64::try_from(count).unwrap_or(i64::MAX) > limit {
@@ -62,9 +63,9 @@ impl Draft {
         }
         let before = match key {
             Key::NonMasqueradeCidrs => self.list.replace(List::of(value, line)?).map(|list| list.line),
-            Key::CidrLimit => replace(&mut self.limit, number(value, line)?, line),
-            Key::MasqLinkLocal => replace(&mut self.masq_link_local, truth(key, value, line)?, line),
-            Key::MasqLinkLocalIpv6 => replace(&mut self.masq_link_local_ipv6, truth(key, value, line)?, line),
+            Key::CidrLimit => replace(&mut self.limit, number(&value, line)?, line),
+            Key::MasqLinkLocal => replace(&mut self.masq_link_local, truth(key, &value, line)?, line),
+            Key::MasqLinkLocalIpv6 => replace(&mut self.masq_link_local_ipv6, truth(key, &value, line)?, line),
             Key::ResyncInterval => self.resync_interval.replace((duration(value, line)?, line)).map(|(_, line)| line),
         };
         warnings.extend(before.map(|ignored| Warning::DoubledKey { line, key, ignored }));
@@ -84,7 +85,7 @@ impl List {
             Value::List(entries) => entries,
             other => {
                 let instead = match &other {
-                    Value::Text(text) => Some(format!("`{}: [{text}]`", Key::NonMasqueradeCidrs)),
+                    Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
                     _ => None,
                 };
                 let expected = "a list of ranges, such as [10.0.0.0/8]";
@@ -94,8 +95,7 @@ impl List {
         let text = |(index, entry): (usize, value::Entry)| match entry.value {
             Value::Text(text) => Ok((entry.line, text)),
             other => {
-                let instead =
-                    matches!(other, Value::Null).then(|| "a range behind the dash, or remove the entry".to_owned());
+                let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
                 let expected = "a range, such as 10.0.0.0/8";
                 Err(wrong_type(Key::NonMasqueradeCidrs, Some(index), entry.line, &other, expected, instead))
             }
@@ -104,7 +104,7 @@ impl List {
         Ok(Self { line, texts })
     }
 
-    fn entries(self, context: &Context) -> Result<Vec<Entry>, ConfigError> {
+    fn entries(self, context: Context) -> Result<Vec<Entry>, ConfigError> {
         let entry = |(index, (line, text)): (usize, (Line, String))| match text.parse::<Cidr>() {
             Err(reason) => Err(ConfigError::at(line, Problem::Cidr { index, text, reason })),
             Ok(cidr) if cidr.family() == Family::Ipv6 && !context.ipv6 => {
@@ -116,27 +116,27 @@ impl List {
     }
 }
 
-fn number(value: Value, line: Line) -> Result<Option<i64>, ConfigError> {
+fn number(value: &Value, line: Line) -> Result<Option<i64>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
-        Value::Number { whole: Some(number), .. } => return Ok(Some(number)),
-        Value::Text(ref text) => text.parse::<i64>().ok().map(|number| format!("{number} without quotes")),
+        Value::Number { whole: Some(number), .. } => return Ok(Some(*number)),
+        Value::Text(text) => text.parse::<i64>().ok().map(|number| format!("{number} without quotes")),
         _ => None,
     };
-    Err(wrong_type(Key::CidrLimit, None, line, &value, "a whole number, such as 64", instead))
+    Err(wrong_type(Key::CidrLimit, None, line, value, "a whole number, such as 64", instead))
 }
 
-fn truth(key: Key, value: Value, line: Line) -> Result<Option<bool>, ConfigError> {
+fn truth(key: Key, value: &Value, line: Line) -> Result<Option<bool>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
-        Value::Bool(value) => return Ok(Some(value)),
-        Value::Text(ref text) => {
+        Value::Bool(value) => return Ok(Some(*value)),
+        Value::Text(text) => {
             text.to_ascii_lowercase().parse::<bool>().ok().map(|truth| format!("{truth} without quotes"))
         }
-        Value::Number { whole: Some(number @ 0..=1), .. } => Some((number == 1).to_string()),
+        Value::Number { whole: Some(number @ 0..=1), .. } => Some((*number == 1).to_string()),
         _ => None,
     };
-    Err(wrong_type(key, None, line, &value, "true or false", instead))
+    Err(wrong_type(key, None, line, value, "true or false", instead))
 }
 
 /// Null is no duration: upstream reads this key alone with a function of its own, which refuses it.
@@ -145,7 +145,7 @@ fn duration(value: Value, line: Line) -> Result<Duration, ConfigError> {
         Value::Text(text) => {
             return text.parse().map_err(|reason| ConfigError::at(line, Problem::Duration { text, reason }));
         }
-        Value::Number { ref text, .. } => Some(format!("{text}s for seconds")),
+        Value::Number { ref text, .. } => Some(format!("{}s for seconds", Bare(text))),
         Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
         _ => None,
     };

@@ -1,5 +1,6 @@
 //! What both formats are read to: pairs of a key and a value, in the order in which upstream applies them.
 
+use super::shown::{Bare, Quoted};
 use super::{Key, Line, Warning};
 
 /// A document.
@@ -50,8 +51,8 @@ impl Value {
         match self {
             Self::Null => "null".to_owned(),
             Self::Bool(value) => format!("the truth value {value}"),
-            Self::Number { text, .. } => format!("the number {text}"),
-            Self::Text(text) => format!("the text {text:?}"),
+            Self::Number { text, .. } => format!("the number {}", Bare(text)),
+            Self::Text(text) => format!("the text {}", Quoted(text)),
             Self::List(_) => "a list".to_owned(),
             Self::Mapping => "a mapping".to_owned(),
         }

@@ -1,7 +1,10 @@
 //! What is odd about a configuration that is valid.
 
 use std::fmt;
+use std::path::Path;
 
+use super::error::place;
+use super::shown::Quoted;
 use super::{Config, Duration, Key, Line};
 use crate::net::Cidr;
 
@@ -105,6 +108,16 @@ impl Warning {
         }
     }
 
+    /// The warning with the place that it is about, as compilers print it: `PATH:LINE: …`.
+    #[must_use]
+    pub fn in_file(&self, path: &Path) -> String {
+        format!("{}: {}", place(path, self.line()), self.words())
+    }
+
+    const fn words(&self) -> Words<'_> {
+        Words(self)
+    }
+
     fn about(&self) -> &'static str {
         match self {
             Self::UnknownKey { .. } => "unknown keys",
@@ -145,31 +158,43 @@ impl fmt::Display for Warning {
         if let Some(line) = self.line() {
             write!(f, "line {line}: ")?;
         }
+        self.words().fmt(f)
+    }
+}
+
+/// A warning without its line.
+struct Words<'a>(&'a Warning);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Warning as W;
         let list = Key::NonMasqueradeCidrs;
-        match self {
-            Self::UnknownKey { name, .. } => {
-                write!(f, "the key {name:?} is unknown and ignored")?;
+        match self.0 {
+            W::UnknownKey { name, .. } => {
+                write!(f, "the key {} is unknown and ignored", Quoted(name))?;
                 Key::close_to(name).map_or(Ok(()), |key| write!(f, "; did you mean {key}?"))
             }
-            Self::OtherCase { name, key, .. } => write!(f, "the key {name:?} is read as {key}; spell it like that"),
-            Self::DoubledKey { key, ignored, .. } => {
+            W::OtherCase { name, key, .. } => {
+                write!(f, "the key {} is read as {key}; spell it like that", Quoted(name))
+            }
+            W::DoubledKey { key, ignored, .. } => {
                 write!(f, "{key} stands on line {ignored} too; this one counts; remove the other")
             }
-            Self::DuplicateCidr { cidr, first, .. } => {
+            W::DuplicateCidr { cidr, first, .. } => {
                 write!(f, "{list}: {cidr} stands on line {first} already; remove it")
             }
-            Self::ShadowedCidr { cidr, by, by_line, .. } => {
+            W::ShadowedCidr { cidr, by, by_line, .. } => {
                 write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it; remove it")
             }
-            Self::CoveredCidr { cidr, by, by_line, .. } => {
+            W::CoveredCidr { cidr, by, by_line, .. } => {
                 write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it too; remove it")
             }
-            Self::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
-            Self::IntervalRaised { interval, .. } => {
+            W::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
+            W::IntervalRaised { interval, .. } => {
                 let floor = Config::MIN_RESYNC_INTERVAL;
                 write!(f, "{}: {interval} is too short; {floor} is used", Key::ResyncInterval)
             }
-            Self::More { about, count } => write!(f, "and {count} more {about}"),
+            W::More { about, count } => write!(f, "and {count} more {about}"),
         }
     }
 }

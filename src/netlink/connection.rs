@@ -4,13 +4,13 @@ use std::io;
 
 use nix::errno::Errno;
 
-use crate::net::Family;
-use crate::ruleset::Generation;
+use crate::net::{AddressRange, Family};
+use crate::ruleset::{Generation, Opaque, SetKind};
 
 use super::message::{Content, Head, Kind, Message, Messages, flag};
-use super::transaction::Batch;
+use super::transaction::{Batch, Probe};
 use super::wire::{Attributes, Malformed, Writer};
-use super::{ChainInfo, NetlinkError, RuleInfo, chain, generation, rule, table};
+use super::{ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, table};
 
 /// How often a dump is tried that others keep overtaking.
 const TRIES: u32 = 16;
@@ -30,6 +30,9 @@ pub trait Transport {
     ///
     /// [`io::ErrorKind::WouldBlock`] if none is queued; `ENOBUFS` if some were lost; others of the system call.
     fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()>;
+
+    /// The port of this end (`nl_pid`; `netlink(7)`), by which the kernel knows it.
+    fn port(&self) -> u32;
 }
 
 /// A conversation with the kernel's `nf_tables`.
@@ -89,12 +92,17 @@ impl<T: Transport> Connection<T> {
         found.pop().ok_or(NetlinkError::NoAnswer)
     }
 
-    /// The names of the tables of a family.
+    /// The number by which the kernel knows this socket as the owner of tables.
+    pub fn port(&self) -> u32 {
+        self.transport.port()
+    }
+
+    /// The tables of a family.
     ///
     /// # Errors
     ///
     /// As [`Connection::generation`].
-    pub fn tables(&mut self, family: Family) -> Result<Vec<String>, NetlinkError> {
+    pub fn tables(&mut self, family: Family) -> Result<Vec<TableInfo>, NetlinkError> {
         let request = Request::dump(Kind::GET_TABLE, family, &|_| {}, Kind::NEW_TABLE);
         self.read(&request, |attributes| table::parse(attributes).map(Some))
     }
@@ -118,6 +126,37 @@ impl<T: Transport> Connection<T> {
         let content = |writer: &mut Writer| rule::emit_chain(writer, table, chain);
         let request = Request::dump(Kind::GET_RULE, family, &content, Kind::NEW_RULE);
         self.read(&request, |attributes| rule::parse(attributes, table, chain))
+    }
+
+    /// The sets of a table; none if there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn sets(&mut self, family: Family, table: &str) -> Result<Vec<SetInfo>, NetlinkError> {
+        let content = |writer: &mut Writer| set::emit_table(writer, table);
+        let request = Request::dump(Kind::GET_SET, family, &content, Kind::NEW_SET);
+        self.read(&request, |attributes| set::parse(attributes, family, table))
+    }
+
+    /// The elements of a set, sorted, none if there is no such set; or, in words that follow on “the set”, why they
+    /// cannot be those of a set of ours.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn elements(
+        &mut self,
+        family: Family,
+        table: &str,
+        set: &str,
+        kind: SetKind,
+    ) -> Result<Result<Vec<AddressRange>, Opaque>, NetlinkError> {
+        let content = |writer: &mut Writer| element::emit_set(writer, table, set);
+        let request = Request::dump(Kind::GET_ELEMENTS, family, &content, Kind::NEW_ELEMENTS);
+        let messages = self.read(&request, |attributes| element::parse(attributes, family, table, set))?;
+        let boundaries: Result<Vec<Vec<_>>, Opaque> = messages.into_iter().collect();
+        Ok(boundaries.and_then(|boundaries| element::ranges(boundaries.concat(), kind)))
     }
 
     /// Commits a transaction, as a whole or not at all. An empty one is not sent.
@@ -161,6 +200,16 @@ impl<T: Transport> Connection<T> {
             None if acknowledged && lost == 0 => Ok(()),
             None => Err(NetlinkError::NoAnswer),
         }
+    }
+
+    /// Would the kernel commit this transaction? It tries, takes everything back, and says nothing to anybody: neither is
+    /// there a new generation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::commit`].
+    pub fn probe(&mut self, probe: &Probe) -> Result<(), NetlinkError> {
+        self.commit(&probe.0)
     }
 
     /// Asks until an answer is whole, a bounded number of times.

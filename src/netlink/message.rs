@@ -41,12 +41,19 @@ impl Kind {
     pub(crate) const BATCH_END: Self = Self(0x11);
     pub(crate) const NEW_TABLE: Self = Self::nf_tables(0);
     pub(crate) const GET_TABLE: Self = Self::nf_tables(1);
+    pub(crate) const DEL_TABLE: Self = Self::nf_tables(2);
     pub(crate) const NEW_CHAIN: Self = Self::nf_tables(3);
     pub(crate) const GET_CHAIN: Self = Self::nf_tables(4);
     pub(crate) const DEL_CHAIN: Self = Self::nf_tables(5);
     pub(crate) const NEW_RULE: Self = Self::nf_tables(6);
     pub(crate) const GET_RULE: Self = Self::nf_tables(7);
     pub(crate) const DEL_RULE: Self = Self::nf_tables(8);
+    pub(crate) const NEW_SET: Self = Self::nf_tables(9);
+    pub(crate) const GET_SET: Self = Self::nf_tables(10);
+    pub(crate) const DEL_SET: Self = Self::nf_tables(11);
+    pub(crate) const NEW_ELEMENTS: Self = Self::nf_tables(12);
+    pub(crate) const GET_ELEMENTS: Self = Self::nf_tables(13);
+    pub(crate) const DEL_ELEMENTS: Self = Self::nf_tables(14);
     pub(crate) const NEW_GEN: Self = Self::nf_tables(15);
     pub(crate) const GET_GEN: Self = Self::nf_tables(16);
 

@@ -7,11 +7,17 @@
 mod chain;
 pub mod compat;
 mod connection;
+mod destination;
+mod dialect;
+mod element;
 mod error;
 mod expression;
 mod generation;
 mod message;
+pub mod native;
+mod reading;
 mod rule;
+mod set;
 mod socket;
 mod table;
 mod transaction;
@@ -20,13 +26,17 @@ mod xt;
 
 pub use chain::ChainInfo;
 pub use connection::{Connection, Transport};
+pub use dialect::raise;
 pub use error::NetlinkError;
 pub use expression::{
-    Bitwise, Cmp, CmpOp, Counter, Expression, Extension, Immediate, Meta, Payload, PayloadBase, VerdictCode,
+    Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
+    Payload, PayloadBase, VerdictCode,
 };
 pub use rule::RuleInfo;
+pub use set::SetInfo;
 pub use socket::NetlinkSocket;
-pub use transaction::{Batch, Transaction};
+pub use table::TableInfo;
+pub use transaction::{Batch, Probe, Transaction};
 
 #[cfg(test)]
 mod tests;

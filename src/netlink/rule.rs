@@ -15,6 +15,10 @@ const NFTA_RULE_POSITION: u16 = 6;
 const NFTA_RULE_USERDATA: u16 = 7;
 const NFTA_RULE_COMPAT_PROTO: u16 = 1;
 const NFTA_RULE_COMPAT_FLAGS: u16 = 2;
+/// `NFTNL_UDATA_RULE_COMMENT` of libnftnl.
+const USERDATA_COMMENT: u8 = 0;
+/// `NFTNL_UDATA_COMMENT_MAXLEN`, the NUL at the end not included.
+const COMMENT_LEN: usize = 128;
 
 /// A rule that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,18 +43,32 @@ pub(super) fn emit_handle(writer: &mut Writer, table: &str, chain: &str, handle:
     writer.be64(NFTA_RULE_HANDLE, handle.0);
 }
 
-/// What a rule does. `protocol` is the one that the rule tests: the checks of the xt extensions in the rule are given
-/// it. iptables-nft says 0 where there is none.
-pub(super) fn emit_content(writer: &mut Writer, expressions: &[Expression], protocol: Option<Protocol>) {
+/// What a rule does.
+pub(super) fn emit_expressions(writer: &mut Writer, expressions: &[Expression]) {
     writer.nested(NFTA_RULE_EXPRESSIONS, |writer| {
         for expression in expressions {
             expression.emit(writer);
         }
     });
+}
+
+/// The protocol that the rule tests, which the checks of the xt extensions in the rule are given. iptables-nft says 0
+/// where there is none.
+pub(super) fn emit_compat(writer: &mut Writer, protocol: Option<Protocol>) {
     writer.nested(NFTA_RULE_COMPAT, |writer| {
         writer.be32(NFTA_RULE_COMPAT_PROTO, protocol.map_or(0, |protocol| u32::from(protocol.number())));
         writer.be32(NFTA_RULE_COMPAT_FLAGS, 0);
     });
+}
+
+/// The comment beside the expressions, where nft has it. What does not fit into the 128 bytes that nft takes is cut off
+/// at a character's end.
+pub(super) fn emit_comment(writer: &mut Writer, comment: &str) {
+    let text = (0..=COMMENT_LEN).rev().find_map(|len| comment.get(..len)).unwrap_or_default();
+    let mut userdata = vec![USERDATA_COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)];
+    userdata.extend_from_slice(text.as_bytes());
+    userdata.push(0);
+    writer.attribute(NFTA_RULE_USERDATA, &userdata);
 }
 
 /// The rule before which a new one comes.
@@ -81,13 +99,12 @@ pub(super) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Res
     Ok(Some(RuleInfo { handle, expressions, comment }))
 }
 
-/// Userdata is opaque to the kernel. By convention of libnftnl (`NFTNL_UDATA_RULE_COMMENT`) it is a list of a type byte,
-/// a length byte and a value; type 0 is the comment with its NUL.
+/// Userdata is opaque to the kernel. By convention of libnftnl it is a list of a type byte, a length byte and a value;
+/// that of a comment ends with a NUL.
 fn parse_comment(mut userdata: &[u8]) -> Option<String> {
-    const COMMENT: u8 = 0;
     while let [kind, len, rest @ ..] = userdata {
         let (value, next) = rest.split_at_checked(usize::from(*len))?;
-        if *kind == COMMENT {
+        if *kind == USERDATA_COMMENT {
             let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
             return String::from_utf8(text.to_vec()).ok();
         }

@@ -19,6 +19,8 @@ const SEND_RESERVE: usize = 32;
 #[derive(Debug)]
 pub struct NetlinkSocket {
     socket: Socket,
+    /// The address that the kernel gave it.
+    port: u32,
     /// The longest datagram that the send buffer takes.
     sendable: usize,
 }
@@ -37,12 +39,12 @@ impl Connection<NetlinkSocket> {
 impl NetlinkSocket {
     fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         let sendable = sendable(&socket)?;
-        Ok(Self { socket, sendable })
+        Ok(Self { socket, port, sendable })
     }
 
     /// Makes room for a transaction, which has to be one datagram. Where the kernel grants too little, sending says so
@@ -87,5 +89,8 @@ impl Transport for NetlinkSocket {
             }
             return Ok(());
         }
+    }
+    fn port(&self) -> u32 {
+        self.port
     }
 }

@@ -1,21 +1,62 @@
 //! Tables (`enum nft_table_attributes`).
 
+use crate::ruleset::{Opaque, Protection};
+
 use super::wire::{Attributes, Malformed, Writer};
 
 const NFTA_TABLE_NAME: u16 = 1;
+const NFTA_TABLE_FLAGS: u16 = 2;
+const NFTA_TABLE_OWNER: u16 = 7;
+/// `NFT_TABLE_F_OWNER`: the socket that created or adopted it owns it. Only dumped while that socket is open.
+const OWNER: u32 = 0x2;
+/// `NFT_TABLE_F_PERSIST`: it outlives its owner (Linux 6.9).
+const PERSIST: u32 = 0x4;
 
-/// A table as iptables-nft creates it. Without flags, so that those of a table that exists stay.
-pub(super) fn emit(writer: &mut Writer, name: &str) {
+/// A table that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableInfo {
+    /// The name.
+    pub name: String,
+    /// Who may change it, or in what it differs from a table of ours. While a protected table has no owner, everybody
+    /// may change it.
+    pub protection: Result<Protection, Opaque>,
+    /// The port of the socket that owns it ([`Transport::port`](super::Transport::port)).
+    pub owner: Option<u32>,
+}
+
+/// A table by its name.
+pub(super) fn emit_name(writer: &mut Writer, name: &str) {
     writer.text(NFTA_TABLE_NAME, name);
 }
 
-/// The name of a table that was dumped.
-pub(super) fn parse(attributes: Attributes<'_>) -> Result<String, Malformed> {
+/// A table to be created. One without protection is sent without flags, as iptables-nft does, so that those of a table
+/// that exists stay.
+pub(super) fn emit(writer: &mut Writer, name: &str, protection: Protection) {
+    emit_name(writer, name);
+    match protection {
+        Protection::Off => {}
+        Protection::OwnerPersist => writer.be32(NFTA_TABLE_FLAGS, OWNER | PERSIST),
+    }
+}
+
+/// A table that was dumped.
+pub(super) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> {
+    let (mut name, mut flags, mut owner) = (None, 0, None);
     for attribute in attributes {
         let attribute = attribute?;
-        if attribute.kind == NFTA_TABLE_NAME {
-            return Ok(attribute.text());
+        match attribute.kind {
+            NFTA_TABLE_NAME => name = Some(attribute.text()),
+            NFTA_TABLE_FLAGS => flags = attribute.be32()?,
+            NFTA_TABLE_OWNER => owner = Some(attribute.be32()?),
+            _ => {}
         }
     }
-    Err(Malformed("a table has no name"))
+    let protection = match flags {
+        0 => Ok(Protection::Off),
+        // The kernel takes the owner's flag away when the owner goes.
+        PERSIST => Ok(Protection::OwnerPersist),
+        flags if flags == OWNER | PERSIST => Ok(Protection::OwnerPersist),
+        flags => Err(Opaque(format!("has the flags {flags:#x}"))),
+    };
+    Ok(TableInfo { name: name.ok_or(Malformed("a table has no name"))?, protection, owner })
 }

@@ -2,9 +2,10 @@
 
 use crate::ruleset::{Action, Change, Generation, Handle, Rule, TableId};
 
+use super::dialect::{Dialect, dialect};
 use super::message::{Head, Kind, flag};
 use super::wire::Writer;
-use super::{NetlinkError, chain, compat, generation, rule, table};
+use super::{NetlinkError, chain, compat, element, generation, native, rule, set, table};
 
 /// A transaction that still takes changes. Only a [`Batch`] can be sent.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ pub struct Batch {
     bytes: Vec<u8>,
     changes: Vec<usize>,
 }
+
+/// A transaction without its end (`NFNL_MSG_BATCH_END`). The kernel does and checks everything that is in it, loading
+/// what modules it needs, and then takes it back, as for `nft --check`.
+#[derive(Debug)]
+pub struct Probe(pub(super) Batch);
 
 /// The sequence number of the message that begins a batch; those behind it count up.
 const FIRST_SEQUENCE: u32 = 1;
@@ -57,14 +63,34 @@ impl Transaction {
         let Change { table: id, action } = change;
         let name = id.name.to_string();
         match action {
-            Action::CreateTable { .. } => {
-                self.message(*id, Kind::NEW_TABLE, flag::CREATE, |writer| table::emit(writer, &name));
+            Action::CreateTable { protection } => {
+                self.message(*id, Kind::NEW_TABLE, flag::CREATE, |writer| table::emit(writer, &name, *protection));
             }
-            Action::DeleteTable
-            | Action::CreateSet { .. }
-            | Action::DeleteSet { .. }
-            | Action::AddElements { .. }
-            | Action::DeleteElements { .. } => todo!(),
+            Action::DeleteTable => {
+                self.message(*id, Kind::DEL_TABLE, 0, |writer| table::emit_name(writer, &name));
+            }
+            Action::CreateSet { set, kind } => {
+                // The sequence number is one that no other set of the transaction has.
+                let number = self.next_sequence();
+                self.message(*id, Kind::NEW_SET, flag::CREATE, |writer| {
+                    set::emit(writer, id.family, &name, set, *kind, number);
+                });
+            }
+            Action::DeleteSet { set } => {
+                self.message(*id, Kind::DEL_SET, 0, |writer| set::emit_name(writer, &name, set));
+            }
+            Action::AddElements { set, kind, elements } => {
+                for part in elements.chunks(element::PER_MESSAGE) {
+                    self.message(*id, Kind::NEW_ELEMENTS, flag::CREATE, |writer| {
+                        element::emit(writer, &name, set, *kind, part);
+                    });
+                }
+            }
+            Action::DeleteElements { set, kind, elements } => {
+                for part in elements.chunks(element::PER_MESSAGE) {
+                    self.message(*id, Kind::DEL_ELEMENTS, 0, |writer| element::emit(writer, &name, set, *kind, part));
+                }
+            }
             Action::CreateChain { chain, base } => {
                 self.message(*id, Kind::NEW_CHAIN, flag::CREATE, |writer| {
                     chain::emit(writer, &name, chain, base.as_ref());
@@ -92,21 +118,43 @@ impl Transaction {
     ///
     /// [`NetlinkError::Unrepresentable`] if a change does not fit into a netlink message.
     pub fn seal(mut self) -> Result<Batch, NetlinkError> {
-        if let Some(change) = self.unrepresentable {
-            return Err(NetlinkError::Unrepresentable { change });
-        }
-        // One acknowledgement is enough: the kernel sends it once all is committed. Of the frame's own messages
-        // kernels differ in whether they acknowledge them.
+        self.ask_for_acknowledgement();
+        let sequence = self.next_sequence();
+        self.writer.message(Head { kind: Kind::BATCH_END, flags: 0, sequence, family: None }, |_| {});
+        self.encoded()
+    }
+
+    /// Makes of the transaction a question: would the kernel commit it?
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::seal`].
+    pub fn seal_as_probe(mut self) -> Result<Probe, NetlinkError> {
+        self.ask_for_acknowledgement();
+        self.encoded().map(Probe)
+    }
+
+    /// Once is enough: the kernel answers when all is done. Of the frame's own messages kernels differ in whether they
+    /// acknowledge them.
+    fn ask_for_acknowledgement(&mut self) {
         if !self.changes.is_empty() {
             self.writer.add_flags(self.last, flag::ACK);
         }
-        let sequence = self.next_sequence();
-        self.writer.message(Head { kind: Kind::BATCH_END, flags: 0, sequence, family: None }, |_| {});
-        Ok(Batch { bytes: self.writer.into_bytes(), changes: self.changes })
+    }
+
+    fn encoded(self) -> Result<Batch, NetlinkError> {
+        match self.unrepresentable {
+            Some(change) => Err(NetlinkError::Unrepresentable { change }),
+            None => Ok(Batch { bytes: self.writer.into_bytes(), changes: self.changes }),
+        }
     }
 
     fn new_rule(&mut self, id: TableId, chain: &str, rule: &Rule, place: Place) {
-        let expressions = compat::lower(id.family, rule);
+        let dialect = dialect(id.name);
+        let expressions = match dialect {
+            Dialect::Compat => compat::lower(id.family, rule),
+            Dialect::Native => native::lower(id.family, rule),
+        };
         // Without APPEND a rule comes before the position, or first.
         let flags = match place {
             Place::Last => flag::CREATE | flag::APPEND,
@@ -114,7 +162,12 @@ impl Transaction {
         };
         self.message(id, Kind::NEW_RULE, flags, |writer| {
             rule::emit_chain(writer, &id.name.to_string(), chain);
-            rule::emit_content(writer, &expressions, compat::protocol(rule));
+            rule::emit_expressions(writer, &expressions);
+            match (dialect, rule.comment()) {
+                (Dialect::Compat, _) => rule::emit_compat(writer, compat::protocol(rule)),
+                (Dialect::Native, Some(comment)) => rule::emit_comment(writer, comment),
+                (Dialect::Native, None) => {}
+            }
             if let Place::Before(before) = place {
                 rule::emit_position(writer, before);
             }

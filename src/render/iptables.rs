@@ -1,6 +1,7 @@
 //! The text that `iptables-save` prints, and `iptables-restore` reads, for our rules.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::net::Family;
 use crate::ruleset::{Match, Rule, Ruleset, TableId, Verdict};
@@ -49,7 +50,7 @@ const fn is_of_the_ip_header(condition: &Match) -> bool {
 
 fn push_match(text: &mut String, condition: &Match) {
     let _ = match condition {
-        Match::Destination(cidr) => write!(text, " -d {cidr}"),
+        Match::Destination(cidr) => write!(text, " -d {}/{}", address(cidr.network()), cidr.prefix_len()),
         Match::Protocol(protocol) => write!(text, " -p {protocol}"),
         Match::DestinationNotLocal => write!(text, " -m addrtype ! --dst-type LOCAL"),
         // No rule of the nat table has one.
@@ -73,6 +74,21 @@ fn push_verdict(text: &mut String, verdict: &Verdict) {
                 text.push_str(" --random-fully");
             }
         }
+    }
+}
+
+/// As `inet_ntop` of the C library prints an address: an IPv4-compatible one (RFC 4291 §2.5.5.1) ends in dotted decimals.
+fn address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V6(v6) => match v6.segments() {
+            [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+                let [a, b] = high.to_be_bytes();
+                let [c, d] = low.to_be_bytes();
+                format!("::{a}.{b}.{c}.{d}")
+            }
+            _ => v6.to_string(),
+        },
+        IpAddr::V4(v4) => v4.to_string(),
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod iptables;
 mod json;
+mod nft;
 mod plan;
 
 pub use iptables::{iptables_rule, iptables_save};
 pub use json::json;
-pub use plan::{change_line, plan_lines};
+pub use nft::{nft, nft_rule};
+pub use plan::{change_line, plan_lines, rule_text};

@@ -1,8 +1,8 @@
 //! A plan for people: a line a change, `+` for what comes and `-` for what goes.
 
-use super::iptables_rule;
+use super::{iptables_rule, nft_rule};
 use crate::net::AddressRange;
-use crate::ruleset::{Action, Change, ObservedRule, Plan, Protection};
+use crate::ruleset::{Action, Change, ObservedRule, Plan, Protection, Rule, TableId, TableName};
 
 /// The changes of a plan, in their order, a line each.
 pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
@@ -25,9 +25,9 @@ pub fn change_line(Change { table, action }: &Change) -> String {
             format!("+ {table} chain {chain} ({base})")
         }
         Action::Append { chain, rule } | Action::Insert { chain, rule, .. } => {
-            format!("+ {table} {}", iptables_rule(chain, rule))
+            format!("+ {table} {}", rule_text(*table, chain, rule))
         }
-        Action::Delete { chain, was } => format!("- {table} {}", found(chain, was)),
+        Action::Delete { chain, was } => format!("- {table} {}", found(*table, chain, was)),
         Action::Flush { chain } => format!("- {table} all rules of chain {chain}"),
         Action::DeleteChain { chain } => format!("- {table} chain {chain}"),
     }
@@ -43,10 +43,19 @@ fn list(elements: &[AddressRange]) -> String {
     }
 }
 
+/// A rule in the language of the tool that shows the table it stands in.
+#[must_use]
+pub fn rule_text(table: TableId, chain: &str, rule: &Rule) -> String {
+    match table.name {
+        TableName::Nat => iptables_rule(chain, rule),
+        TableName::Own | TableName::Probe => format!("chain {chain}: {}", nft_rule(table.family, rule)),
+    }
+}
+
 /// A rule that was found, readable or not.
-fn found(chain: &str, ObservedRule { handle, rule }: &ObservedRule) -> String {
+fn found(table: TableId, chain: &str, ObservedRule { handle, rule }: &ObservedRule) -> String {
     match rule {
-        Ok(rule) => iptables_rule(chain, rule),
-        Err(why) => format!("-A {chain} a rule that is not ours ({why}; handle {handle})"),
+        Ok(rule) => rule_text(table, chain, rule),
+        Err(why) => format!("chain {chain}: a rule that is not ours ({why}; handle {handle})"),
     }
 }

@@ -8,13 +8,17 @@ mod compile;
 mod diff;
 mod observed;
 mod plan;
+mod rivalry;
 mod trace;
 
 pub use chance::Chance;
-pub use compile::{compile, jump};
+pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan};
-pub use observed::{Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque};
+pub use observed::{
+    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
+};
 pub use plan::{Action, Change, Plan};
+pub use rivalry::{Neighbour, Rivalry, rivalries};
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 
 use std::borrow::Cow;
@@ -31,6 +35,9 @@ pub struct Ruleset {
     pub chain: ChainName,
     /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
     pub tables: Vec<Table>,
+    /// Shall this process own its protected tables for as long as it lives?
+    #[serde(skip)]
+    pub hold: bool,
 }
 
 /// A table and those of its parts that concern us.
@@ -67,6 +74,9 @@ pub enum TableName {
     /// `ip-masq-agent`, a table of our own: everything in it is ours.
     #[serde(rename = "ip-masq-agent")]
     Own,
+    /// A table that never comes to be: with it the kernel is asked what it can do.
+    #[serde(skip)]
+    Probe,
 }
 
 /// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
@@ -187,7 +197,7 @@ impl Ruleset {
     /// Nothing shall be left of the rules in chains of this name.
     #[must_use]
     pub const fn nothing(chain: ChainName) -> Self {
-        Self { chain, tables: Vec::new() }
+        Self { chain, tables: Vec::new(), hold: false }
     }
 
     /// The table of this name and family, if something of ours shall be in it.
@@ -202,6 +212,12 @@ impl TableId {
     #[must_use]
     pub const fn nat(family: Family) -> Self {
         Self { family, name: TableName::Nat }
+    }
+
+    /// The table with which the kernel is asked what it can do.
+    #[must_use]
+    pub const fn probe(family: Family) -> Self {
+        Self { family, name: TableName::Probe }
     }
 
     /// The table of our own of a family.
@@ -224,16 +240,27 @@ impl Table {
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
     }
+
+    /// The set of this name.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
 }
 
 impl BaseChain {
     /// POSTROUTING as iptables-nft registers it: type nat, priority `NF_IP_PRI_NAT_SRC` (`linux/netfilter_ipv4.h`).
     pub const IPTABLES_POSTROUTING: Self =
         Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 100 };
+    /// A little after iptables' and kube-proxy's chains, which is nearest to a rule appended to POSTROUTING, and at a
+    /// priority of its own: which of two chains at one priority runs first depends on who started last.
+    pub const AFTER_IPTABLES: Self = Self { kind: Cow::Borrowed("nat"), hook: Self::HOOK_POSTROUTING, priority: 105 };
     /// `NF_INET_POST_ROUTING` (`linux/netfilter.h`).
     pub const HOOK_POSTROUTING: u32 = 4;
     /// What iptables calls its base chain at that hook.
     pub const POSTROUTING: &'static str = "POSTROUTING";
+    /// What ours is called, in a table of our own.
+    pub const OWN_POSTROUTING: &'static str = "postrouting";
 
     /// The hook as `nft` names it (`enum nf_inet_hooks`, `linux/netfilter.h`).
     #[must_use]
@@ -288,6 +315,7 @@ impl fmt::Display for TableName {
         f.write_str(match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
+            Self::Probe => "ip-masq-agent-probe",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BaseChain, Protection, Rule, SetKind, TableId};
+use super::{BaseChain, Neighbour, Protection, Rule, SetKind, TableId};
 use crate::net::AddressRange;
 
 /// The part of the kernel's rules that concerns us, read in one generation.
@@ -12,6 +12,8 @@ pub struct Observed {
     pub generation: Generation,
     /// The tables that exist, IPv4 before IPv6.
     pub tables: Vec<ObservedTable>,
+    /// All base chains of type nat at the postrouting hook, ours among them.
+    pub neighbours: Vec<Neighbour>,
 }
 
 /// A table that exists.
@@ -19,10 +21,10 @@ pub struct Observed {
 pub struct ObservedTable {
     /// Which table.
     pub id: TableId,
-    /// Who may change it.
-    pub protection: Protection,
-    /// Does an open socket own it? Then only that socket's process may change it.
-    pub owned: bool,
+    /// Who may change it, or why it cannot be as ours would be.
+    pub protection: Result<Protection, Opaque>,
+    /// Whose open socket owns it; only that may change it.
+    pub owner: Option<Owner>,
     /// All its sets, if the table is our own.
     pub sets: Vec<ObservedSet>,
     /// All its chains. The rules are read of POSTROUTING, of the chain of our name, and of chains to which a jump of
@@ -39,6 +41,15 @@ pub struct ObservedChain {
     pub base: Option<BaseChain>,
     /// The rules, in order.
     pub rules: Vec<ObservedRule>,
+}
+
+/// Whose open socket owns a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Ours.
+    Us,
+    /// Somebody else's, with this port id (`NFTA_TABLE_OWNER`).
+    Other(u32),
 }
 
 /// A set that exists.
@@ -86,6 +97,12 @@ impl ObservedTable {
     #[must_use]
     pub fn chain(&self, name: &str) -> Option<&ObservedChain> {
         self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// The set of this name, if it exists.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&ObservedSet> {
+        self.sets.iter().find(|set| set.name == name)
     }
 }
 

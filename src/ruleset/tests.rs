@@ -24,6 +24,10 @@ pub(crate) fn policy(exempt: &[&str], to_ports: &str) -> Policy {
     }
 }
 
+fn compat(policy: &Policy) -> Ruleset {
+    compile(policy, Shape::Compat)
+}
+
 /// The kernel as it would stand with exactly these rules in it, and these of other people around the jump.
 pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
     let mut last = 0;
@@ -33,9 +37,13 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
     };
     let tables = ruleset.tables.iter().map(|table| ObservedTable {
         id: table.id,
-        protection: table.protection,
-        owned: false,
-        sets: Vec::new(),
+        protection: Ok(table.protection),
+        owner: None,
+        sets: table
+            .sets
+            .iter()
+            .map(|set| ObservedSet { name: set.name.clone(), kind: Ok(set.kind), elements: set.elements.clone() })
+            .collect(),
         chains: table
             .chains
             .iter()
@@ -46,7 +54,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
             })
             .collect(),
     });
-    Observed { generation: Generation(1), tables: tables.collect() }
+    Observed { generation: Generation(1), tables: tables.collect(), neighbours: Vec::new() }
 }
 
 fn lines(desired: &Ruleset, observed: &Observed) -> Vec<String> {
@@ -63,7 +71,7 @@ const RETURN_10_8: &str = "+ ip nat -A IP-MASQ-AGENT -d 10.0.0.0/8 -m comment --
 
 #[test]
 fn the_order_is_the_policys_and_masquerade_comes_last() {
-    let ruleset = compile(&policy(&["192.168.0.0/16", "fd00::/8", "10.0.0.0/8", "0.0.0.0/0"], ""));
+    let ruleset = compat(&policy(&["192.168.0.0/16", "fd00::/8", "10.0.0.0/8", "0.0.0.0/0"], ""));
     let text = iptables_save(&ruleset, Family::Ipv4);
     let verdicts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("-A IP-MASQ-AGENT ")).collect();
     assert!(verdicts[0].starts_with("-d 192.168.0.0/16 "));
@@ -76,7 +84,7 @@ fn the_order_is_the_policys_and_masquerade_comes_last() {
 
 #[test]
 fn each_port_range_takes_its_share_of_what_is_left() {
-    let ruleset = compile(&policy(&[], "1024-1999,3000-3999,5000-5999"));
+    let ruleset = compat(&policy(&[], "1024-1999,3000-3999,5000-5999"));
     let chances: Vec<Option<String>> = ruleset.tables[0].chains[1].rules[..3]
         .iter()
         .map(|rule| {
@@ -99,13 +107,13 @@ fn a_rule_reads_the_same_in_whatever_order_its_conditions_come() {
 
 #[test]
 fn nothing_changes_where_everything_stands() {
-    let desired = compile(&policy(&["10.0.0.0/8", "fd00::/8"], "1024-2047"));
+    let desired = compat(&policy(&["10.0.0.0/8", "fd00::/8"], "1024-2047"));
     assert_eq!(plan(&desired, &standing(&desired)), Ok(Plan::default()));
 }
 
 #[test]
 fn an_empty_kernel_gets_tables_chains_rules_and_jumps_in_an_order_that_it_accepts() {
-    let desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let desired = compat(&policy(&["10.0.0.0/8"], ""));
     let lines = lines(&desired, &Observed::default());
     assert_eq!(
         lines[..4],
@@ -122,8 +130,8 @@ fn an_empty_kernel_gets_tables_chains_rules_and_jumps_in_an_order_that_it_accept
 
 #[test]
 fn only_the_middle_that_differs_is_replaced() {
-    let before = compile(&policy(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], ""));
-    let after = compile(&policy(&["10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"], ""));
+    let before = compat(&policy(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], ""));
+    let after = compat(&policy(&["10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"], ""));
     let plan = plan(&after, &standing(&before)).unwrap();
     let [Change { action: Action::Delete { was, .. }, .. }, Change { action: Action::Insert { rule, before, .. }, .. }] =
         plan.changes.as_slice()
@@ -137,15 +145,15 @@ fn only_the_middle_that_differs_is_replaced() {
 
 #[test]
 fn a_rule_repeated_in_the_list_is_kept_as_often_as_the_list_has_it() {
-    let twice = compile(&policy(&["10.0.0.0/8", "10.0.0.0/8"], ""));
-    let once = compile(&policy(&["10.0.0.0/8"], ""));
+    let twice = compat(&policy(&["10.0.0.0/8", "10.0.0.0/8"], ""));
+    let once = compat(&policy(&["10.0.0.0/8"], ""));
     assert_eq!(lines(&twice, &standing(&once)), [RETURN_10_8]);
     assert_eq!(lines(&once, &standing(&twice)), [RETURN_10_8.replacen('+', "-", 1)]);
 }
 
 #[test]
 fn a_jump_that_stands_twice_is_left_once_and_other_peoples_rules_are_left_alone() {
-    let desired = compile(&policy(&[], ""));
+    let desired = compat(&policy(&[], ""));
     let mut observed = standing(&desired);
     let postrouting = chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING);
     let foreign = ObservedRule { handle: Handle(98), rule: Err(Opaque("an unknown match".to_owned())) };
@@ -158,20 +166,20 @@ fn a_jump_that_stands_twice_is_left_once_and_other_peoples_rules_are_left_alone(
 
 #[test]
 fn a_foreign_rule_in_our_chain_goes() {
-    let desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let desired = compat(&policy(&["10.0.0.0/8"], ""));
     let mut observed = standing(&desired);
     let foreign = ObservedRule { handle: Handle(99), rule: Err(Opaque("an unknown match".to_owned())) };
     chain_mut(&mut observed, Family::Ipv6, "IP-MASQ-AGENT").rules.insert(0, foreign);
     assert_eq!(
         lines(&desired, &observed),
-        ["- ip6 nat -A IP-MASQ-AGENT a rule that is not ours (an unknown match; handle 99)"]
+        ["- ip6 nat chain IP-MASQ-AGENT: a rule that is not ours (an unknown match; handle 99)"]
     );
 }
 
 #[test]
 fn a_renamed_chain_takes_the_old_one_out_in_the_same_plan() {
-    let old = compile(&Policy { chain: "OLD".parse().unwrap(), ..policy(&["10.0.0.0/8"], "") });
-    let lines = lines(&compile(&policy(&["10.0.0.0/8"], "")), &standing(&old));
+    let old = compat(&Policy { chain: "OLD".parse().unwrap(), ..policy(&["10.0.0.0/8"], "") });
+    let lines = lines(&compat(&policy(&["10.0.0.0/8"], "")), &standing(&old));
     let ipv4: Vec<&String> = lines.iter().filter(|line| line.contains(" ip nat ")).collect();
     assert_eq!(ipv4.len(), 7, "{ipv4:#?}");
     assert!(ipv4[3].starts_with("- ip nat -A POSTROUTING ") && ipv4[3].ends_with(" -j OLD"));
@@ -181,7 +189,7 @@ fn a_renamed_chain_takes_the_old_one_out_in_the_same_plan() {
 
 #[test]
 fn a_family_that_is_no_longer_treated_loses_our_rules_and_only_them() {
-    let mut desired = compile(&policy(&["10.0.0.0/8"], ""));
+    let mut desired = compat(&policy(&["10.0.0.0/8"], ""));
     let observed = standing(&desired);
     desired.tables.truncate(1);
     let jump = iptables_rule("POSTROUTING", &jump(&desired.chain));
@@ -197,7 +205,7 @@ fn a_family_that_is_no_longer_treated_loses_our_rules_and_only_them() {
 
 #[test]
 fn a_jump_with_another_comment_is_somebody_elses() {
-    let desired = compile(&policy(&[], ""));
+    let desired = compat(&policy(&[], ""));
     let mut observed = standing(&desired);
     let other = Rule::new(vec![Match::DestinationNotLocal], Some("mine".into()), Verdict::Jump("OTHER".to_owned()));
     let observed_rule = ObservedRule { handle: Handle(99), rule: Ok(other) };
@@ -209,7 +217,7 @@ fn a_jump_with_another_comment_is_somebody_elses() {
 
 #[test]
 fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
-    let desired = compile(&policy(&[], ""));
+    let desired = compat(&policy(&[], ""));
     let mut observed = standing(&desired);
     chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).base =
         Some(BaseChain { priority: 50, ..BaseChain::IPTABLES_POSTROUTING });
@@ -223,7 +231,7 @@ fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
 
 #[test]
 fn packets_are_answered_as_the_kernel_answers_them() {
-    let ruleset = compile(&policy(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], "1024-2047,3000-3999"));
+    let ruleset = compat(&policy(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], "1024-2047,3000-3999"));
     let ask = |destination: &str, protocol: Option<Protocol>, destination_is_local: bool| {
         let destination: IpAddr = destination.parse().unwrap();
         let packet = Packet { protocol, destination_is_local, ..Packet::to(destination) };
@@ -261,7 +269,7 @@ fn packets_are_answered_as_the_kernel_answers_them() {
 fn the_rule_that_decides_and_the_exemption_of_the_policy_are_the_same_range() {
     let ranges = ["10.1.0.0/16", "10.0.0.0/8", "10.1.2.0/24", "172.16.0.0/12", "fd00:1::/32", "fd00::/8"];
     let policy = policy(&ranges, "");
-    let ruleset = compile(&policy);
+    let ruleset = compat(&policy);
     for destination in ["10.1.2.3", "10.2.0.0", "172.31.255.255", "172.32.0.0", "fd00:1::1", "fd00:2::1", "fe00::"] {
         let destination: IpAddr = destination.parse().unwrap();
         let packet = Packet::to(destination);

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Table, TableId, Verdict};
-use crate::net::{Family, Protocol};
+use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Set, Table, TableId, Verdict};
+use crate::net::{Cidr, Family, Protocol};
 
 /// The first packet of a flow, on its way out. What no rule of ours asks for may be unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ struct Walk<'a, 'p> {
 impl<'a> Walk<'a, '_> {
     fn chain(&mut self, table: &'a Table, chain: &'a Chain) -> Flow {
         for (index, rule) in chain.rules.iter().enumerate() {
-            if !rule.matches().iter().all(|condition| self.holds(condition)) {
+            if !rule.matches().iter().all(|condition| self.holds(table, condition)) {
                 continue;
             }
             let chance = rule.matches().iter().find_map(|condition| match condition {
@@ -137,13 +137,27 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Can the condition hold? Dice can always fall so.
-    fn holds(&self, condition: &Match) -> bool {
+    fn holds(&self, table: &Table, condition: &Match) -> bool {
         match condition {
-            Match::DestinationIn { .. } => false,
+            Match::DestinationIn { set, prefix_len } => {
+                table.set(set).is_some_and(|set| is_element(set, *prefix_len, self.packet.destination))
+            }
             Match::Destination(cidr) => cidr.contains(self.packet.destination),
             Match::Protocol(protocol) => self.packet.protocol == Some(*protocol),
             Match::DestinationNotLocal => !self.packet.destination_is_local,
             Match::Chance(_) => true,
         }
     }
+}
+
+/// Does the set hold the address, of which the bits behind the prefix are taken for zero?
+fn is_element(set: &Set, prefix_len: Option<u8>, address: IpAddr) -> bool {
+    let address = match prefix_len {
+        Some(len) => Cidr::around(address, len).map(|cidr| cidr.network()),
+        None => Some(address),
+    };
+    address.is_some_and(|address| {
+        let behind = set.elements.partition_point(|element| element.first() <= address);
+        behind.checked_sub(1).and_then(|at| set.elements.get(at)).is_some_and(|element| element.contains(address))
+    })
 }

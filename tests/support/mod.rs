@@ -28,3 +28,19 @@ pub(crate) fn wait_until(deadline: Duration, what: &str, mut condition: impl FnM
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// RFC 4648 §4, of well-formed input.
+pub(crate) fn decode_base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for digit in text.bytes().filter(|byte| *byte != b'=') {
+        bits = bits << 6 | u32::try_from(ALPHABET.iter().position(|symbol| *symbol == digit).unwrap()).unwrap();
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
+        }
+    }
+    bytes
+}

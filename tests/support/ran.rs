@@ -90,7 +90,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// A command that will run without a capability over networks or files. Root keeps what its files grant to their owner,
 /// and no more: an unreadable file is unreadable. `CAP_SETFCAP` stays, because the kernel lets no root without it become
-/// root in a user namespace (user_namespaces(7)); other users need no capability for that.
+/// root in a user namespace (`user_namespaces(7)`); other users need no capability for that.
 pub(crate) fn without_privileges(program: impl AsRef<OsStr>) -> Command {
     if !nix::unistd::geteuid().is_root() {
         return command(program);

@@ -320,6 +320,10 @@ fn in_a_user_namespace(test: &str, check: impl FnOnce()) {
         return check();
     }
     let name = format!("{}::{test}", module_path!().trim_start_matches("ip_masq_agent::"));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the limits under test belong to a user namespace, which no thread can enter"
+    )]
     let mut unshare = Command::new("unshare");
     unshare.arg("--map-root-user").arg(std::env::current_exe().unwrap()).args(["--exact", &name]).env(CHILD, "1");
     let output = unshare.output().expect("unshare is installed");

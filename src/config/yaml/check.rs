@@ -33,7 +33,7 @@ struct Walk {
 
 /// Walks through the tree as upstream's decoder does, each alias as what it stands for, and stops at the first thing
 /// that upstream refuses, in keys that nobody knows too: broken tags, keys that are no text, infinity.
-pub(super) fn check(tree: &Tree) -> Result<(), ConfigError> {
+pub(super) fn check(tree: &Tree<'_>) -> Result<(), ConfigError> {
     let Some(root) = tree.root else { return Ok(()) };
     // The document itself counts as one step.
     let mut walk = Walk { all: 1, is_open: vec![false; tree.len()], ..Walk::default() };
@@ -70,7 +70,7 @@ pub(super) fn check(tree: &Tree) -> Result<(), ConfigError> {
 
 impl Walk {
     /// One step of upstream's decoder.
-    fn enter(&mut self, tree: &Tree, id: Id, role: Role) -> Result<(), ConfigError> {
+    fn enter(&mut self, tree: &Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
         let node = tree.node(id);
         self.all += 1;
         self.aliased += u64::from(self.open_aliases > 0);
@@ -106,7 +106,7 @@ impl Walk {
     }
 
     /// One mapping that is merged into another.
-    fn merge(&mut self, tree: &Tree, id: Id) -> Result<(), ConfigError> {
+    fn merge(&mut self, tree: &Tree<'_>, id: Id) -> Result<(), ConfigError> {
         if !matches!(tree.target(id).content, Content::Mapping(_)) {
             let what = "a merge key (<<) whose value is neither a mapping nor a list of mappings";
             return Err(ConfigError::at(tree.node(id).line, Problem::Yaml(what.to_owned())));

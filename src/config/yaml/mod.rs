@@ -1,11 +1,20 @@
 //! YAML 1.1 as go-yaml v2 reads it, which is how upstream reads its configuration.
 //!
-//! The data flows one way: [`text`] decodes bytes, [`events`] finds their structure, [`tree`] keeps it, [`check`] refuses
-//! what upstream refuses, [`resolve`] says what a scalar means, and [`read`] picks the keys that are known.
+//! The data flows one way: [`text`] decodes bytes, [`scanner`] finds tokens with the help of [`scalar`] and [`tag`],
+//! [`parser`] turns them into events, [`tree`] keeps those, [`check`] refuses what upstream refuses, [`resolve`] says
+//! what a scalar means, and [`read`] picks the keys that are known.
+//!
+//! The grammar is that of libyaml, from which go-yaml descends, so that a file means here what it meant to upstream,
+//! with tabs, odd indentation and all. `docs/decisions.md` says why it is no library.
 
 mod check;
-mod events;
+mod cursor;
+mod flow;
+mod parser;
 mod resolve;
+mod scalar;
+mod scanner;
+mod tag;
 mod text;
 mod tree;
 
@@ -38,7 +47,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ConfigError> {
 
 /// Of equal keys the last one counts; then upstream sorts the keys by their bytes, because its way from YAML leads
 /// through Go's JSON, and there of two keys that differ in case the later one counts.
-fn pick(tree: &Tree, root: Id) -> Result<Document, ConfigError> {
+fn pick(tree: &Tree<'_>, root: Id) -> Result<Document, ConfigError> {
     let mut document = Document::default();
     let mut known: BTreeMap<String, (Assignment, Pair)> = BTreeMap::new();
     let mut unknown = BTreeSet::new();
@@ -58,7 +67,7 @@ fn pick(tree: &Tree, root: Id) -> Result<Document, ConfigError> {
         let pair = Pair { key, name: name.clone(), line, value: value(tree.target(assignment.value), tree)? };
         if let Some((before, pair)) = known.insert(name, (assignment, pair)) {
             // To override what is merged in is what merging is for.
-            if !before.merged || assignment.merged {
+            if !before.merged {
                 document.warnings.push(Warning::DoubledKey { line, key, ignored: pair.line });
             }
         }
@@ -77,7 +86,7 @@ struct Assignment {
 
 /// All assignments in the order in which go-yaml makes them: a merged mapping at the place of its `<<`, and of a list
 /// of those the first one last.
-fn assignments(tree: &Tree, root: Id) -> Vec<Assignment> {
+fn assignments(tree: &Tree<'_>, root: Id) -> Vec<Assignment> {
     let mut all = Vec::new();
     let mut open = vec![(root, 0)];
     while let Some((mapping, next)) = open.pop() {
@@ -96,7 +105,7 @@ fn assignments(tree: &Tree, root: Id) -> Vec<Assignment> {
     all
 }
 
-fn value(node: &Node, tree: &Tree) -> Result<Value, ConfigError> {
+fn value(node: &Node<'_>, tree: &Tree<'_>) -> Result<Value, ConfigError> {
     let Content::Sequence(children) = &node.content else { return single(node) };
     let entry = |child: &Id| {
         let node = tree.target(*child);
@@ -106,7 +115,7 @@ fn value(node: &Node, tree: &Tree) -> Result<Value, ConfigError> {
 }
 
 /// A value without what stands in it.
-fn single(node: &Node) -> Result<Value, ConfigError> {
+fn single(node: &Node<'_>) -> Result<Value, ConfigError> {
     let number = |whole| Value::Number { whole, text: node.text().to_owned() };
     Ok(match node.scalar()? {
         None if matches!(node.content, Content::Sequence(_)) => Value::List(Vec::new()),

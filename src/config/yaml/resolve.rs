@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::config::shown::Quoted;
+
 /// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
@@ -28,7 +30,7 @@ pub(super) fn resolve<'a>(value: &'a str, plain: bool, tag: Option<&str>) -> Res
     let Some(tag) = tag else {
         return if plain { Ok(implicit(value)) } else { text() };
     };
-    let wrong = || Err(format!("{value:?} is not what its tag !!{} says", tag.trim_start_matches(YAML_TAG)));
+    let wrong = || Err(format!("{} is not what its tag !!{} says", Quoted(value), tag.trim_start_matches(YAML_TAG)));
     match tag.strip_prefix(YAML_TAG) {
         Some("null") if implicit(value) == Scalar::Null => Ok(Scalar::Null),
         Some("bool") => match implicit(value) {
@@ -56,26 +58,34 @@ pub(super) fn resolve<'a>(value: &'a str, plain: bool, tag: Option<&str>) -> Res
 
 /// The meaning of a plain scalar without a tag.
 fn implicit(value: &str) -> Scalar<'_> {
-    match value {
-        "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Scalar::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Scalar::Bool(false);
-        }
-        ".nan" | ".NaN" | ".NAN" => return Scalar::Float(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Scalar::Float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Scalar::Float(f64::NEG_INFINITY),
-        _ => {}
-    }
-    let number = match value.as_bytes().first() {
-        Some(b'.') => float(value),
-        Some(b'+' | b'-' | b'0'..=b'9') => {
+    let meaning = match value.as_bytes().first() {
+        None | Some(b'~' | b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => word(value),
+        Some(b'.') => infinity(value).or_else(|| float(value)),
+        Some(b'+' | b'-' | b'0'..=b'9') if !value.contains('/') => {
             let digits = value.replace('_', "");
-            int(&digits).or_else(|| float(&digits))
+            infinity(value).or_else(|| int(&digits)).or_else(|| float(&digits))
         }
         _ => None,
     };
-    number.unwrap_or(Scalar::Text(Cow::Borrowed(value)))
+    meaning.unwrap_or(Scalar::Text(Cow::Borrowed(value)))
+}
+
+fn word(value: &str) -> Option<Scalar<'_>> {
+    Some(match value {
+        "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Scalar::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Scalar::Bool(false),
+        _ => return None,
+    })
+}
+
+fn infinity(value: &str) -> Option<Scalar<'_>> {
+    Some(Scalar::Float(match value {
+        ".nan" | ".NaN" | ".NAN" => f64::NAN,
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => f64::INFINITY,
+        "-.inf" | "-.Inf" | "-.INF" => f64::NEG_INFINITY,
+        _ => return None,
+    }))
 }
 
 /// A whole number as Go's `strconv` reads it with base 0: `10`, `0x1f`, `0b11`, `0o17`, `017`.
@@ -107,8 +117,8 @@ fn float<'a>(text: &str) -> Option<Scalar<'a>> {
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let some_digit = !(whole.is_empty() && fraction.is_empty()) && !exponent.is_empty();
-    if !some_digit || !digits(whole) || !digits(fraction) || !digits(exponent) {
+    let no_digit = exponent.is_empty() || whole.is_empty() && fraction.is_empty();
+    if no_digit || !digits(whole) || !digits(fraction) || !digits(exponent) {
         return None;
     }
     text.parse().ok().filter(|value: &f64| value.is_finite()).map(Scalar::Float)
@@ -120,7 +130,7 @@ fn base64(text: &str) -> Option<String> {
     let text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let digits = text.get(..text.len() - padding)?;
-    if text.len() % 4 != 0 || padding > 2 {
+    if !text.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

@@ -12,8 +12,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
         [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(utf8(rest)?),
         _ => Cow::Borrowed(utf8(bytes)?),
     };
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    if text.bytes().all(is_plain) {
+        return Ok(text);
+    }
     match text.char_indices().find(|(_, character)| !is_allowed(*character)) {
-        Some((place, _)) => Err(error("a control character", text.get(..place).unwrap_or_default())),
+        Some((place, _)) => Err(error("a control character; remove it", text.get(..place).unwrap_or_default())),
         None => Ok(text),
     }
 }
@@ -26,7 +30,7 @@ fn is_allowed(character: char) -> bool {
 fn utf8(bytes: &[u8]) -> Result<&str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|wrong| {
         let before = bytes.get(..wrong.valid_up_to()).unwrap_or_default();
-        error("bytes that are not UTF-8", &String::from_utf8_lossy(before))
+        error("bytes that are not UTF-8; save the file as UTF-8", &String::from_utf8_lossy(before))
     })
 }
 
@@ -34,9 +38,9 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ConfigError> 
     let (pairs, rest) = bytes.as_chunks();
     let mut text = String::with_capacity(bytes.len());
     for character in char::decode_utf16(pairs.iter().copied().map(unit)) {
-        text.push(character.map_err(|_| error("half a character of UTF-16", &text))?);
+        text.push(character.map_err(|_| error("half a character of UTF-16; save the file as UTF-8", &text))?);
     }
-    if rest.is_empty() { Ok(text) } else { Err(error("half a character of UTF-16", &text)) }
+    if rest.is_empty() { Ok(text) } else { Err(error("half a character of UTF-16; save the file as UTF-8", &text)) }
 }
 
 /// The error on the line behind `before`.
@@ -63,14 +67,14 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         let cases: [(&[u8], _, _); 8] = [
-            (b"a: \xff", 1, "bytes that are not UTF-8"),
-            (b"a:\nb: \xc3", 2, "bytes that are not UTF-8"),
-            (b"\xed\xa0\x80", 1, "bytes that are not UTF-8"),
-            (b"a\n\n\x01", 3, "a control character"),
-            (b"a: \x7f", 1, "a control character"),
-            (b"\xef\xbf\xbe", 1, "a control character"),
-            (b"\xff\xfea\0\n\0b", 2, "half a character of UTF-16"),
-            (b"\xfe\xff\xd8\x00\x00a", 1, "half a character of UTF-16"),
+            (b"a: \xff", 1, "bytes that are not UTF-8; save the file as UTF-8"),
+            (b"a:\nb: \xc3", 2, "bytes that are not UTF-8; save the file as UTF-8"),
+            (b"\xed\xa0\x80", 1, "bytes that are not UTF-8; save the file as UTF-8"),
+            (b"a\n\n\x01", 3, "a control character; remove it"),
+            (b"a: \x7f", 1, "a control character; remove it"),
+            (b"\xef\xbf\xbe", 1, "a control character; remove it"),
+            (b"\xff\xfea\0\n\0b", 2, "half a character of UTF-16; save the file as UTF-8"),
+            (b"\xfe\xff\xd8\x00\x00a", 1, "half a character of UTF-16; save the file as UTF-8"),
         ];
         for (bytes, line, what) in cases {
             assert_eq!(decode(bytes), Err(ConfigError::at(Line(line), Problem::Encoding(what))), "{bytes:?}");

@@ -1,17 +1,19 @@
 //! Events to a tree, in which an alias points to what it stands for.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::events::{Event, Events};
+use super::parser::{Event, Parser};
 use super::resolve::{self, Scalar};
 use crate::config::error::MAX_DEPTH;
+use crate::config::shown::Bare;
 use crate::config::{ConfigError, Line, Problem};
 
 /// The first document of a text. Its nodes lie in one vector: an alias is a number, so that no alias is ever
 /// expanded, and dropping the deepest tree needs no stack.
 #[derive(Debug)]
-pub(super) struct Tree {
-    nodes: Vec<Node>,
+pub(super) struct Tree<'a> {
+    nodes: Vec<Node<'a>>,
     /// The outermost node, unless the document is empty.
     pub(super) root: Option<Id>,
     /// The line of what follows the document.
@@ -23,17 +25,17 @@ pub(super) struct Tree {
 pub(super) struct Id(usize);
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'a> {
     pub(super) line: Line,
-    pub(super) content: Content,
+    pub(super) content: Content<'a>,
     /// Does an alias point here?
     pub(super) has_alias: bool,
 }
 
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum Content<'a> {
     Scalar {
-        value: String,
+        value: Cow<'a, str>,
         plain: bool,
         tag: Option<String>,
     },
@@ -43,17 +45,20 @@ pub(super) enum Content {
     Alias(Id),
 }
 
-static NOTHING: Node =
-    Node { line: Line(1), content: Content::Scalar { value: String::new(), plain: true, tag: None }, has_alias: false };
+const NOTHING: Node<'static> = Node {
+    line: Line(1),
+    content: Content::Scalar { value: Cow::Borrowed(""), plain: true, tag: None },
+    has_alias: false,
+};
 
-impl Tree {
-    pub(super) fn read(text: &str) -> Result<Self, ConfigError> {
-        let mut events = Events::of(text);
+impl<'a> Tree<'a> {
+    pub(super) fn read(text: &'a str) -> Result<Self, ConfigError> {
+        let mut parser = Parser::new(text);
         let mut tree = Self { nodes: Vec::new(), root: None, rest: None };
-        let mut anchors: HashMap<String, Id> = HashMap::new();
+        let mut anchors: HashMap<&str, Id> = HashMap::new();
         let mut open: Vec<Id> = Vec::new();
         loop {
-            let step = events.next()?;
+            let step = parser.next()?;
             let content = match step.event {
                 Event::DocumentEnd => break,
                 Event::End => {
@@ -64,8 +69,14 @@ impl Tree {
                 Event::SequenceStart => Content::Sequence(Vec::new()),
                 Event::MappingStart => Content::Mapping(Vec::new()),
                 Event::Alias(name) => {
-                    let target = anchors.get(&name).copied().ok_or_else(|| {
-                        ConfigError::yaml(step.line, format!("the alias *{name} has no anchor &{name} before it"))
+                    let target = anchors.get(name).copied().ok_or_else(|| {
+                        let name = Bare(name);
+                        ConfigError::yaml(
+                            step.line,
+                            format!(
+                                "the alias *{name} without an anchor of that name before it; put a value with * into quotes"
+                            ),
+                        )
                     })?;
                     if let Some(target) = tree.nodes.get_mut(target.0) {
                         target.has_alias = true;
@@ -74,22 +85,22 @@ impl Tree {
                 }
             };
             let is_collection = matches!(content, Content::Sequence(_) | Content::Mapping(_));
-            let id = tree.add(Node { line: step.line, content, has_alias: false }, open.last().copied());
+            let id = tree.add(Node { line: Line(step.line), content, has_alias: false }, open.last().copied());
             if let Some(name) = step.anchor {
                 anchors.insert(name, id);
             }
             if is_collection {
                 open.push(id);
                 if open.len() > MAX_DEPTH {
-                    return Err(ConfigError::at(step.line, Problem::Depth));
+                    return Err(ConfigError::at(Line(step.line), Problem::Depth));
                 }
             }
         }
-        tree.rest = events.rest();
+        tree.rest = parser.rest().map(Line);
         Ok(tree)
     }
 
-    fn add(&mut self, node: Node, parent: Option<Id>) -> Id {
+    fn add(&mut self, node: Node<'a>, parent: Option<Id>) -> Id {
         let id = Id(self.nodes.len());
         self.nodes.push(node);
         match parent.and_then(|parent| self.nodes.get_mut(parent.0)).map(|parent| &mut parent.content) {
@@ -99,12 +110,12 @@ impl Tree {
         id
     }
 
-    pub(super) fn node(&self, id: Id) -> &Node {
+    pub(super) fn node(&self, id: Id) -> &Node<'a> {
         self.nodes.get(id.0).unwrap_or(&NOTHING)
     }
 
     /// The node, or what it is an alias of.
-    pub(super) fn target(&self, id: Id) -> &Node {
+    pub(super) fn target(&self, id: Id) -> &Node<'a> {
         let node = self.node(id);
         if let Content::Alias(target) = node.content { self.node(target) } else { node }
     }
@@ -122,7 +133,7 @@ impl Id {
     }
 }
 
-impl Node {
+impl Node<'_> {
     /// The meaning of a scalar; `None` for a collection.
     pub(super) fn scalar(&self) -> Result<Option<Scalar<'_>>, ConfigError> {
         match &self.content {

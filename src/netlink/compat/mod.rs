@@ -9,15 +9,5 @@ mod raise;
 pub use lower::{lower, protocol};
 pub use raise::raise;
 
-use crate::net::Family;
-
-/// Where the destination address stands in the network header, in bytes (RFC 791 §3.1, RFC 8200 §3).
-const fn destination_offset(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => 16,
-        Family::Ipv6 => 24,
-    }
-}
-
 #[cfg(test)]
 mod tests;

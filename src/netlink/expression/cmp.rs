@@ -30,6 +30,8 @@ impl CmpOp {
     pub const EQUAL: Self = Self(0);
     /// The register holds something else.
     pub const NOT_EQUAL: Self = Self(1);
+    /// The register holds something smaller, as bytes in their order.
+    pub const LESS: Self = Self(2);
 }
 
 impl Cmp {

@@ -24,16 +24,17 @@ impl Counter {
     }
 
     pub(super) fn parse(attributes: Attributes<'_>) -> Option<Self> {
-        let (mut bytes, mut packets) = (None, None);
+        // Nobody has to say what a counter starts from; it is 0 then.
+        let (mut bytes, mut packets) = (0, 0);
         for attribute in attributes {
             let attribute = attribute.ok()?;
             match attribute.kind {
-                NFTA_COUNTER_BYTES => bytes = Some(attribute.be64().ok()?),
-                NFTA_COUNTER_PACKETS => packets = Some(attribute.be64().ok()?),
+                NFTA_COUNTER_BYTES => bytes = attribute.be64().ok()?,
+                NFTA_COUNTER_PACKETS => packets = attribute.be64().ok()?,
                 NFTA_COUNTER_PAD => {}
                 _ => return None,
             }
         }
-        Some(Self { bytes: bytes?, packets: packets? })
+        Some(Self { bytes, packets })
     }
 }

@@ -4,19 +4,29 @@
 //! three lists in this one.
 
 mod bitwise;
+mod byteorder;
 mod cmp;
 mod counter;
 mod extension;
+mod fib;
 mod immediate;
+mod lookup;
+mod masq;
 mod meta;
+mod numgen;
 mod payload;
 
 pub use bitwise::Bitwise;
+pub use byteorder::Byteorder;
 pub use cmp::{Cmp, CmpOp};
 pub use counter::Counter;
 pub use extension::Extension;
+pub use fib::Fib;
 pub use immediate::{Immediate, VerdictCode};
+pub use lookup::Lookup;
+pub use masq::Masq;
 pub use meta::Meta;
+pub use numgen::Numgen;
 pub use payload::{Payload, PayloadBase};
 
 use super::wire::{Attribute, Attributes, Malformed, Writer};
@@ -27,7 +37,7 @@ const NFTA_EXPR_DATA: u16 = 2;
 /// In data: bytes for a register.
 const NFTA_DATA_VALUE: u16 = 1;
 
-/// The first register of 16 bytes (`NFT_REG_1`), which is the only one that our rules use.
+/// The first register of 16 bytes (`NFT_REG_1`), into which our rules load everything; a second port alone needs another.
 pub(crate) const REGISTER: u32 = 1;
 
 /// One expression of a rule. Numbers that the kernel takes in network order are plain integers here.
@@ -39,12 +49,22 @@ pub enum Expression {
     Cmp(Cmp),
     /// Masks a register.
     Bitwise(Bitwise),
+    /// Turns the numbers in a register around.
+    Byteorder(Byteorder),
+    /// Looks a register up in a set; if it is not there, the rule ends here.
+    Lookup(Lookup),
     /// Loads something about the packet that is not in its bytes.
     Meta(Meta),
+    /// Loads what the routing table says about an address of the packet.
+    Fib(Fib),
+    /// Loads a number that is drawn.
+    Numgen(Numgen),
     /// Loads a value into a register.
     Immediate(Immediate),
     /// Decides about the packet.
     Verdict(VerdictCode),
+    /// Masquerades, and so decides.
+    Masq(Masq),
     /// Counts packets and bytes.
     Counter(Counter),
     /// A match of xtables, as in `iptables -m`.
@@ -73,13 +93,19 @@ impl Expression {
         });
     }
 
-    fn name(&self) -> &str {
+    /// What the kernel calls it.
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Payload(_) => payload::NAME,
             Self::Cmp(_) => cmp::NAME,
             Self::Bitwise(_) => bitwise::NAME,
+            Self::Byteorder(_) => byteorder::NAME,
+            Self::Lookup(_) => lookup::NAME,
             Self::Meta(_) => meta::NAME,
+            Self::Fib(_) => fib::NAME,
+            Self::Numgen(_) => numgen::NAME,
             Self::Immediate(_) | Self::Verdict(_) => immediate::NAME,
+            Self::Masq(_) => masq::NAME,
             Self::Counter(_) => counter::NAME,
             Self::Match(_) => extension::MATCH,
             Self::Target(_) => extension::TARGET,
@@ -92,9 +118,14 @@ impl Expression {
             Self::Payload(payload) => payload.emit(writer),
             Self::Cmp(cmp) => cmp.emit(writer),
             Self::Bitwise(bitwise) => bitwise.emit(writer),
+            Self::Byteorder(byteorder) => byteorder.emit(writer),
+            Self::Lookup(lookup) => lookup.emit(writer),
             Self::Meta(meta) => meta.emit(writer),
+            Self::Fib(fib) => fib.emit(writer),
+            Self::Numgen(numgen) => numgen.emit(writer),
             Self::Immediate(immediate) => immediate.emit(writer),
             Self::Verdict(verdict) => verdict.emit(writer),
+            Self::Masq(masq) => masq.emit(writer),
             Self::Counter(counter) => counter.emit(writer),
             Self::Match(extension) | Self::Target(extension) => extension.emit(writer),
             Self::Other { .. } => {}
@@ -121,8 +152,13 @@ impl Expression {
             payload::NAME => Payload::parse(data).map(Self::Payload),
             cmp::NAME => Cmp::parse(data).map(Self::Cmp),
             bitwise::NAME => Bitwise::parse(data).map(Self::Bitwise),
+            byteorder::NAME => Byteorder::parse(data).map(Self::Byteorder),
+            lookup::NAME => Lookup::parse(data).map(Self::Lookup),
             meta::NAME => Meta::parse(data).map(Self::Meta),
+            fib::NAME => Fib::parse(data).map(Self::Fib),
+            numgen::NAME => Numgen::parse(data).map(Self::Numgen),
             immediate::NAME => immediate::parse(data),
+            masq::NAME => Masq::parse(data).map(Self::Masq),
             counter::NAME => Counter::parse(data).map(Self::Counter),
             extension::MATCH => Extension::parse(data).map(Self::Match),
             extension::TARGET => Extension::parse(data).map(Self::Target),

@@ -8,7 +8,8 @@ use crate::net::Family;
 use crate::netlink::expression::Expression;
 use crate::netlink::message::{Content, Messages};
 use crate::netlink::wire::{Attributes, Writer};
-use crate::netlink::{chain, compat, generation, rule, table};
+use crate::netlink::{chain, compat, element, generation, native, rule, set, table};
+use crate::ruleset::SetKind;
 
 /// Gives the bytes to every parser there is, whatever they say that they are.
 fn read_as_everything(bytes: &[u8]) {
@@ -27,11 +28,20 @@ fn read_attributes(attributes: &Attributes<'_>) {
     let _ = chain::parse(attributes.clone());
     let _ = generation::parse(attributes.clone());
     let _ = rule::parse(attributes.clone(), "nat", "POSTROUTING");
+    for family in Family::ALL {
+        let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
+        for kind in [SetKind::Addresses, SetKind::Intervals] {
+            if let Ok(Some(Ok(boundaries))) = element::parse(attributes.clone(), family, "ip-masq-agent", "exempt") {
+                let _ = element::ranges(boundaries, kind);
+            }
+        }
+    }
     for attribute in attributes.clone().flatten() {
         let list: Vec<_> =
             attribute.nested().flatten().filter_map(|element| Expression::parse(element.nested()).ok()).collect();
         for family in Family::ALL {
             let _ = compat::raise(family, &list);
+            let _ = native::raise(family, &list, None);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::net::Family;
 use crate::netlink::message::Messages;
 use crate::netlink::transaction::{Batch, Transaction};
 use crate::netlink::wire::Writer;
-use crate::netlink::{Connection, NetlinkError, Transport};
+use crate::netlink::{Connection, NetlinkError, TableInfo, Transport};
 use crate::ruleset::{Action, Change, Generation, Protection, Rule, TableId, Verdict};
 
 const ERROR: u16 = 2;
@@ -65,6 +65,10 @@ impl Transport for &mut Script {
         }
         Ok(())
     }
+
+    fn port(&self) -> u32 {
+        1
+    }
 }
 
 fn script(answers: Vec<Vec<Step>>) -> Script {
@@ -100,7 +104,11 @@ fn acknowledgement(sequence: u32) -> Step {
 fn tables(answers: Vec<Vec<Step>>) -> (Result<Vec<String>, NetlinkError>, usize) {
     let mut script = script(answers);
     let tables = Connection::new(&mut script).tables(Family::Ipv4);
-    (tables, script.sent)
+    (tables.map(names), script.sent)
+}
+
+fn names(tables: Vec<TableInfo>) -> Vec<String> {
+    tables.into_iter().map(|table| table.name).collect()
 }
 
 #[test]
@@ -160,7 +168,7 @@ fn answers_to_other_requests_are_not_taken_for_ours() {
     let mut kernel = Connection::new(&mut script);
     let first = kernel.tables(Family::Ipv4);
     assert!(matches!(first, Err(NetlinkError::Malformed(_))), "{first:?}");
-    assert_eq!(kernel.tables(Family::Ipv4).unwrap(), ["nat"]);
+    assert_eq!(names(kernel.tables(Family::Ipv4).unwrap()), ["nat"]);
 }
 
 #[test]

@@ -1,0 +1,204 @@
+//! nf_tables over netlink: both shapes, whichever table a plan names.
+
+use std::collections::BTreeSet;
+
+use nix::errno::Errno;
+
+use super::{Backend, BackendError};
+use crate::net::{ChainName, Family};
+use crate::netlink::{
+    ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
+};
+use crate::render::change_line;
+use crate::ruleset::{
+    Action, BaseChain, Generation, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Owner,
+    Plan, TableId, our_jump,
+};
+
+/// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
+/// that builds on it is refused as stale.
+const READINGS: usize = 8;
+
+/// The socket that the agent keeps for its life, and what is done over it.
+#[derive(Debug)]
+pub struct Nftables<T> {
+    connection: Connection<T>,
+}
+
+impl Nftables<NetlinkSocket> {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the kernel has no netfilter netlink.
+    pub fn open() -> Result<Self, BackendError> {
+        Connection::open().map(|connection| Self { connection }).map_err(|error| doing("reach nf_tables", error))
+    }
+}
+
+impl<T: Transport> Nftables<T> {
+    /// Would the kernel carry out this plan? It tries, and takes everything back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::commit`].
+    pub fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
+        self.connection.probe(&probe).map_err(|error| explain(plan, error))
+    }
+
+    fn read_once(&mut self, ours: &ChainName) -> Result<Observed, BackendError> {
+        let mut observed = Observed { generation: self.generation()?, ..Observed::default() };
+        for family in Family::ALL {
+            let tables = self.read("list the tables", |connection| connection.tables(family))?;
+            let chains = self.read("list the chains", |connection| connection.chains(family))?;
+            for id in [TableId::nat(family), TableId::own(family)] {
+                if let Some(info) = tables.iter().find(|info| info.name == id.name.to_string()) {
+                    let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
+                    observed.tables.push(self.table(id, info, chains, ours)?);
+                }
+            }
+            observed.neighbours.extend(chains.into_iter().filter_map(|chain| neighbour(family, chain)));
+        }
+        Ok(observed)
+    }
+
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        self.read("read the generation of the rules", Connection::generation)
+    }
+
+    fn table(
+        &mut self,
+        id: TableId,
+        info: &TableInfo,
+        chains: Vec<ObservedChain>,
+        ours: &ChainName,
+    ) -> Result<ObservedTable, BackendError> {
+        let port = self.connection.port();
+        let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
+        let mut table = ObservedTable { id, protection: info.protection.clone(), owner, sets: Vec::new(), chains };
+        if id == TableId::own(id.family) {
+            table.sets = self.sets(id)?;
+            for index in 0..table.chains.len() {
+                self.fill(id, table.chains.get_mut(index))?;
+            }
+            return Ok(table);
+        }
+        // The jumps in POSTROUTING tell which other chains are ours, so their rules are read first.
+        self.fill_named(&mut table, BaseChain::POSTROUTING)?;
+        let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+        let jumps = rules.filter_map(|rule| our_jump(rule.rule.as_ref().ok()?));
+        let led_to: BTreeSet<ChainName> = jumps.chain([ours.clone()]).collect();
+        for chain in &led_to {
+            self.fill_named(&mut table, chain.as_str())?;
+        }
+        Ok(table)
+    }
+
+    fn fill_named(&mut self, table: &mut ObservedTable, name: &str) -> Result<(), BackendError> {
+        let chain = table.chains.iter_mut().find(|chain| chain.name == name);
+        self.fill(table.id, chain)
+    }
+
+    /// Reads the rules of a chain, if there is one.
+    fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
+        let Some(chain) = chain else { return Ok(()) };
+        let rules = self.connection.rules(id.family, &id.name.to_string(), &chain.name);
+        let rules =
+            rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
+        let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: raise(id, &rule) };
+        chain.rules = rules.into_iter().map(observe).collect();
+        Ok(())
+    }
+
+    fn sets(&mut self, id: TableId) -> Result<Vec<ObservedSet>, BackendError> {
+        let table = id.name.to_string();
+        let infos = self.read("list the sets", |connection| connection.sets(id.family, &table))?;
+        let mut sets = Vec::with_capacity(infos.len());
+        for info in infos {
+            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
+            if let Ok(kind) = set.kind {
+                let read = self.read("list the elements of a set", |connection| {
+                    connection.elements(id.family, &table, &set.name, kind)
+                })?;
+                match read {
+                    Ok(elements) => set.elements = elements,
+                    Err(odd) => set.kind = Err(odd),
+                }
+            }
+            sets.push(set);
+        }
+        Ok(sets)
+    }
+
+    fn read<A>(
+        &mut self,
+        what: &str,
+        read: impl FnOnce(&mut Connection<T>) -> Result<A, NetlinkError>,
+    ) -> Result<A, BackendError> {
+        read(&mut self.connection).map_err(|error| doing(what, error))
+    }
+}
+
+impl<T: Transport> Backend for Nftables<T> {
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        Self::generation(self)
+    }
+
+    fn observe(&mut self, chain: &ChainName) -> Result<Observed, BackendError> {
+        let mut observed = self.read_once(chain)?;
+        for _ in 1..READINGS {
+            if self.generation()? == observed.generation {
+                break;
+            }
+            observed = self.read_once(chain)?;
+        }
+        Ok(observed)
+    }
+
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
+        let batch = transaction(plan, Some(generation)).seal().map_err(|error| doing("change the rules", error))?;
+        self.connection.commit(&batch).map_err(|error| explain(plan, error))
+    }
+}
+
+fn transaction(plan: &Plan, generation: Option<Generation>) -> Transaction {
+    let mut transaction = Transaction::begin(generation);
+    for change in &plan.changes {
+        transaction.push(change);
+    }
+    transaction
+}
+
+/// A chain whose rules have not been read.
+fn unread(info: &ChainInfo) -> ObservedChain {
+    ObservedChain { name: info.name.clone(), base: info.base.clone(), rules: Vec::new() }
+}
+
+/// Another program's chain that also translates sources.
+fn neighbour(family: Family, info: ChainInfo) -> Option<Neighbour> {
+    let base = info.base.filter(|base| base.kind == "nat" && base.hook == BaseChain::HOOK_POSTROUTING)?;
+    Some(Neighbour { family, table: info.table, chain: info.name, priority: base.priority })
+}
+
+/// Names the change that the kernel refused, and tells apart what the caller can answer.
+fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
+    let refused = match &error {
+        NetlinkError::StaleGeneration => return BackendError::Stale,
+        NetlinkError::Rejected { change: Some(index), errno, .. }
+        | NetlinkError::Unsupported { change: Some(index), errno, .. } => plan.changes.get(*index).zip(Some(*errno)),
+        _ => None,
+    };
+    match refused {
+        Some((change, Errno::EBUSY)) if matches!(change.action, Action::DeleteChain { .. }) => {
+            BackendError::InUse(Box::new(change.clone()))
+        }
+        Some((change, Errno::EPERM)) => BackendError::Owned(change.table),
+        Some((change, _)) => doing(format!("make the change \"{}\"", change_line(change)), error),
+        None => doing("change the rules", error),
+    }
+}
+
+fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {
+    BackendError::Netlink { doing: doing.into(), source }
+}

@@ -1,0 +1,372 @@
+//! Tokens to events: the structure of the first document.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::scanner::{Scanner, Token};
+use crate::config::ConfigError;
+use crate::config::shown::Bare;
+
+/// One step through the structure of a document.
+#[derive(Debug, PartialEq)]
+pub(super) enum Event<'a> {
+    Scalar {
+        value: Cow<'a, str>,
+        plain: bool,
+    },
+    SequenceStart,
+    MappingStart,
+    /// The end of the innermost sequence or mapping.
+    End,
+    Alias(&'a str),
+    DocumentEnd,
+}
+
+/// An event with what stands before the value, and its line.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    pub(super) event: Event<'a>,
+    pub(super) anchor: Option<&'a str>,
+    /// The tag in full, such as `tag:yaml.org,2002:str`.
+    pub(super) tag: Option<String>,
+    pub(super) line: u32,
+}
+
+/// What the grammar expects next, besides what encloses it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    DocumentStart,
+    DocumentEnd,
+    BlockSequenceEntry,
+    IndentlessSequenceEntry,
+    BlockMappingKey,
+    BlockMappingValue,
+    FlowSequenceEntry { first: bool },
+    FlowPairKey,
+    FlowPairValue,
+    FlowPairEnd,
+    FlowMappingKey { first: bool },
+    FlowMappingValue,
+    FlowMappingNoValue,
+}
+
+/// Where a node stands decides which collections can start there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Place {
+    Flow,
+    Block,
+    /// The value of a block mapping, where a sequence needs no deeper indentation.
+    BlockValue,
+}
+
+/// The events of a text's first document, one at a time. The state of what is open lies in `states`, not on the
+/// call stack: nesting costs memory, never a stack overflow.
+#[derive(Debug)]
+pub(super) struct Parser<'a> {
+    pub(super) scanner: Scanner<'a>,
+    pub(super) state: State,
+    states: Vec<State>,
+    /// The lines on which the open collections start, for messages.
+    starts: Vec<u32>,
+    /// The handles of tags and what they stand for.
+    handles: BTreeMap<String, String>,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            scanner: Scanner::new(text),
+            state: State::DocumentStart,
+            states: Vec::new(),
+            starts: Vec::new(),
+            handles: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Node<'a>, ConfigError> {
+        match self.state {
+            State::DocumentStart => self.document_start(),
+            State::DocumentEnd => self.document_end(),
+            State::BlockSequenceEntry => self.block_sequence_entry(),
+            State::IndentlessSequenceEntry => self.indentless_sequence_entry(),
+            State::BlockMappingKey => self.block_mapping_key(),
+            State::BlockMappingValue => self.block_mapping_value(),
+            State::FlowSequenceEntry { first } => self.flow_sequence_entry(first),
+            State::FlowPairKey => self.flow_pair_key(),
+            State::FlowPairValue => self.flow_pair_value(),
+            State::FlowPairEnd => {
+                self.state = State::FlowSequenceEntry { first: false };
+                let line = self.scanner.peek()?.1;
+                Ok(bare(Event::End, line))
+            }
+            State::FlowMappingKey { first } => self.flow_mapping_key(first),
+            State::FlowMappingValue => self.flow_mapping_value(),
+            State::FlowMappingNoValue => {
+                let line = self.scanner.peek()?.1;
+                Ok(self.empty(State::FlowMappingKey { first: false }, line))
+            }
+        }
+    }
+
+    /// The line of what follows the first document, if anything does. What that is, nobody reads.
+    pub(super) fn rest(&mut self) -> Option<u32> {
+        loop {
+            match self.scanner.peek() {
+                Ok((Token::StreamEnd, _)) => return None,
+                Ok((Token::DocumentEnd, _)) => self.scanner.next().ok()?,
+                Ok((_, line)) => return Some(line),
+                Err(fault) => return fault.line.map(|line| line.0),
+            };
+        }
+    }
+
+    fn document_start(&mut self) -> Result<Node<'a>, ConfigError> {
+        let explicit = self.directives()?;
+        self.states.push(State::DocumentEnd);
+        if matches!(self.scanner.peek()?.0, Token::DocumentStart) {
+            self.scanner.next()?;
+            return self.document_content();
+        }
+        let (token, line) = self.scanner.peek()?;
+        match token {
+            Token::StreamEnd if !explicit => {
+                self.states.pop();
+                self.state = State::DocumentEnd;
+                Ok(bare(Event::DocumentEnd, line))
+            }
+            _ if explicit => Err(ConfigError::yaml(line, "no `---` behind the directives")),
+            _ => self.node(Place::Block),
+        }
+    }
+
+    /// Takes `%YAML` and `%TAG`; were there any?
+    fn directives(&mut self) -> Result<bool, ConfigError> {
+        let mut version = false;
+        let mut any = false;
+        while let (Token::VersionDirective { .. } | Token::TagDirective { .. }, line) = self.scanner.peek()? {
+            any = true;
+            match self.scanner.next()?.0 {
+                Token::VersionDirective { .. } if version => {
+                    return Err(ConfigError::yaml(line, "a second %YAML directive"));
+                }
+                Token::VersionDirective { supported: false } => {
+                    return Err(ConfigError::yaml(line, "a version of YAML that is not read here; write %YAML 1.1"));
+                }
+                Token::TagDirective { handle, .. } if self.handles.contains_key(&handle) => {
+                    return Err(ConfigError::yaml(line, "a second %TAG directive for the same handle"));
+                }
+                Token::TagDirective { handle, prefix } => {
+                    self.handles.insert(handle, prefix);
+                }
+                _ => version = true,
+            }
+        }
+        for (handle, prefix) in [("!", "!"), ("!!", "tag:yaml.org,2002:")] {
+            self.handles.entry(handle.to_owned()).or_insert_with(|| prefix.to_owned());
+        }
+        Ok(any)
+    }
+
+    fn document_content(&mut self) -> Result<Node<'a>, ConfigError> {
+        let (token, line) = self.scanner.peek()?;
+        if matches!(
+            token,
+            Token::VersionDirective { .. }
+                | Token::TagDirective { .. }
+                | Token::DocumentStart
+                | Token::DocumentEnd
+                | Token::StreamEnd
+        ) {
+            return Ok(self.empty_last(line));
+        }
+        self.node(Place::Block)
+    }
+
+    fn document_end(&mut self) -> Result<Node<'a>, ConfigError> {
+        // Whatever comes ends the document; but it must be a token.
+        let line = self.scanner.peek()?.1;
+        Ok(bare(Event::DocumentEnd, line))
+    }
+
+    /// An empty scalar, and `state` behind it.
+    pub(super) fn empty(&mut self, state: State, line: u32) -> Node<'a> {
+        self.state = state;
+        bare(Event::Scalar { value: Cow::Borrowed(""), plain: true }, line)
+    }
+
+    /// An empty scalar that ends what encloses it.
+    fn empty_last(&mut self, line: u32) -> Node<'a> {
+        let state = self.enclosing();
+        self.empty(state, line)
+    }
+
+    fn enclosing(&mut self) -> State {
+        self.states.pop().unwrap_or(State::DocumentEnd)
+    }
+
+    /// A node, and `state` behind it.
+    pub(super) fn node_then(&mut self, state: State, place: Place) -> Result<Node<'a>, ConfigError> {
+        self.states.push(state);
+        self.node(place)
+    }
+
+    fn node(&mut self, place: Place) -> Result<Node<'a>, ConfigError> {
+        let first_line = self.scanner.peek()?.1;
+        let mut anchor = None;
+        let mut tag = None;
+        loop {
+            match self.scanner.peek()?.0 {
+                Token::Anchor(_) if anchor.is_none() => {
+                    if let (Token::Anchor(name), _) = self.scanner.next()? {
+                        anchor = Some(name);
+                    }
+                }
+                Token::Tag { .. } if tag.is_none() => {
+                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
+                        tag = Some(self.full_tag(&handle, &suffix, line)?);
+                    }
+                }
+                _ => break,
+            }
+        }
+        let bare = anchor.is_none() && tag.is_none();
+        let (token, line) = self.scanner.peek()?;
+        let (event, state) = match token {
+            Token::Alias(name) if bare => (Event::Alias(name), None),
+            Token::BlockEntry if place == Place::BlockValue => {
+                (Event::SequenceStart, Some(State::IndentlessSequenceEntry))
+            }
+            Token::Scalar { .. } => return self.scalar(anchor, tag),
+            Token::FlowSequenceStart => (Event::SequenceStart, Some(State::FlowSequenceEntry { first: true })),
+            Token::FlowMappingStart => (Event::MappingStart, Some(State::FlowMappingKey { first: true })),
+            Token::BlockSequenceStart if place != Place::Flow => {
+                (Event::SequenceStart, Some(State::BlockSequenceEntry))
+            }
+            Token::BlockMappingStart if place != Place::Flow => (Event::MappingStart, Some(State::BlockMappingKey)),
+            _ if bare => return Err(ConfigError::yaml(line, "no value where one is expected")),
+            // An anchor or a tag alone stands for an empty scalar.
+            _ => {
+                self.state = self.enclosing();
+                let event = Event::Scalar { value: Cow::Borrowed(""), plain: true };
+                return Ok(Node { event, anchor, tag, line: first_line });
+            }
+        };
+        match state {
+            None => {
+                self.scanner.next()?;
+                self.state = self.enclosing();
+            }
+            Some(state) => {
+                // Only the entries of an indentless sequence have no token before them.
+                if !matches!(state, State::IndentlessSequenceEntry) {
+                    self.scanner.next()?;
+                    self.starts.push(line);
+                }
+                self.state = state;
+            }
+        }
+        Ok(Node { event, anchor, tag, line: first_line })
+    }
+
+    fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<String>) -> Result<Node<'a>, ConfigError> {
+        self.state = self.enclosing();
+        let (token, line) = self.scanner.next()?;
+        let event = match token {
+            Token::Scalar { value, plain } => Event::Scalar { value, plain },
+            _ => Event::Scalar { value: Cow::Borrowed(""), plain: true },
+        };
+        Ok(Node { event, anchor, tag, line })
+    }
+
+    fn full_tag(&self, handle: &str, suffix: &str, line: u32) -> Result<String, ConfigError> {
+        if handle.is_empty() {
+            return Ok(suffix.to_owned());
+        }
+        match self.handles.get(handle) {
+            Some(prefix) => Ok(format!("{prefix}{suffix}")),
+            None => Err(ConfigError::yaml(
+                line,
+                format!("the tag handle {} that no %TAG defines; put a value with ! into quotes", Bare(handle)),
+            )),
+        }
+    }
+
+    /// The end of a collection that has a token of its own.
+    pub(super) fn end(&mut self) -> Result<Node<'a>, ConfigError> {
+        self.starts.pop();
+        self.state = self.enclosing();
+        let line = self.scanner.next()?.1;
+        Ok(bare(Event::End, line))
+    }
+
+    /// What was found instead of the next part of a collection.
+    pub(super) fn unexpected(&mut self, expected: &str, collection: &str, line: u32) -> ConfigError {
+        let start = self.starts.last().copied().unwrap_or(line);
+        ConfigError::yaml(line, format!("no {expected} where one is expected, in the {collection} from line {start}"))
+    }
+
+    fn block_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        match self.scanner.peek()? {
+            (Token::BlockEntry, line) => {
+                self.scanner.next()?;
+                match self.scanner.peek()?.0 {
+                    Token::BlockEntry | Token::BlockEnd => Ok(self.empty(State::BlockSequenceEntry, line)),
+                    _ => self.node_then(State::BlockSequenceEntry, Place::Block),
+                }
+            }
+            (Token::BlockEnd, _) => self.end(),
+            (_, line) => Err(self.unexpected("`- `", "list", line)),
+        }
+    }
+
+    fn indentless_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        match self.scanner.peek()? {
+            (Token::BlockEntry, line) => {
+                self.scanner.next()?;
+                match self.scanner.peek()?.0 {
+                    Token::BlockEntry | Token::Key | Token::Value | Token::BlockEnd => {
+                        Ok(self.empty(State::IndentlessSequenceEntry, line))
+                    }
+                    _ => self.node_then(State::IndentlessSequenceEntry, Place::Block),
+                }
+            }
+            (_, line) => {
+                self.state = self.enclosing();
+                Ok(bare(Event::End, line))
+            }
+        }
+    }
+
+    fn block_mapping_key(&mut self) -> Result<Node<'a>, ConfigError> {
+        match self.scanner.peek()? {
+            (Token::Key, line) => {
+                self.scanner.next()?;
+                self.block_mapping_node(State::BlockMappingValue, line)
+            }
+            (Token::BlockEnd, _) => self.end(),
+            (_, line) => Err(self.unexpected("key", "mapping", line)),
+        }
+    }
+
+    fn block_mapping_value(&mut self) -> Result<Node<'a>, ConfigError> {
+        let (token, line) = self.scanner.peek()?;
+        if *token != Token::Value {
+            return Ok(self.empty(State::BlockMappingKey, line));
+        }
+        self.scanner.next()?;
+        self.block_mapping_node(State::BlockMappingKey, line)
+    }
+
+    /// A key or a value of a block mapping; an empty one, if the next key or value follows at once.
+    fn block_mapping_node(&mut self, state: State, line: u32) -> Result<Node<'a>, ConfigError> {
+        match self.scanner.peek()?.0 {
+            Token::Key | Token::Value | Token::BlockEnd => Ok(self.empty(state, line)),
+            _ => self.node_then(state, Place::BlockValue),
+        }
+    }
+}
+
+/// An event without anchor and tag.
+pub(super) fn bare(event: Event<'_>, line: u32) -> Node<'_> {
+    Node { event, anchor: None, tag: None, line }
+}

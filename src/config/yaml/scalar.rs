@@ -1,0 +1,262 @@
+//! The three ways to write a scalar: plain, in quotes, as a block.
+
+use std::borrow::Cow;
+
+use super::cursor::{Cursor, Mark};
+use crate::config::ConfigError;
+
+/// A plain scalar, and whether line breaks end it. `indent` is the column of the block collection around it.
+///
+/// One colon with a space behind it, or a `#` with a space before it, ends the scalar, in brackets the indicators of
+/// those too, and in a block a line that is not indented deeper than the collection.
+pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Result<(Cow<'a, str>, bool), ConfigError> {
+    let start = cursor.mark();
+    let mut value = Cow::Borrowed("");
+    let mut gap = Gap::default();
+    while !cursor.is_document_indicator() && cursor.byte() != b'#' {
+        let word = cursor.take_while(|cursor| match cursor.byte() {
+            b':' => !cursor.is_space_at(1),
+            b',' | b'?' | b'[' | b']' | b'{' | b'}' => !flow,
+            _ => !cursor.is_space_at(0),
+        });
+        if !word.is_empty() {
+            if value.is_empty() {
+                value = Cow::Borrowed(word);
+            } else {
+                gap.end_into(value.to_mut());
+                value.to_mut().push_str(word);
+            }
+            gap = Gap::default();
+        }
+        if cursor.is_end() || !cursor.is_space_at(0) {
+            break;
+        }
+        while cursor.is_blank() || cursor.is_break() {
+            if gap.has_break && cursor.byte() == b'\t' && i64::from(cursor.column()) <= indent {
+                return Err(ConfigError::yaml(start.line, "a tab stands where the indentation is; write spaces"));
+            }
+            gap.take(cursor);
+        }
+        if !flow && i64::from(cursor.column()) <= indent {
+            break;
+        }
+    }
+    Ok((value, gap.has_break))
+}
+
+/// A scalar in single or double quotes; the cursor stands on the first one.
+pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, ConfigError> {
+    let start = cursor.mark();
+    let quote = cursor.byte();
+    cursor.skip();
+    let mut value = Cow::Borrowed("");
+    loop {
+        if cursor.is_document_indicator() {
+            return Err(ConfigError::yaml(start.line, "a quote without its end before the document ends"));
+        }
+        let mut gap = Gap::default();
+        loop {
+            let word =
+                cursor.take_while(|cursor| !cursor.is_space_at(0) && cursor.byte() != quote && cursor.byte() != b'\\');
+            append(&mut value, word);
+            match cursor.byte() {
+                _ if cursor.is_end() => return Err(ConfigError::yaml(start.line, "a quote without its end")),
+                b'\\' if quote == b'\'' => append(&mut value, cursor.take_one()),
+                b'\'' if quote == b'\'' && cursor.byte_at(1) == b'\'' => {
+                    cursor.skip();
+                    append(&mut value, cursor.take_one());
+                }
+                b'\\' => {
+                    cursor.skip();
+                    if cursor.is_break() {
+                        cursor.skip_break();
+                        gap.has_break = true;
+                        break;
+                    }
+                    value.to_mut().push(escape(cursor)?);
+                }
+                _ => break,
+            }
+        }
+        if cursor.byte() == quote {
+            cursor.skip();
+            return Ok(value);
+        }
+        while cursor.is_blank() || cursor.is_break() {
+            gap.take(cursor);
+        }
+        gap.end_into(value.to_mut());
+    }
+}
+
+fn append<'a>(value: &mut Cow<'a, str>, word: &'a str) {
+    if value.is_empty() {
+        *value = Cow::Borrowed(word);
+    } else if !word.is_empty() {
+        value.to_mut().push_str(word);
+    }
+}
+
+/// The character that an escape sequence stands for; the cursor stands behind the backslash.
+fn escape(cursor: &mut Cursor<'_>) -> Result<char, ConfigError> {
+    let digits = match cursor.byte() {
+        b'x' => 2,
+        b'u' => 4,
+        b'U' => 8,
+        byte => {
+            let character = match byte {
+                b'0' => '\0',
+                b'a' => '\x07',
+                b'b' => '\x08',
+                b't' | b'\t' => '\t',
+                b'n' => '\n',
+                b'v' => '\x0b',
+                b'f' => '\x0c',
+                b'r' => '\r',
+                b'e' => '\x1b',
+                b' ' | b'"' | b'\'' | b'\\' => char::from(byte),
+                b'N' => '\u{85}',
+                b'_' => '\u{a0}',
+                b'L' => '\u{2028}',
+                b'P' => '\u{2029}',
+                _ => return Err(cursor.fault(r"an unknown escape sequence; write a backslash as \\")),
+            };
+            cursor.skip();
+            return Ok(character);
+        }
+    };
+    cursor.skip();
+    let mut code: u32 = 0;
+    for _ in 0..digits {
+        let Some(digit) = char::from(cursor.byte()).to_digit(16) else {
+            return Err(cursor.fault(format!("an escape sequence that needs {digits} hexadecimal digits")));
+        };
+        code = code.wrapping_shl(4) | digit;
+        cursor.skip();
+    }
+    char::from_u32(code).ok_or_else(|| cursor.fault("an escape sequence for something that is no character"))
+}
+
+/// A literal (`|`) or folded (`>`) block; the cursor stands on that character.
+pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, ConfigError> {
+    let start = cursor.mark();
+    let literal = cursor.byte() == b'|';
+    cursor.skip();
+    let (chomping, increment) = block_header(cursor)?;
+    let mut indent = increment.map_or(0, |increment| parent.max(0) + i64::from(increment));
+    let mut value = String::new();
+    let mut line_break = String::new();
+    let mut empty_lines = empty_lines(cursor, &mut indent, parent, start)?;
+    let mut after_indented = false;
+    while i64::from(cursor.column()) == indent && !cursor.is_end() {
+        // In a folded block a single break between two lines of text is a space.
+        let indented = cursor.is_blank();
+        if !literal && !after_indented && !indented && line_break == "\n" {
+            if empty_lines.is_empty() {
+                value.push(' ');
+            }
+        } else {
+            value.push_str(&line_break);
+        }
+        line_break.clear();
+        value.push_str(&empty_lines);
+        after_indented = indented;
+        value.push_str(cursor.take_while(|cursor| !cursor.is_break()));
+        cursor.take_break_into(&mut line_break);
+        empty_lines = self::empty_lines(cursor, &mut indent, parent, start)?;
+    }
+    if chomping != Some(b'-') {
+        value.push_str(&line_break);
+    }
+    if chomping == Some(b'+') {
+        value.push_str(&empty_lines);
+    }
+    Ok(value)
+}
+
+/// What stands behind `|` or `>`: a chomping and an indentation indicator, in any order, and a comment.
+fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), ConfigError> {
+    let mut chomping = None;
+    let mut increment = None;
+    for _ in 0..2 {
+        match cursor.byte() {
+            sign @ (b'+' | b'-') if chomping.is_none() => chomping = Some(sign),
+            b'0' if increment.is_none() => return Err(cursor.fault("a block indented by 0; write 1 to 9")),
+            digit @ b'1'..=b'9' if increment.is_none() => increment = Some(digit - b'0'),
+            _ => break,
+        }
+        cursor.skip();
+    }
+    cursor.skip_blanks_and_comment();
+    if !cursor.is_break_or_end() {
+        return Err(cursor.fault("text behind the start of a block; put it on the next line"));
+    }
+    cursor.skip_break();
+    Ok((chomping, increment))
+}
+
+/// Takes the indentation and the empty lines before a line of a block. The first line with text determines `indent`,
+/// if that is still 0.
+fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Mark) -> Result<String, ConfigError> {
+    let mut breaks = String::new();
+    let mut widest = 0;
+    loop {
+        let inside = |cursor: &Cursor<'_>| *indent == 0 || i64::from(cursor.column()) < *indent;
+        cursor.take_while(|cursor| inside(cursor) && cursor.byte() == b' ');
+        widest = widest.max(i64::from(cursor.column()));
+        if inside(cursor) && cursor.byte() == b'\t' {
+            return Err(ConfigError::yaml(start.line, "a block with a tab where the indentation is; write spaces"));
+        }
+        if !cursor.is_break() {
+            break;
+        }
+        cursor.take_break_into(&mut breaks);
+    }
+    if *indent == 0 {
+        *indent = widest.max(parent + 1).max(1);
+    }
+    Ok(breaks)
+}
+
+/// The white space between two words of a scalar that is folded over lines.
+#[derive(Debug, Default)]
+struct Gap {
+    has_break: bool,
+    /// The white space of a gap without a line break.
+    blanks: String,
+    first_break: String,
+    later_breaks: String,
+}
+
+impl Gap {
+    /// Takes one blank or line break.
+    fn take(&mut self, cursor: &mut Cursor<'_>) {
+        if cursor.is_blank() {
+            if self.has_break {
+                cursor.skip();
+            } else {
+                self.blanks.push_str(cursor.take_one());
+            }
+        } else if self.has_break {
+            cursor.take_break_into(&mut self.later_breaks);
+        } else {
+            self.blanks.clear();
+            cursor.take_break_into(&mut self.first_break);
+            self.has_break = true;
+        }
+    }
+
+    /// Adds what the gap stands for: one break is a space, each further one a line feed.
+    fn end_into(&self, value: &mut String) {
+        if !self.has_break {
+            value.push_str(&self.blanks);
+        } else if self.first_break != "\n" {
+            value.push_str(&self.first_break);
+            value.push_str(&self.later_breaks);
+        } else if self.later_breaks.is_empty() {
+            value.push(' ');
+        } else {
+            value.push_str(&self.later_breaks);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The elements of sets (`enum nft_set_elem_list_attributes`, `enum nft_set_elem_attributes`).
+//!
+//! An interval is two elements: its first address, and the address behind its last one with a flag that says so. One
+//! that ends with the address space has no second element.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::net::{AddressRange, Family};
+use crate::ruleset::{Opaque, SetKind};
+
+use super::wire::{Attribute, Attributes, Malformed, Writer};
+
+const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_SET_ELEM_KEY: u16 = 1;
+const NFTA_SET_ELEM_FLAGS: u16 = 3;
+const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_SET_ELEM_PAD: u16 = 8;
+const NFTA_DATA_VALUE: u16 = 1;
+/// `NFT_SET_ELEM_INTERVAL_END`
+const INTERVAL_END: u32 = 1;
+
+/// How many elements a message carries at most. Of the longest, IPv6 intervals, each takes 64 bytes, and the list has to
+/// stay below 64 KiB.
+pub(super) const PER_MESSAGE: usize = 1_000;
+
+/// An address at which a set begins or ceases to hold what it is asked for. In order, an end comes before a beginning at
+/// the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Boundary {
+    address: IpAddr,
+    is_first: bool,
+}
+
+/// All elements of a set.
+pub(super) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
+    writer.text(NFTA_SET_ELEM_LIST_TABLE, table);
+    writer.text(NFTA_SET_ELEM_LIST_SET, set);
+}
+
+/// At most [`PER_MESSAGE`] elements to be added or to be deleted.
+pub(super) fn emit(writer: &mut Writer, table: &str, set: &str, kind: SetKind, elements: &[AddressRange]) {
+    emit_set(writer, table, set);
+    writer.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |writer| {
+        for element in elements {
+            emit_boundary(writer, element.first(), None);
+            if let (SetKind::Intervals, Some(next)) = (kind, element.next()) {
+                emit_boundary(writer, next, Some(INTERVAL_END));
+            }
+        }
+    });
+}
+
+fn emit_boundary(writer: &mut Writer, address: IpAddr, flags: Option<u32>) {
+    writer.nested(NFTA_LIST_ELEM, |writer| {
+        if let Some(flags) = flags {
+            writer.be32(NFTA_SET_ELEM_FLAGS, flags);
+        }
+        writer.nested(NFTA_SET_ELEM_KEY, |writer| match address {
+            IpAddr::V4(address) => writer.attribute(NFTA_DATA_VALUE, &address.octets()),
+            IpAddr::V6(address) => writer.attribute(NFTA_DATA_VALUE, &address.octets()),
+        });
+    });
+}
+
+/// The elements in one message of a dump, or what in them cannot be said in our types; `None` if they are of another set.
+pub(super) fn parse(
+    attributes: Attributes<'_>,
+    family: Family,
+    table: &str,
+    set: &str,
+) -> Result<Option<Result<Vec<Boundary>, Opaque>>, Malformed> {
+    let mut boundaries = Vec::new();
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            NFTA_SET_ELEM_LIST_TABLE if attribute.text() != table => return Ok(None),
+            NFTA_SET_ELEM_LIST_SET if attribute.text() != set => return Ok(None),
+            NFTA_SET_ELEM_LIST_ELEMENTS => {
+                // The shortest element, an IPv4 address, takes 20 bytes.
+                boundaries.reserve(attribute.payload.len() / 20);
+                for element in attribute.nested() {
+                    match parse_element(element?.nested(), family)? {
+                        Ok(boundary) => boundaries.push(boundary),
+                        Err(opaque) => return Ok(Some(Err(opaque))),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(Ok(boundaries)))
+}
+
+fn parse_element(attributes: Attributes<'_>, family: Family) -> Result<Result<Boundary, Opaque>, Malformed> {
+    let (mut address, mut flags) = (None, 0);
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            NFTA_SET_ELEM_KEY => address = parse_key(&attribute, family)?,
+            NFTA_SET_ELEM_FLAGS => flags = attribute.be32()?,
+            NFTA_SET_ELEM_USERDATA if is_without_comment(attribute.payload) => {}
+            NFTA_SET_ELEM_PAD => {}
+            NFTA_SET_ELEM_USERDATA => return Ok(Err(opaque("has an element with a comment"))),
+            // Data of a map, a timeout, a counter or another expression, the second key of an interval of several fields.
+            _ => return Ok(Err(opaque("has an element that is more than an address"))),
+        }
+    }
+    let is_first = match flags {
+        0 => true,
+        INTERVAL_END => false,
+        _ => return Ok(Err(opaque("has an element for all that is in no other"))),
+    };
+    Ok(address
+        .map(|address| Boundary { address, is_first })
+        .ok_or_else(|| opaque("has an element without an address of its family")))
+}
+
+fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<IpAddr>, Malformed> {
+    let mut address = None;
+    for attribute in key.nested() {
+        let attribute = attribute?;
+        address = match (attribute.kind, family) {
+            (NFTA_DATA_VALUE, Family::Ipv4) => octets(attribute.payload).map(|octets| Ipv4Addr::from(octets).into()),
+            (NFTA_DATA_VALUE, Family::Ipv6) => octets(attribute.payload).map(|octets| Ipv6Addr::from(octets).into()),
+            _ => None,
+        };
+    }
+    Ok(address)
+}
+
+fn octets<const N: usize>(payload: &[u8]) -> Option<[u8; N]> {
+    payload.try_into().ok()
+}
+
+/// The elements of a set, sorted, whose boundaries the kernel gave in any order.
+///
+/// # Errors
+///
+/// What the boundaries are if they are no elements of such a set.
+pub(super) fn ranges(mut boundaries: Vec<Boundary>, kind: SetKind) -> Result<Vec<AddressRange>, Opaque> {
+    boundaries.sort_unstable();
+    match kind {
+        SetKind::Addresses => boundaries
+            .into_iter()
+            .map(|Boundary { address, is_first }| is_first.then(|| AddressRange::single(address)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| opaque("has the end of an interval among single addresses")),
+        SetKind::Intervals => intervals(&boundaries),
+    }
+}
+
+fn intervals(boundaries: &[Boundary]) -> Result<Vec<AddressRange>, Opaque> {
+    let mut ranges = Vec::with_capacity(boundaries.len() / 2 + 1);
+    let mut first = None;
+    for boundary in boundaries {
+        match (first, boundary.is_first) {
+            (None, true) => first = Some(boundary.address),
+            (Some(start), false) => {
+                ranges.extend(before(boundary.address).and_then(|last| AddressRange::new(start, last)));
+                first = None;
+            }
+            // nft marks the beginning of the address space with an end if no interval begins there.
+            (None, false) => {}
+            // The kernel takes such an interval, and finds in it what lies before the next one.
+            (Some(_), true) => return Err(opaque("has an interval without an end before the next one")),
+        }
+    }
+    ranges.extend(first.and_then(|start| AddressRange::new(start, greatest(Family::of(start)))));
+    Ok(ranges)
+}
+
+fn before(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
+    }
+}
+
+const fn greatest(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::BROADCAST),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
+    }
+}
+
+/// Userdata is opaque to the kernel. By convention of libnftnl it is a list of a type byte, a length byte and a value;
+/// type 0 is a comment (`NFTNL_UDATA_SET_ELEM_COMMENT`), type 1 says that the interval ends with the address space.
+fn is_without_comment(mut userdata: &[u8]) -> bool {
+    const FLAGS: u8 = 1;
+    while let [FLAGS, len, rest @ ..] = userdata {
+        let Some(next) = rest.get(usize::from(*len)..) else { return false };
+        userdata = next;
+    }
+    userdata.is_empty()
+}
+
+fn opaque(why: &str) -> Opaque {
+    Opaque(why.to_owned())
+}

@@ -1,0 +1,106 @@
+//! Sets of addresses (`enum nft_set_attributes`).
+
+use crate::net::Family;
+use crate::ruleset::{Opaque, SetKind};
+
+use super::wire::{Attributes, Malformed, Writer};
+
+const NFTA_SET_TABLE: u16 = 1;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_SET_FLAGS: u16 = 3;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_KEY_LEN: u16 = 5;
+const NFTA_SET_DESC: u16 = 9;
+const NFTA_SET_ID: u16 = 10;
+const NFTA_SET_EXPR: u16 = 17;
+const NFTA_SET_EXPRESSIONS: u16 = 18;
+const NFTA_SET_DESC_SIZE: u16 = 1;
+
+/// A set that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetInfo {
+    /// The name.
+    pub name: String,
+    /// How the kernel keeps it, or in what it differs from a set of ours, in words that follow on “the set”.
+    pub kind: Result<SetKind, Opaque>,
+}
+
+/// All sets of a table.
+pub(super) fn emit_table(writer: &mut Writer, table: &str) {
+    writer.text(NFTA_SET_TABLE, table);
+}
+
+/// A set by its name.
+pub(super) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
+    emit_table(writer, table);
+    writer.text(NFTA_SET_NAME, name);
+}
+
+/// A set to be created, empty. The kernel wants a number that no other set of the transaction has. It is told no size, so
+/// that the set can grow.
+pub(super) fn emit(writer: &mut Writer, family: Family, table: &str, name: &str, kind: SetKind, id: u32) {
+    emit_name(writer, table, name);
+    writer.be32(NFTA_SET_FLAGS, flags(kind));
+    writer.be32(NFTA_SET_KEY_TYPE, key_type(family));
+    writer.be32(NFTA_SET_KEY_LEN, u32::from(family.address_len()));
+    writer.be32(NFTA_SET_ID, id);
+}
+
+/// A set of this table that was dumped; `None` if it is of another.
+///
+/// What nft notes for itself (`NFTA_SET_USERDATA`), and how the kernel is asked to choose between memory and speed, make
+/// no other set of it.
+pub(super) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> Result<Option<SetInfo>, Malformed> {
+    let mut name = None;
+    let (mut set_flags, mut key, mut len) = (0, None, None);
+    let mut odd = None;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            NFTA_SET_TABLE if attribute.text() != table => return Ok(None),
+            NFTA_SET_NAME => name = Some(attribute.text()),
+            NFTA_SET_FLAGS => set_flags = attribute.be32()?,
+            NFTA_SET_KEY_TYPE => key = Some(attribute.be32()?),
+            NFTA_SET_KEY_LEN => len = Some(attribute.be32()?),
+            NFTA_SET_DESC if has_size(attribute.nested())? => odd = Some("is limited in size"),
+            NFTA_SET_EXPR | NFTA_SET_EXPRESSIONS => odd = Some("does something for each element"),
+            _ => {}
+        }
+    }
+    let name = name.ok_or(Malformed("a set has no name"))?;
+    let is_of_addresses = key == Some(key_type(family)) && len == Some(u32::from(family.address_len()));
+    let of_flags = [SetKind::Addresses, SetKind::Intervals].into_iter().find(|kind| flags(*kind) == set_flags);
+    let kind = match (odd, is_of_addresses, of_flags) {
+        (Some(odd), ..) => Err(Opaque(odd.to_owned())),
+        (None, false, _) => Err(Opaque(format!("has keys other than {} addresses", family.human()))),
+        (None, true, None) => Err(Opaque(format!("has the flags {set_flags:#x}"))),
+        (None, true, Some(kind)) => Ok(kind),
+    };
+    Ok(Some(SetInfo { name, kind }))
+}
+
+/// `enum nft_set_flags`.
+const fn flags(kind: SetKind) -> u32 {
+    match kind {
+        SetKind::Addresses => 0,
+        SetKind::Intervals => 4,
+    }
+}
+
+/// The number by which nft knows a data type (`enum datatypes` of nftables): `ipv4_addr`, `ipv6_addr`. The kernel only
+/// keeps it.
+const fn key_type(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => 7,
+        Family::Ipv6 => 8,
+    }
+}
+
+fn has_size(description: Attributes<'_>) -> Result<bool, Malformed> {
+    for attribute in description {
+        if attribute?.kind == NFTA_SET_DESC_SIZE {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,60 @@
+//! Policy to rules.
+
+mod compat;
+mod exempt_sets;
+mod native;
+
+pub use compat::jump;
+
+use super::{Chance, Masquerade, Match, Protection, Rule, Ruleset, Verdict};
+use crate::net::Protocol;
+use crate::policy::{FamilyPolicy, Policy};
+
+/// Which rules carry out a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Upstream's: a chain in iptables' `nat` table, a rule for each range. iptables shows it as its own.
+    Compat,
+    /// Tables of our own, the ranges in sets: a packet's cost does not grow with the list.
+    Native(Protection),
+}
+
+const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
+const MASQUERADE_COMMENT: &str = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
+
+/// The rules that carry out a policy in a shape.
+#[must_use]
+pub fn compile(policy: &Policy, shape: Shape) -> Ruleset {
+    let table = |family: &FamilyPolicy| match shape {
+        Shape::Compat => compat::table(policy, family),
+        Shape::Native(protection) => native::table(policy, family, protection),
+    };
+    Ruleset { chain: policy.chain.clone(), tables: policy.families.iter().map(table).collect(), hold: false }
+}
+
+/// A rule that keeps the source of what its conditions meet.
+fn keep(matches: Vec<Match>) -> Rule {
+    Rule::new(matches, Some(RETURN_COMMENT.into()), Verdict::Return)
+}
+
+fn masquerade(matches: Vec<Match>, how: Masquerade) -> Rule {
+    Rule::new(matches, Some(MASQUERADE_COMMENT.into()), Verdict::Masquerade(how))
+}
+
+/// With `--to-ports`, for each protocol a rule per port range, each taking its share of the flows that are left;
+/// then a rule without ports, for every other protocol. `chance` says how precisely a shape can share.
+fn masquerade_rules(policy: &Policy, chance: fn(Chance) -> Chance) -> Vec<Rule> {
+    let ranges = policy.to_ports.as_slice();
+    let mut rules = Vec::with_capacity(1 + Protocol::WITH_PORTS.len() * ranges.len());
+    for protocol in Protocol::WITH_PORTS {
+        let mut left: u32 = ranges.iter().map(|range| range.size()).sum();
+        for range in ranges {
+            let share = Chance::of(range.size(), left).map(|share| Match::Chance(chance(share)));
+            left -= range.size();
+            let matches = [Some(Match::Protocol(protocol)), share].into_iter().flatten().collect();
+            rules.push(masquerade(matches, Masquerade { fully_random: policy.random_fully, ports: Some(*range) }));
+        }
+    }
+    rules.push(masquerade(Vec::new(), Masquerade { fully_random: policy.random_fully, ports: None }));
+    rules
+}

@@ -1,0 +1,21 @@
+//! The native shape: tables of our own, with the exempt ranges in sets.
+
+use super::exempt_sets::{ExemptSets, exempt_sets};
+use super::{jump, keep, masquerade_rules};
+use crate::net::AddressRange;
+use crate::policy::{FamilyPolicy, Policy};
+use crate::ruleset::{BaseChain, Chain, Protection, Rule, Table, TableId};
+
+pub(super) fn table(policy: &Policy, family: &FamilyPolicy, protection: Protection) -> Table {
+    let ranges = family.exempt.iter().map(|exemption| AddressRange::from(exemption.cidr)).collect();
+    let ExemptSets { sets, lookups } = exempt_sets(AddressRange::merged(ranges));
+    let returns = lookups.into_iter().map(|lookup| keep(lookup.into_iter().collect()));
+    let rules: Vec<Rule> = returns.chain(masquerade_rules(policy, |chance| chance)).collect();
+    let postrouting = Chain {
+        name: BaseChain::OWN_POSTROUTING.to_owned(),
+        base: Some(BaseChain::AFTER_IPTABLES),
+        rules: vec![jump(&policy.chain)],
+    };
+    let ours = Chain { name: policy.chain.to_string(), base: None, rules };
+    Table { id: TableId::own(family.family), protection, sets, chains: vec![postrouting, ours] }
+}

@@ -1,0 +1,92 @@
+//! The `nat` table that everybody shares. Three things in it are ours and nothing else: the chain of our name, a rule in
+//! POSTROUTING that equals our jump, and a chain to which such a jump leads under an earlier name.
+
+use std::collections::BTreeSet;
+
+use super::{Conflict, Differ};
+use crate::net::ChainName;
+use crate::ruleset::{Action, BaseChain, Protection, Rule, Table, Verdict, jump};
+
+impl Differ<'_> {
+    pub(super) fn shared_table(&mut self, ours: &ChainName, desired: Option<&Table>) -> Result<(), Conflict> {
+        self.refuse_conflicts(ours, desired.is_some())?;
+        if desired.is_some() && self.observed.is_none() {
+            self.push(Action::CreateTable { protection: Protection::Off });
+        }
+        let chains = desired.map_or(&[][..], |table| &table.chains);
+        // Chains first, so that a jump never names one that is not there.
+        for chain in chains {
+            if self.chain(&chain.name).is_none() {
+                self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
+            }
+        }
+        for chain in chains.iter().filter(|chain| chain.base.is_none()) {
+            self.own_chain(chain);
+        }
+        let wanted = chains.iter().filter(|chain| chain.base.is_some()).flat_map(|chain| &chain.rules);
+        let abandoned = self.jumps(&wanted.collect::<Vec<_>>(), ours);
+        for chain in abandoned.into_iter().filter(|name| !chains.iter().any(|chain| chain.name == *name)) {
+            self.remove_chain(&chain);
+        }
+        Ok(())
+    }
+
+    fn refuse_conflicts(&self, ours: &ChainName, wanted: bool) -> Result<(), Conflict> {
+        if self.chain(ours.as_str()).is_some_and(|chain| chain.base.is_some()) {
+            return Err(Conflict::OurName { table: self.table, chain: ours.clone() });
+        }
+        match self.chain(BaseChain::POSTROUTING) {
+            Some(chain) if wanted && chain.base != Some(BaseChain::IPTABLES_POSTROUTING) => {
+                let found = chain.base.as_ref().map_or_else(
+                    || "a plain chain that only jumps lead to".to_owned(),
+                    |base| format!("a base chain ({base})"),
+                );
+                Err(Conflict::Postrouting { table: self.table, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Each wanted jump stands once in POSTROUTING, and no other jump of ours. Returns the chains of ours to which
+    /// nothing of ours leads any more.
+    fn jumps(&mut self, wanted: &[&Rule], ours: &ChainName) -> BTreeSet<String> {
+        let mut abandoned = BTreeSet::new();
+        if self.chain(ours.as_str()).is_some() {
+            abandoned.insert(ours.to_string());
+        }
+        let mut standing: Vec<&Rule> = Vec::new();
+        let postrouting = BaseChain::POSTROUTING;
+        for present in self.chain(postrouting).map_or(&[][..], |chain| &chain.rules) {
+            let Some((rule, target)) = present.rule.as_ref().ok().and_then(|rule| Some((rule, our_jump(rule)?))) else {
+                continue;
+            };
+            if wanted.contains(&rule) && !standing.contains(&rule) {
+                standing.push(rule);
+                continue;
+            }
+            self.push(Action::Delete { chain: postrouting.to_owned(), was: present.clone() });
+            if self.chain(target.as_str()).is_some_and(|chain| chain.base.is_none()) {
+                abandoned.insert(target.to_string());
+            }
+        }
+        for rule in wanted.iter().filter(|rule| !standing.contains(*rule)) {
+            self.push(Action::Append { chain: postrouting.to_owned(), rule: (*rule).clone() });
+        }
+        abandoned
+    }
+
+    fn remove_chain(&mut self, chain: &str) {
+        if self.chain(chain).is_some_and(|chain| !chain.rules.is_empty()) {
+            self.push(Action::Flush { chain: chain.to_owned() });
+        }
+        self.push(Action::DeleteChain { chain: chain.to_owned() });
+    }
+}
+
+/// The chain to which a rule jumps, if the rule is the jump that we make for this chain. Such a rule is ours, also under
+/// a chain name that is no longer in use.
+#[must_use]
+pub fn our_jump(rule: &Rule) -> Option<ChainName> {
+    let Verdict::Jump(target) = rule.verdict() else { return None };
+    target.parse().ok().filter(|chain| *rule == jump(chain))
+}

@@ -1,0 +1,278 @@
+//! The configuration file, through the public face of `config`.
+
+// Helpers of tests may panic as the tests themselves may: it is a failed test with a line number.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use ip_masq_agent::config::{self, Config, Context, Problem, ReadError, Reading};
+use ip_masq_agent::net::Cidr;
+use proptest::prelude::*;
+
+const IPV4: Context = Context { all_reserved_ranges: false, ipv6: false };
+const DUAL: Context = Context { all_reserved_ranges: false, ipv6: true };
+
+/// The context of a file in `testdata/config`: `.ipv6.` in its name stands for `--enable-ipv6`.
+fn context_of(path: &Path) -> Context {
+    if path.to_string_lossy().contains(".ipv6.") { DUAL } else { IPV4 }
+}
+
+/// Compares what `describe` says of each file in `folder` with the `.expected` file beside it. `BLESS=1` writes those.
+fn golden(folder: &str, describe: impl Fn(&Path) -> String) {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (expected, inputs): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|path| path.extension().is_some_and(|extension| extension == "expected"));
+    assert!(!inputs.is_empty(), "{folder} is empty");
+    let mut wrong = String::new();
+    for input in &inputs {
+        let golden = input.with_file_name(format!("{}.expected", input.file_name().unwrap().to_str().unwrap()));
+        let found = describe(input) + "\n";
+        if bless {
+            fs::write(&golden, &found).unwrap();
+        }
+        match fs::read_to_string(&golden) {
+            Ok(text) if text == found => {}
+            Ok(text) => writeln!(wrong, "{}:\n  expected {text}  found    {found}", input.display()).unwrap(),
+            Err(error) => writeln!(wrong, "{}: {error}; found {found}", golden.display()).unwrap(),
+        }
+    }
+    for golden in expected.iter().filter(|golden| !golden.with_extension("").exists()) {
+        writeln!(wrong, "{}: no file belongs to it", golden.display()).unwrap();
+    }
+    assert!(wrong.is_empty(), "BLESS=1 writes what is found:\n{wrong}");
+}
+
+#[test]
+fn each_bad_file_is_refused_with_the_message_that_says_how_to_mend_it() {
+    golden("testdata/config/bad", |path| match config::read(path, &context_of(path)) {
+        Err(error) => error.to_string(),
+        Ok(reading) => panic!("{} is read as {reading:?}", path.display()),
+    });
+}
+
+#[test]
+fn each_odd_file_is_read_and_warned_about() {
+    golden("testdata/config/odd", |path| match config::read(path, &context_of(path)) {
+        Err(error) => panic!("{error}"),
+        Ok(Reading { config, warnings }) => {
+            let lines = std::iter::once(describe(&config)).chain(warnings.iter().map(ToString::to_string));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    });
+}
+
+/// The values of a configuration with the lines from which they come.
+fn describe(config: &Config) -> String {
+    let line = |line: Option<config::Line>| line.map(|line| format!(" (line {line})")).unwrap_or_default();
+    let ranges = config.non_masquerade_cidrs.iter();
+    let ranges: Vec<String> = ranges.map(|entry| format!("{}{}", entry.cidr, line(entry.line))).collect();
+    let Config { masq_link_local: v4, masq_link_local_ipv6: v6, resync_interval: interval, .. } = config;
+    format!(
+        "[{}]\nmasqLinkLocal {}{}, masqLinkLocalIPv6 {}{}, resyncInterval {}{}",
+        ranges.join(", "),
+        v4.value,
+        line(v4.line),
+        v6.value,
+        line(v6.line),
+        interval.value,
+        line(interval.line)
+    )
+}
+
+#[test]
+fn a_path_without_a_readable_file_says_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let read = |name: &str| config::read(&at(name), &IPV4);
+    fs::write(at("file"), "masqLinkLocal: true\n").unwrap();
+    std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
+    std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+    std::os::unix::fs::symlink("file", at("link")).unwrap();
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+
+    assert!(read("link").unwrap().config.masq_link_local.value);
+    for missing in ["absent", "dangling", "absent/file"] {
+        assert!(matches!(read(missing), Err(ReadError::Missing(path)) if path == at(missing)), "{missing}");
+    }
+    for (broken, reason) in [("loop", "symbolic links"), ("file/file", "Not a directory")] {
+        let error = read(broken).unwrap_err();
+        assert!(matches!(error, ReadError::Io { .. }) && error.to_string().contains(reason), "{error}");
+    }
+    for (other, kind) in [("", "a directory"), ("pipe", "a named pipe"), ("socket", "a socket")] {
+        let error = read(other).unwrap_err();
+        assert!(matches!(error, ReadError::NotAFile { kind: found, .. } if found == kind), "{error}");
+    }
+    let device = config::read(Path::new("/dev/zero"), &IPV4).unwrap_err();
+    assert!(matches!(device, ReadError::NotAFile { kind: "a device", .. }), "{device}");
+}
+
+#[test]
+fn a_file_may_have_a_mebibyte_or_what_its_limit_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |text: &str| {
+        let path = folder.path().join("config");
+        fs::write(&path, text).unwrap();
+        config::read(&path, &IPV4)
+    };
+    let comment = |len: usize| format!("#{}\n", "x".repeat(len - 2));
+    assert_eq!(read(&comment(1 << 20)).unwrap().config, Config::defaults(&IPV4));
+    let large = comment((1 << 20) + 1);
+    assert!(matches!(read(&large), Err(ReadError::TooLarge { limit: 0x10_0000, .. })));
+    for limit in ["cidrLimit: 30000\n", "\"CIDRLIMIT\" : 30000\n"] {
+        read(&format!("{large}{limit}")).unwrap();
+        let larger = comment(30_000 * 64);
+        assert!(matches!(read(&format!("{larger}{limit}")), Err(ReadError::TooLarge { limit: 1_920_000, .. })));
+    }
+}
+
+#[test]
+fn a_hundred_thousand_ranges_are_read_with_their_lines() {
+    let range = |i: u32| format!("{}/28", std::net::Ipv4Addr::from(0x1400_0000 + 16 * i));
+    let mut text = "cidrLimit: 100000\nnonMasqueradeCIDRs:\n".to_owned();
+    for i in 0..100_000 {
+        writeln!(text, "- {}", range(i)).unwrap();
+    }
+    let Reading { config, warnings } = config::parse(text.as_bytes(), &IPV4).unwrap();
+    assert_eq!(warnings, []);
+    let end = config.non_masquerade_cidrs.last().unwrap();
+    assert_eq!((end.cidr.to_string(), end.line), (range(99_999), Some(config::Line(100_002))));
+    assert_eq!(config.non_masquerade_cidrs.len(), 100_000);
+}
+
+/// A broken scanner needs time or stack that grows with the square of the depth.
+#[test]
+fn nesting_is_read_to_ten_thousand_levels_in_any_form_and_refused_beyond() {
+    let forms: [(&str, &str, &str, &str); 5] = [
+        ("a: ", "[", "]", "\n"),
+        ("a: ", "{a: ", "}", "\n"),
+        ("a:\n  ", "- ", "", "x\n"),
+        (r#"{"a": "#, "[", "]", "}"),
+        (r#"{"a": "#, r#"{"a": "#, "}", "}"),
+    ];
+    for (start, open, close, end) in forms {
+        let inner = if open.ends_with(": ") && start.starts_with('{') { "1" } else { "" };
+        let text = |depth: usize| format!("{start}{}{inner}{}{end}", open.repeat(depth), close.repeat(depth));
+        config::parse(text(9_999).as_bytes(), &IPV4).unwrap();
+        for depth in [10_000, 200_000] {
+            let error = config::parse(text(depth).as_bytes(), &IPV4).unwrap_err();
+            assert_eq!(error.problem, Problem::Depth, "{start}{open}");
+        }
+    }
+    // Through an alias too: what it stands for counts, not the one word.
+    let (open, close) = ("[".repeat(6_000), "]".repeat(6_000));
+    let aliased = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
+    assert_eq!(config::parse(aliased.as_bytes(), &IPV4).unwrap_err().problem, Problem::Depth);
+}
+
+#[test]
+fn the_reserved_ranges_stand_in_upstreams_order_and_only_without_a_list() {
+    let context = Context { all_reserved_ranges: true, ipv6: false };
+    let ranges = |text: &str| -> Vec<String> {
+        let config = config::parse(text.as_bytes(), &context).unwrap().config;
+        config.non_masquerade_cidrs.iter().map(|entry| entry.cidr.to_string()).collect()
+    };
+    let all = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 \
+               198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4";
+    assert_eq!(ranges("").join(" "), all);
+    assert_eq!(ranges("nonMasqueradeCIDRs: []"), Vec::<String>::new());
+}
+
+/// The texts of all files in `testdata/config`.
+fn corpus() -> Vec<Vec<u8>> {
+    let files =
+        ["testdata/config/odd", "testdata/config/bad"].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+}
+
+/// What is put into a valid file to make it an odd one.
+const SEEDS: [&str; 32] = [
+    "\t",
+    " ",
+    "\n",
+    "\r\n",
+    ":",
+    ": ",
+    "- ",
+    "? ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "#",
+    " #",
+    "&a ",
+    "*a",
+    "!",
+    "!!str ",
+    "|",
+    ">",
+    "|-\n",
+    "\"",
+    "'",
+    "---\n",
+    "...\n",
+    "%YAML 1.1\n",
+    "<<: ",
+    "\\",
+    "\u{85}",
+    "\u{feff}",
+    "\u{2028}",
+];
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..256), ipv6: bool) {
+        let _ = config::parse(&bytes, &Context { ipv6, ..IPV4 });
+    }
+
+    #[test]
+    fn no_change_to_a_file_makes_the_parser_panic(
+        pick: prop::sample::Index,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(&SEEDS[..]), any::<prop::sample::Index>()), 1..8),
+    ) {
+        let corpus = corpus();
+        let mut bytes = corpus[pick.index(corpus.len())].clone();
+        for (place, removed, inserted, other) in changes {
+            let at = place.index(bytes.len() + 1);
+            let end = (at + removed).min(bytes.len());
+            let other = &corpus[other.index(corpus.len())];
+            let inserted = if removed == 3 { &other[..other.len().min(20)] } else { inserted.as_bytes() };
+            bytes.splice(at..end, inserted.iter().copied());
+        }
+        let _ = config::parse(&bytes, &DUAL);
+    }
+
+    #[test]
+    fn json_and_the_same_in_yaml_give_the_same_configuration(
+        hosts in prop::collection::vec((any::<u32>(), 0_u8..=32), 0..10),
+        limit in 10_u8..,
+        link_local: bool,
+        seconds in 1_u32..100_000,
+        quoted: bool,
+    ) {
+        let cidrs: Vec<String> =
+            hosts.iter().map(|(host, len)| Cidr::around(std::net::Ipv4Addr::from(*host).into(), *len).unwrap().to_string()).collect();
+        let interval = config::Duration::from_secs(seconds).to_string();
+        let json = serde_json::json!({
+            "nonMasqueradeCIDRs": cidrs, "cidrLimit": limit, "masqLinkLocal": link_local, "resyncInterval": interval,
+        });
+        let quote = if quoted { "\"" } else { "" };
+        let list: Vec<String> = cidrs.iter().map(|cidr| format!("\n- {quote}{cidr}{quote}")).collect();
+        let list = if cidrs.is_empty() { " []".to_owned() } else { list.concat() };
+        let yaml = format!("nonMasqueradeCIDRs:{list}\ncidrLimit: {limit}\nmasqLinkLocal: {link_local}\nresyncInterval: {interval}\n");
+        let values = |text: &str| {
+            let config = config::parse(text.as_bytes(), &IPV4).unwrap().config;
+            let cidrs: Vec<Cidr> = config.non_masquerade_cidrs.iter().map(|entry| entry.cidr).collect();
+            (cidrs, config.masq_link_local.value, config.masq_link_local_ipv6.value, config.resync_interval.value)
+        };
+        prop_assert_eq!(values(&json.to_string()), values(&yaml));
+        // JSON behind a byte order mark is YAML to upstream.
+        prop_assert_eq!(values(&format!("\u{feff}{json:#}")), values(&yaml));
+    }
+}
