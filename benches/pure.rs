@@ -2,29 +2,28 @@
 
 #![allow(missing_docs, reason = "criterion's macros make a function that nobody calls by name")]
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use ip_masq_agent::ruleset::compile;
 use ip_masq_agent_benches::agent::Backend;
 use ip_masq_agent_benches::{pure, ranges, texts};
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
 fn stages(criterion: &mut Criterion) -> Result<()> {
-    for backend in [Backend::Native, Backend::Compat] {
+    for backend in Backend::ALL {
+        let shape = pure::shape(backend);
         let mut group = criterion.benchmark_group(backend.name());
         group.sampling_mode(SamplingMode::Flat).sample_size(10);
         for size in SIZES {
             let text = texts::configuration(&ranges::of_one_length(size, 28), "60s");
             let config = pure::parse(&text)?;
             let policy = pure::policy(&config);
-            let Some(ruleset) = pure::ruleset(&policy, backend) else { break };
+            let ruleset = compile(&policy, shape);
             let plan = pure::plan_from_nothing(&ruleset)?;
             pure::encode(&plan, None)?;
-            let whole = || -> Option<_> {
-                let ruleset = pure::ruleset(&pure::policy(&pure::parse(&text).ok()?), backend)?;
-                pure::encode(&pure::plan_from_nothing(&ruleset).ok()?, None).ok()
-            };
-            whole().context("what worked stage by stage works as a whole")?;
+            let whole = || pure::encode(&pure::plan_from_nothing(&pure::ruleset(&text, shape)?)?, None);
+            whole()?;
 
             group.throughput(Throughput::Elements(size as u64));
             let mut stage = |name: &str, work: &mut dyn FnMut()| {
@@ -32,7 +31,7 @@ fn stages(criterion: &mut Criterion) -> Result<()> {
             };
             stage("parse", &mut || drop(std::hint::black_box(pure::parse(&text))));
             stage("policy", &mut || drop(std::hint::black_box(pure::policy(&config))));
-            stage("compile", &mut || drop(std::hint::black_box(pure::ruleset(&policy, backend))));
+            stage("compile", &mut || drop(std::hint::black_box(compile(&policy, shape))));
             stage("plan", &mut || drop(std::hint::black_box(pure::plan_from_nothing(&ruleset))));
             stage("encode", &mut || drop(std::hint::black_box(pure::encode(&plan, None))));
             stage("whole", &mut || drop(std::hint::black_box(whole())));

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use ip_masq_agent::backend::Wanted;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,26 +28,13 @@ pub enum Backend {
 #[derive(Debug)]
 pub struct Agent {
     path: PathBuf,
-    chooses_backends: bool,
 }
 
 impl Agent {
-    /// Asks a binary what it can do.
-    pub fn at(path: PathBuf) -> Result<Self> {
-        let help = Program::new(&path).argument("--help").output()?;
-        Ok(Self { path, chooses_backends: help.contains("--backend") })
-    }
-
-    /// The backends that this binary has.
-    pub fn backends(&self) -> impl Iterator<Item = Backend> {
-        let native = self.chooses_backends.then_some(Backend::Native);
-        native.into_iter().chain([Backend::Compat])
-    }
-
-    /// Has it this backend?
-    #[must_use]
-    pub fn has(&self, backend: Backend) -> bool {
-        self.backends().any(|had| had == backend)
+    /// The binary at a path.
+    pub fn at(path: &Path) -> Result<Self> {
+        let path = path.canonicalize().with_context(|| path.display().to_string())?;
+        Ok(Self { path })
     }
 
     /// A verb with its arguments, on a configuration.
@@ -58,12 +46,23 @@ impl Agent {
     /// A verb that writes rules, by this backend.
     #[must_use]
     pub fn writing(&self, verb: &str, backend: Backend, configuration: &Path) -> Program {
-        let program = self.verb(verb, configuration);
-        if self.chooses_backends { program.argument("--backend").argument(backend.name()) } else { program }
+        self.verb(verb, configuration).argument("--backend").argument(backend.name())
     }
 }
 
 impl Backend {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Compat];
+
+    /// As the library names it.
+    #[must_use]
+    pub const fn wanted(self) -> Wanted {
+        match self {
+            Self::Native => Wanted::Nft,
+            Self::Compat => Wanted::NftCompat,
+        }
+    }
+
     /// As the command line names it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     }
     let bench = Bench {
         effort: if quick { Effort::Quick } else { Effort::Full },
-        agent: Agent::at(agent.canonicalize().with_context(|| agent.display().to_string())?)?,
+        agent: Agent::at(&agent)?,
         flood: std::env::current_exe()?.with_file_name("flood"),
         criterion,
         scratch: tempfile::tempdir()?,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ip_masq_agent::config::{self, Config, Context};
 use ip_masq_agent::netlink::{Batch, Transaction};
 use ip_masq_agent::policy::{Flags, Policy};
-use ip_masq_agent::ruleset::{Generation, Observed, Plan, Ruleset, compile, plan};
+use ip_masq_agent::ruleset::{Generation, Observed, Plan, Protection, Ruleset, Shape, compile, plan};
 
 use crate::agent::Backend;
 
@@ -19,13 +19,18 @@ pub fn policy(config: &Config) -> Policy {
     Policy::new(config, &Flags::default())
 }
 
-/// Makes rules of the decisions, in the shape of a backend; `None` if the library does not have that yet.
+/// The shape in which a backend keeps rules, where nobody protects tables.
 #[must_use]
-pub fn ruleset(policy: &Policy, backend: Backend) -> Option<Ruleset> {
+pub const fn shape(backend: Backend) -> Shape {
     match backend {
-        Backend::Native => None,
-        Backend::Compat => Some(compile(policy)),
+        Backend::Native => Shape::Native(Protection::Off),
+        Backend::Compat => Shape::Compat,
     }
+}
+
+/// Makes rules of a configuration's text.
+pub fn ruleset(text: &str, shape: Shape) -> Result<Ruleset> {
+    Ok(compile(&policy(&parse(text)?), shape))
 }
 
 /// Plans how the rules get into an empty namespace.

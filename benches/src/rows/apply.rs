@@ -31,7 +31,7 @@ pub(super) fn apply(bench: &Bench) -> Result<Section> {
         ..Section::default()
     };
     let mut chart = Chart::new("Full apply into an empty namespace", "time, median");
-    for backend in bench.agent.backends() {
+    for backend in Backend::ALL {
         let sizes: &[usize] = match backend {
             Backend::Native => &SIZES,
             Backend::Compat => &COMPAT_SIZES,
@@ -54,7 +54,7 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
     let ranges = ranges::of_one_length(size, 28);
     let configuration = bench.configuration("apply.yaml", &ranges)?;
     let apply = bench.agent.writing("apply", backend, &configuration);
-    let nft_text = bench.file("apply.nft", &bench.nft_text(&configuration, &ranges)?)?;
+    let nft_text = bench.file("apply.nft", &bench.nft_text(&configuration)?)?;
     let restore = bench.file("apply.restore", &texts::upstream_restore(&ranges))?;
     let nft = Program::new("nft").argument("-f").argument(nft_text);
 

@@ -112,11 +112,10 @@ fn plan(bench: &Bench) -> Vec<(Rules, List, usize)> {
         (Rules::Upstream("nft"), List::TwoLengths(24), COMPAT),
         (Rules::Upstream("legacy"), List::TwoLengths(24), COMPAT),
     ];
-    let there = |rules: Rules| !matches!(rules, Rules::Ours(backend) if !bench.agent.has(backend));
     let sized = |(rules, list, sizes): (Rules, List, &[usize])| {
         bench.effort.sizes(sizes).map(|size| (rules, list, size)).collect::<Vec<_>>()
     };
-    conditions.into_iter().filter(|(rules, ..)| there(*rules)).flat_map(sized).collect()
+    conditions.into_iter().flat_map(sized).collect()
 }
 
 /// Takes samples in turn until every condition has enough quiet ones, or the machine is too busy for it.

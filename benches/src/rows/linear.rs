@@ -25,7 +25,7 @@ pub(super) fn linear(bench: &Bench) -> Result<Section> {
         ),
         ..Section::default()
     };
-    for backend in bench.agent.backends() {
+    for backend in Backend::ALL {
         for stage in STAGES {
             let Some(small) = per_range(bench, backend, stage, SMALL)? else { continue };
             for size in LARGER {

@@ -23,7 +23,7 @@ pub(super) fn memory(bench: &Bench) -> Result<Section> {
         ),
         ..Section::default()
     };
-    for backend in bench.agent.backends() {
+    for backend in Backend::ALL {
         let sizes: &[usize] = match backend {
             Backend::Native => &[4, 100_000],
             Backend::Compat => &[4, 1_000],

@@ -11,7 +11,7 @@ mod resync;
 mod topology;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -83,17 +83,18 @@ impl Bench {
         Program::new(program).variable("XTABLES_LOCKFILE", self.scratch.path().join("xtables.lock"))
     }
 
-    /// A table for `nft -f` that does what the agent's own does: the agent's own text, if it can print it.
-    fn nft_text(&self, configuration: &std::path::Path, ranges: &[Range]) -> Result<String> {
-        if self.agent.has(Backend::Native) {
-            self.agent.verb("render --format nft", configuration).output()
-        } else {
-            Ok(texts::interval_set(ranges))
-        }
+    /// The agent's own rules as `nft -f` reads them where there are none yet: the rendered text less what deletes the
+    /// table first, because `nft` would be made to wait for that.
+    fn nft_text(&self, configuration: &Path) -> Result<String> {
+        let text = self.agent.verb("render --format nft", configuration).output()?;
+        Ok(text
+            .lines()
+            .filter(|line| !line.starts_with("delete table"))
+            .fold(String::new(), |text, line| text + line + "\n"))
     }
 
     /// Upstream's first pass by iptables of this flavour (`nft` or `legacy`), less its check that nothing is there.
-    fn upstream_start(&self, namespace: &Namespace, flavour: &str, restore: &std::path::Path) -> Result<()> {
+    fn upstream_start(&self, namespace: &Namespace, flavour: &str, restore: &Path) -> Result<()> {
         let iptables = self.iptables(&format!("iptables-{flavour}"));
         namespace.run(&iptables.clone().words("-w 5 -N IP-MASQ-AGENT -t nat"))?;
         let jump = iptables.words("-w 5 -A");
@@ -103,7 +104,7 @@ impl Bench {
     }
 
     /// The program with which upstream writes its chain.
-    fn upstream_restore(&self, flavour: &str, restore: &std::path::Path) -> Program {
+    fn upstream_restore(&self, flavour: &str, restore: &Path) -> Program {
         self.iptables(&format!("iptables-{flavour}-restore")).words("-w 5 --noflush").input(restore)
     }
 }
@@ -111,11 +112,10 @@ impl Bench {
 /// The kernel's share of putting these ranges into an empty namespace: from the sending of the transaction to its
 /// acknowledgement, all else done before.
 fn kernels_share(namespace: &Namespace, ranges: &[Range], backend: Backend) -> Result<Duration> {
-    let config = pure::parse(&texts::configuration(ranges, "60s"))?;
-    let ruleset = pure::ruleset(&pure::policy(&config), backend).context("no such backend")?;
+    let ruleset = pure::ruleset(&texts::configuration(ranges, "60s"), pure::shape(backend))?;
     namespace.inside(|| {
         let mut connection = Connection::open()?;
-        let observed = Observed { generation: connection.generation()?, tables: Vec::new() };
+        let observed = Observed { generation: connection.generation()?, ..Observed::default() };
         let plan = ip_masq_agent::ruleset::plan(&ruleset, &observed)?;
         let batch = pure::encode(&plan, Some(observed.generation))?;
         let start = Instant::now();

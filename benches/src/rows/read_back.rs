@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
-use ip_masq_agent::backend::{NftCompat, preview};
+use anyhow::{Result, bail};
+use ip_masq_agent::backend::{Nftables, Protect, choose, preview, reconcile};
+use ip_masq_agent::net::Family;
 
 use super::Bench;
 use crate::agent::Backend;
@@ -26,7 +27,7 @@ pub(super) fn read_back(bench: &Bench) -> Result<Section> {
                 .to_owned(),
         ..Section::default()
     };
-    for backend in bench.agent.backends() {
+    for backend in Backend::ALL {
         let sizes: &[usize] = match backend {
             Backend::Native => &[1_000, 10_000, 100_000],
             Backend::Compat => &[1_000, 10_000],
@@ -40,20 +41,21 @@ pub(super) fn read_back(bench: &Bench) -> Result<Section> {
 
 fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
     let ranges = ranges::of_one_length(size, 28);
-    let configuration = bench.configuration("read-back.yaml", &ranges)?;
-    let apply = bench.agent.writing("apply", backend, &configuration);
+    let apply = bench.agent.writing("apply", backend, &bench.configuration("read-back.yaml", &ranges)?);
     let table = match backend {
         Backend::Native => "ip ip-masq-agent",
         Backend::Compat => "ip nat",
     };
     let list = Program::new("nft").words("list table").words(table);
-    let config = pure::parse(&texts::configuration(&ranges, "60s"))?;
-    let desired = pure::ruleset(&pure::policy(&config), backend).context("no such backend")?;
 
-    let namespace = Namespace::new()?;
-    namespace.run(&apply)?;
-    let mut connection = namespace.inside(|| Ok(NftCompat::open()?))?;
-    let [ours, process, theirs] = in_turn(
+    // A table may belong to the socket that wrote it, so processes have another namespace.
+    let (ours, theirs) = (Namespace::new()?, Namespace::new()?);
+    theirs.run(&apply)?;
+    let mut connection = ours.inside(|| Ok(Nftables::open()?))?;
+    let shape = choose(&mut connection, backend.wanted(), Protect::Auto, &[Family::Ipv4])?.shape;
+    let desired = pure::ruleset(&texts::configuration(&ranges, "60s"), shape)?;
+    reconcile(&mut connection, &desired)?;
+    let [compared, process, listed] = in_turn(
         bench.effort.repetitions(size),
         [
             Contender::new("preview", || {
@@ -65,17 +67,17 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
                 }
                 Ok(taken)
             }),
-            Contender::new("apply", || namespace.run(&apply)),
-            Contender::new("nft list table", || namespace.run(&list)),
+            Contender::new("apply", || theirs.run(&apply)),
+            Contender::new("nft list table", || theirs.run(&list)),
         ],
     )?;
     let row = |ours: &str, samples, goal| Row {
         ours: format!("{ours}, {}", backend.name()),
         ranges: size,
         samples,
-        peer: Some(("nft list table".to_owned(), theirs.clone())),
+        peer: Some(("nft list table".to_owned(), listed.clone())),
         goal,
     };
     let goal = (backend == Backend::Native && size == 100_000).then_some(Goal::TimesLess(4.0));
-    Ok([row("read back and compare", ours, goal), row("as a process", process, None)])
+    Ok([row("read back and compare", compared, goal), row("as a process", process, None)])
 }

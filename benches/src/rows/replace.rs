@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use ip_masq_agent::backend::{NftCompat, reconcile};
+use ip_masq_agent::backend::{Nftables, reconcile};
+
+use ip_masq_agent::ruleset::Shape;
 
 use super::Bench;
 use crate::agent::Backend;
@@ -53,7 +55,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
         [Namespace::new()?, Namespace::new()?, Namespace::new()?, Namespace::new()?];
     bench.upstream_start(&nft, "nft", &first)?;
     bench.upstream_start(&legacy, "legacy", &first)?;
-    let mut backend = kept_open.inside(|| Ok(NftCompat::open()?))?;
+    let mut backend = kept_open.inside(|| Ok(Nftables::open()?))?;
 
     // Round and round, so that every run finds the other list in force.
     let mut texts = texts.iter().cycle();
@@ -65,8 +67,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
             Contender::new("the running agent", || {
                 let text = texts.next().context("an endless cycle")?;
                 let start = Instant::now();
-                let ruleset = pure::ruleset(&pure::policy(&pure::parse(text)?), Backend::Compat);
-                reconcile(&mut backend, &ruleset.context("every agent has nft-compat")?)?;
+                reconcile(&mut backend, &pure::ruleset(text, Shape::Compat)?)?;
                 Ok(start.elapsed())
             }),
             Contender::new("apply", || run_next(&processes, &mut applies)),
