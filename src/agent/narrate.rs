@@ -5,10 +5,10 @@ use std::path::Path;
 use tracing::{debug, error, info, warn};
 
 use super::pass::{ConfigNews, Instead, Pass};
-use crate::backend::{Outcome, ReconcileError};
+use crate::backend::{FitError, Outcome};
 use crate::config::Config;
 use crate::render::plan_lines;
-use crate::ruleset::Rivalry;
+use crate::ruleset::{Rivalry, Shape};
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -18,6 +18,7 @@ const LINES_TOLD: usize = 100;
 pub(super) struct Narrator {
     failure: Option<String>,
     rivalries: Vec<Rivalry>,
+    shape: Option<Shape>,
 }
 
 impl Narrator {
@@ -28,12 +29,18 @@ impl Narrator {
         }
         match &pass.rules {
             Ok(None) => debug!("nobody has changed any rule"),
-            Ok(Some(outcome)) => {
+            Ok(Some(fitted)) => {
                 if self.failure.take().is_some() {
                     info!("the rules can be written again");
                 }
-                tell_outcome(outcome);
-                self.tell_rivalries(&outcome.rivalries);
+                for refusal in &fitted.refused {
+                    warn!("backend: {refusal}");
+                }
+                if self.shape.replace(fitted.shape) != Some(fitted.shape) {
+                    info!("backend: {}, which the kernel takes", fitted.shape);
+                }
+                tell_outcome(&fitted.result);
+                self.tell_rivalries(&fitted.result.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
         }
@@ -46,7 +53,7 @@ impl Narrator {
         self.rivalries = rivalries.to_vec();
     }
 
-    fn tell_failure(&mut self, failure: &ReconcileError, config: &Config) {
+    fn tell_failure(&mut self, failure: &FitError, config: &Config) {
         let text = failure.to_string();
         let interval = config.resync_interval.value;
         if self.failure.as_ref() == Some(&text) {

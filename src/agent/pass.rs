@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::backend::{Backend, Outcome, ReconcileError, reconcile};
+use crate::backend::{Backend, FitError, Fitted, Fitting, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, compile};
@@ -12,12 +12,11 @@ use crate::ruleset::{Generation, Ruleset, Shape, compile};
 #[derive(Debug)]
 pub struct Agent<B> {
     backend: B,
-    shape: Shape,
     flags: Flags,
     path: PathBuf,
     /// The configuration in force, and the rules that follow from it.
     config: Config,
-    ruleset: Ruleset,
+    fitting: Fitting,
     /// Was the configuration in force chosen by the file, or its absence, since the start?
     chosen: bool,
     /// What the file was when it was last looked at, so that each thing is told once.
@@ -32,7 +31,7 @@ pub struct Pass {
     /// What is new about the file; `None` if it says what it said before.
     pub config: Option<ConfigNews>,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
-    pub rules: Result<Option<Outcome>, ReconcileError>,
+    pub rules: Result<Option<Fitted<Outcome>>, FitError>,
 }
 
 /// What is new about the configuration file.
@@ -72,10 +71,10 @@ enum Found {
 
 impl<B: Backend> Agent<B> {
     /// An agent that has not looked at its file yet: the flags' defaults would be in force.
-    pub fn new(backend: B, shape: Shape, flags: Flags, path: PathBuf) -> Self {
+    pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf) -> Self {
         let config = Config::defaults(&Context::from(&flags));
-        let ruleset = ruleset(&config, &flags, shape);
-        Self { backend, shape, flags, path, config, ruleset, chosen: false, found: None, settled: None }
+        let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, shape));
+        Self { backend, flags, path, config, fitting, chosen: false, found: None, settled: None }
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -101,9 +100,12 @@ impl<B: Backend> Agent<B> {
             Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => {
                 return Pass { config, rules: Ok(None) };
             }
-            _ => reconcile(&mut self.backend, &self.ruleset),
+            _ => {
+                let compile = |shape| ruleset(&self.config, &self.flags, shape);
+                self.fitting.reconcile(&mut self.backend, &compile)
+            }
         };
-        self.settled = rules.as_ref().ok().map(|outcome| outcome.generation);
+        self.settled = rules.as_ref().ok().map(|fitted| fitted.result.generation);
         Pass { config, rules: rules.map(Some) }
     }
 
@@ -138,7 +140,7 @@ impl<B: Backend> Agent<B> {
     }
 
     fn choose(&mut self, config: Config) {
-        self.ruleset = ruleset(&config, &self.flags, self.shape);
+        self.fitting.renew(&|shape| ruleset(&config, &self.flags, shape));
         self.config = config;
         self.chosen = true;
     }

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::watch::ConfigWatch;
 use super::{Agent, Event, narrate::Narrator};
-use crate::backend::{Backend, BackendError, ReconcileError};
+use crate::backend::{Backend, BackendError, FitError, ReconcileError};
 
 /// How long a file that has vanished may take to come back before its absence counts: editors and copying tools delete
 /// and create, and the defaults must not be in force for that moment.
@@ -45,7 +45,9 @@ pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), Run
         let pass = agent.pass();
         narrator.tell(&pass, path, agent.config());
         match pass.rules {
-            Err(ReconcileError::Backend(error)) if error.is_denied() => return Err(RunError::Denied(error)),
+            Err(FitError::Reconcile(ReconcileError::Backend(error))) if error.is_denied() => {
+                return Err(RunError::Denied(error));
+            }
             _ => {}
         }
         let next_tick = Instant::now() + agent.resync_interval();

@@ -31,6 +31,12 @@ pub enum BackendError {
 }
 
 impl BackendError {
+    /// Has the kernel refused the rules themselves, so that others may fare better?
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Netlink { source: NetlinkError::Unsupported { .. } | NetlinkError::Rejected { .. }, .. })
+    }
+
     /// Is a privilege missing, so that trying again is of no use?
     #[must_use]
     pub const fn is_denied(&self) -> bool {

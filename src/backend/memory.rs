@@ -6,7 +6,8 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Protection, Rule, Verdict,
+    Action, Generation, Handle, Known, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Protection, Rule,
+    Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -101,8 +102,12 @@ impl Backend for Memory {
         Ok(self.state.generation)
     }
 
-    fn observe(&mut self, _: &ChainName) -> Result<Observed, BackendError> {
+    fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
         Ok(self.state.clone())
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.clone().apply(plan)
     }
 
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {

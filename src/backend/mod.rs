@@ -1,19 +1,19 @@
 //! The edge to the kernel: reads what is there, commits what has to change, and reads back.
 
-mod choose;
 mod error;
+mod fit;
 #[cfg(test)]
 pub(crate) mod memory;
 mod nftables;
 mod reconcile;
 
-pub use choose::{Choice, ChoiceError, Protect, Wanted, choose};
 pub use error::BackendError;
+pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;
 pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;
-use crate::ruleset::{Generation, Observed, Plan};
+use crate::ruleset::{Generation, Known, Observed, Plan};
 
 /// A way to the rules of a network namespace.
 pub trait Backend {
@@ -24,12 +24,20 @@ pub trait Backend {
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn generation(&mut self) -> Result<Generation, BackendError>;
 
-    /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before.
+    /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before. The elements of a large
+    /// set are not listed if they are known in the generation that is found, and as many as the kernel counts.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
-    fn observe(&mut self, chain: &ChainName) -> Result<Observed, BackendError>;
+    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError>;
+
+    /// Would the kernel carry out this plan? It tries, and takes everything back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::commit`].
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError>;
 
     /// Carries out a plan as a whole or not at all, if nobody has changed the rules since `generation`.
     ///

@@ -5,19 +5,26 @@ use std::collections::BTreeSet;
 use nix::errno::Errno;
 
 use super::{Backend, BackendError};
-use crate::net::{ChainName, Family};
+use crate::net::{AddressRange, ChainName, Family};
 use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
 use crate::render::change_line;
 use crate::ruleset::{
-    Action, BaseChain, Generation, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Owner,
-    Plan, TableId, our_jump,
+    Action, BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
+    Owner, Plan, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
 /// that builds on it is refused as stale.
 const READINGS: usize = 8;
+
+/// From so many elements on a set is not listed if it is known. The kernel takes a millisecond to list 1,000 elements, and
+/// for each further part of the list begins again at its start.
+const LARGE: usize = 1_000;
+
+/// The elements of sets, as far as they are known.
+type KnownElements<'a> = &'a dyn Fn(TableId, &str) -> Option<&'a [AddressRange]>;
 
 /// The socket that the agent keeps for its life, and what is done over it.
 #[derive(Debug)]
@@ -37,25 +44,17 @@ impl Nftables<NetlinkSocket> {
 }
 
 impl<T: Transport> Nftables<T> {
-    /// Would the kernel carry out this plan? It tries, and takes everything back.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::commit`].
-    pub fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
-        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
-        self.connection.probe(&probe).map_err(|error| explain(plan, error))
-    }
-
-    fn read_once(&mut self, ours: &ChainName) -> Result<Observed, BackendError> {
-        let mut observed = Observed { generation: self.generation()?, ..Observed::default() };
+    fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+        let generation = self.generation()?;
+        let known = |table, set: &str| known.elements(generation, table, set);
+        let mut observed = Observed { generation, ..Observed::default() };
         for family in Family::ALL {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
             let chains = self.read("list the chains", |connection| connection.chains(family))?;
             for id in [TableId::nat(family), TableId::own(family)] {
                 if let Some(info) = tables.iter().find(|info| info.name == id.name.to_string()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
-                    observed.tables.push(self.table(id, info, chains, ours)?);
+                    observed.tables.push(self.table(id, info, chains, ours, &known)?);
                 }
             }
             observed.neighbours.extend(chains.into_iter().filter_map(|chain| neighbour(family, chain)));
@@ -73,12 +72,13 @@ impl<T: Transport> Nftables<T> {
         info: &TableInfo,
         chains: Vec<ObservedChain>,
         ours: &ChainName,
+        known: KnownElements<'_>,
     ) -> Result<ObservedTable, BackendError> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
         let mut table = ObservedTable { id, protection: info.protection.clone(), owner, sets: Vec::new(), chains };
         if id == TableId::own(id.family) {
-            table.sets = self.sets(id)?;
+            table.sets = self.sets(id, known)?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
             }
@@ -111,13 +111,17 @@ impl<T: Transport> Nftables<T> {
         Ok(())
     }
 
-    fn sets(&mut self, id: TableId) -> Result<Vec<ObservedSet>, BackendError> {
+    fn sets(&mut self, id: TableId, known: KnownElements<'_>) -> Result<Vec<ObservedSet>, BackendError> {
         let table = id.name.to_string();
         let infos = self.read("list the sets", |connection| connection.sets(id.family, &table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
             let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
-            if let Ok(kind) = set.kind {
+            let as_many = |elements: &&[AddressRange]| info.count.is_some_and(|count| elements.len() == count as usize);
+            let large = |elements: &&[AddressRange]| elements.len() >= LARGE;
+            if let Some(elements) = known(id, &set.name).filter(large).filter(as_many) {
+                set.elements = elements.to_vec();
+            } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {
                     connection.elements(id.family, &table, &set.name, kind)
                 })?;
@@ -145,15 +149,23 @@ impl<T: Transport> Backend for Nftables<T> {
         Self::generation(self)
     }
 
-    fn observe(&mut self, chain: &ChainName) -> Result<Observed, BackendError> {
-        let mut observed = self.read_once(chain)?;
+    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+        let mut observed = self.read_once(chain, known)?;
         for _ in 1..READINGS {
             if self.generation()? == observed.generation {
                 break;
             }
-            observed = self.read_once(chain)?;
+            observed = self.read_once(chain, known)?;
         }
         Ok(observed)
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
+        self.connection.probe(&probe).map_err(|error| explain(plan, error))
     }
 
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Backend, BackendError};
 use crate::render::{change_line, plan_lines};
-use crate::ruleset::{self, Action, Change, Conflict, Generation, Plan, Rivalry, Ruleset};
+use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Plan, Rivalry, Ruleset};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -54,24 +54,30 @@ pub enum ReconcileError {
     Unsettled(Plan),
 }
 
-/// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs.
+/// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
+/// known of large sets spares listing them, and what is known afterwards is left for the next time.
 ///
 /// # Errors
 ///
 /// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours.
-pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Outcome, ReconcileError> {
+pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
     for _ in 0..MAX_ROUNDS {
-        let observed = backend.observe(&desired.chain)?;
+        let observed = backend.observe(&desired.chain, known)?;
         remaining = ruleset::plan(desired, &observed)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
-            return Ok(Outcome { generation: observed.generation, rivalries, ..outcome });
+            let generation = observed.generation;
+            *known = Known::of(observed);
+            return Ok(Outcome { generation, rivalries, ..outcome });
         }
         match backend.commit(&remaining, observed.generation) {
-            Ok(()) => outcome.plan.changes.append(&mut remaining.changes),
+            Ok(()) => {
+                *known = Known::after(observed, &remaining);
+                outcome.plan.changes.append(&mut remaining.changes);
+            }
             Err(BackendError::Stale) => outcome.restarts += 1,
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
                 outcome.in_use.push(*change);
@@ -82,14 +88,19 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Outcome
     Err(ReconcileError::Unsettled(remaining))
 }
 
-/// What [`reconcile`] would commit now. Reads only.
+/// What [`reconcile`] would commit now, if the kernel would take it: it is asked, and takes everything back.
 ///
 /// # Errors
 ///
-/// As [`reconcile`], less what only writing can meet.
+/// As [`reconcile`].
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
-    let observed = backend.observe(&desired.chain)?;
-    Ok(ruleset::plan(desired, &observed)?)
+    let observed = backend.observe(&desired.chain, &Known::default())?;
+    let plan = ruleset::plan(desired, &observed)?;
+    match backend.probe(&plan) {
+        // A chain that has to stay is told of when it matters.
+        Ok(()) | Err(BackendError::InUse(_)) => Ok(plan),
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Indented<'a>(&'a Plan);

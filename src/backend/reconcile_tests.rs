@@ -37,8 +37,8 @@ fn ranges(texts: &[&str]) -> Vec<Cidr> {
 fn the_second_pass_writes_nothing() {
     let mut kernel = Memory::default();
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
-    assert!(!reconcile(&mut kernel, &desired).unwrap().plan.is_empty());
-    assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, Plan::default());
+    assert!(!reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan.is_empty());
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, Plan::default());
     assert_eq!(kernel.commits, 1);
 }
 
@@ -48,14 +48,14 @@ fn a_preview_writes_nothing_and_tells_what_the_pass_then_does() {
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8"]));
     let plan = preview(&mut kernel, &desired).unwrap();
     assert_eq!(kernel.commits, 0);
-    assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, plan);
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, plan);
 }
 
 #[test]
 fn a_change_by_somebody_else_in_between_leads_to_a_new_look() {
     let mut kernel = Memory { interference: vec![|_| (), |_| ()], ..Memory::default() };
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &[]);
-    assert_eq!(reconcile(&mut kernel, &desired).unwrap().restarts, 2);
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().restarts, 2);
     assert_eq!(kernel.commits, 1);
 }
 
@@ -63,7 +63,7 @@ fn a_change_by_somebody_else_in_between_leads_to_a_new_look() {
 fn somebody_who_never_stops_is_an_error_that_names_what_is_left_to_do() {
     let mut kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
     let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
-    let message = reconcile(&mut kernel, &desired).unwrap_err().to_string();
+    let message = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err().to_string();
     assert!(message.contains("16 times in a row") && message.contains("\n  + table ip nat\n"), "{message}");
     assert_eq!(kernel.commits, 0);
 }
@@ -73,10 +73,10 @@ fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
     // The interference strikes at the commit after the first look, as a flush of the whole table would.
     let mut kernel = Memory::default();
     let before = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
-    reconcile(&mut kernel, &before).unwrap();
+    reconcile(&mut kernel, &before, &mut Known::default()).unwrap();
     kernel.interference.push(|kernel| kernel.state.tables.clear());
     let after = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
-    reconcile(&mut kernel, &after).unwrap();
+    reconcile(&mut kernel, &after, &mut Known::default()).unwrap();
     assert_eq!(preview(&mut kernel, &after).unwrap(), Plan::default());
 }
 
@@ -84,13 +84,13 @@ fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
 fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     let mut kernel = Memory::default();
     let installed = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
-    reconcile(&mut kernel, &installed).unwrap();
+    reconcile(&mut kernel, &installed, &mut Known::default()).unwrap();
     let foreign = Rule::new(Vec::new(), None, Verdict::Jump("IP-MASQ-AGENT".to_owned()));
     let handle = kernel.handle();
     kernel.state.tables[0].chains[0].rules.push(ObservedRule { handle, rule: Ok(foreign.clone()) });
 
     let nothing = Ruleset::nothing(ChainName::default());
-    let outcome = reconcile(&mut kernel, &nothing).unwrap();
+    let outcome = reconcile(&mut kernel, &nothing, &mut Known::default()).unwrap();
     let in_use = Action::DeleteChain { chain: "IP-MASQ-AGENT".to_owned() };
     assert_eq!(outcome.in_use, [Change { table: TableId::nat(Family::Ipv4), action: in_use }]);
     let [postrouting, ours] = kernel.state.tables[0].chains.as_slice() else { panic!("{:#?}", kernel.state) };
@@ -98,7 +98,7 @@ fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     assert!(postrouting.rules.iter().map(|rule| rule.rule.as_ref()).eq([Ok(&foreign)]));
 
     let commits = kernel.commits;
-    reconcile(&mut kernel, &nothing).unwrap();
+    reconcile(&mut kernel, &nothing, &mut Known::default()).unwrap();
     assert_eq!(kernel.commits, commits, "the second clean-up has nothing left to do");
 }
 
@@ -166,7 +166,7 @@ proptest! {
     ) {
         let foreign_before = foreign(&kernel);
         let desired = desired("IP-MASQ-AGENT", &families, &exempt);
-        let outcome = reconcile(&mut kernel, &desired).unwrap();
+        let outcome = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
         prop_assert!(kernel.commits <= 1);
         prop_assert_eq!(outcome.plan.is_empty(), kernel.commits == 0);
         for table in &desired.tables {
@@ -177,8 +177,8 @@ proptest! {
             prop_assert_eq!(jumps.count(), 1);
         }
         prop_assert_eq!(foreign(&kernel), foreign_before);
-        prop_assert_eq!(reconcile(&mut kernel, &desired).unwrap().plan, Plan::default());
-        reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone())).unwrap();
+        prop_assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, Plan::default());
+        reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone()), &mut Known::default()).unwrap();
         prop_assert!(kernel.state.tables.iter().all(|table| table.chain("IP-MASQ-AGENT").is_none()));
     }
 }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{configuration_or_defaults, open, print, print_plan, tell_worries};
-use crate::backend::{preview as preview_of, reconcile};
+use super::{configuration_or_defaults, print, print_plan, tell_fit, tell_worries};
+use crate::backend::{Fitting, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::net::Family;
@@ -14,22 +14,25 @@ use crate::ruleset::{Shape, compile};
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
-    let (mut backend, shape) = open(cli)?;
-    let desired = compile(&policy, shape);
-    let outcome = reconcile(&mut backend, &desired)?;
-    tell_worries(&outcome);
-    match outcome.plan.changes.len() {
+    let compile = |shape| compile(&policy, shape);
+    let mut fitting = Fitting::new(cli.backend, cli.protect, &compile);
+    let fitted = fitting.reconcile(&mut Nftables::open()?, &compile)?;
+    tell_fit(&fitted);
+    tell_worries(&fitted.result);
+    let plan = &fitted.result.plan;
+    match plan.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {changes} changes"),
     }
     if print_rules {
         // What was read back equals what was desired, or reconciling would have failed.
-        print(&match shape {
-            Shape::Compat => Family::ALL.map(|family| iptables_save(&desired, family)).concat(),
-            Shape::Native(_) => nft(&desired),
+        let ruleset = fitting.ruleset();
+        print(&match fitted.shape {
+            Shape::Compat => Family::ALL.map(|family| iptables_save(ruleset, family)).concat(),
+            Shape::Native(_) => nft(ruleset),
         })?;
     } else {
-        print_plan(&outcome.plan)?;
+        print_plan(plan)?;
     }
     Ok(Exit::Done)
 }
@@ -37,12 +40,13 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
 /// `apply --dry-run`: prints what would change.
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
-    let (mut backend, shape) = open(cli)?;
-    let plan = preview_of(&mut backend, &compile(&policy, shape))?;
-    match plan.changes.len() {
+    let compile = |shape| compile(&policy, shape);
+    let fitted = Fitting::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
+    tell_fit(&fitted);
+    match fitted.result.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
         changes => info!("{changes} changes would be made; nothing was changed"),
     }
-    print_plan(&plan)?;
+    print_plan(&fitted.result)?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use super::{print_plan, tell_worries};
 use crate::backend::{Nftables, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Known, Ruleset};
 
 pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let nothing = Ruleset::nothing(cli.flags.chain.clone());
@@ -18,7 +18,7 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
         print_plan(&plan)?;
         return Ok(Exit::Done);
     }
-    let outcome = reconcile(&mut backend, &nothing)?;
+    let outcome = reconcile(&mut backend, &nothing, &mut Known::default())?;
     tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),

@@ -11,14 +11,13 @@ use std::io::{self, Write};
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
-use crate::backend::{Choice, Nftables, Outcome, choose};
+use crate::backend::{Fitted, Outcome};
 use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
-use crate::net::Family;
-use crate::netlink::{NetlinkError, NetlinkSocket};
+use crate::netlink::NetlinkError;
 use crate::render::plan_lines;
-use crate::ruleset::{Plan, Shape};
+use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
 
 /// Does what the command line asks for, and says how it ended.
@@ -81,15 +80,12 @@ fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
     }
 }
 
-/// The way to the kernel, and the shape of rules that it takes there.
-fn open(cli: &Cli) -> Result<(Nftables<NetlinkSocket>, Shape)> {
-    let mut backend = Nftables::open()?;
-    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
-    let Choice { shape, reasons } = choose(&mut backend, cli.backend, cli.protect, &families)?;
-    for reason in reasons {
-        info!("backend: {reason}");
+/// Tells in which shape something was done, and which were tried before.
+fn tell_fit<R>(fitted: &Fitted<R>) {
+    for refusal in &fitted.refused {
+        warn!("backend: {refusal}");
     }
-    Ok((backend, shape))
+    info!("backend: {}, which the kernel takes", fitted.shape);
 }
 
 /// Prints data to stdout.

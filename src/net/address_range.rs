@@ -61,17 +61,35 @@ impl AddressRange {
         }
     }
 
+    /// The CIDR that holds just these addresses, if there is one.
+    #[must_use]
+    pub fn as_cidr(&self) -> Option<Cidr> {
+        // In which bits do the two ends differ? All of the last ones, of which the first end has none set.
+        let (first, host, bits) = match (self.first, self.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                (first.to_bits().into(), u128::from(last.to_bits() ^ first.to_bits()), 32)
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits() ^ first.to_bits(), 128),
+            // No such range exists.
+            _ => return None,
+        };
+        let host_bits = u128::BITS - host.leading_zeros();
+        let is_cidr = host.count_ones() == host_bits && first & host == 0;
+        u8::try_from(bits - host_bits).ok().filter(|_| is_cidr).and_then(|len| Cidr::around(self.first, len))
+    }
+
     /// The fewest CIDRs that hold just these addresses, in order.
     pub fn cidrs(&self) -> impl Iterator<Item = Cidr> + use<> {
-        let (v4, v6) = match (self.first, self.last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => (Some(Ipv4Subnets::new(first, last, 0)), None),
-            (IpAddr::V6(first), IpAddr::V6(last)) => (None, Some(Ipv6Subnets::new(first, last, 0))),
-            // No such range exists.
+        let whole = self.as_cidr();
+        let parts = if whole.is_none() { Some((self.first, self.last)) } else { None };
+        let (v4, v6) = match parts {
+            Some((IpAddr::V4(first), IpAddr::V4(last))) => (Some(Ipv4Subnets::new(first, last, 0)), None),
+            Some((IpAddr::V6(first), IpAddr::V6(last))) => (None, Some(Ipv6Subnets::new(first, last, 0))),
             _ => (None, None),
         };
         let v4 = v4.into_iter().flatten().map(IpNet::V4);
         let v6 = v6.into_iter().flatten().map(IpNet::V6);
-        v4.chain(v6).filter_map(|net| Cidr::around(net.addr(), net.prefix_len()))
+        whole.into_iter().chain(v4.chain(v6).filter_map(|net| Cidr::around(net.addr(), net.prefix_len())))
     }
 
     /// Sorts ranges and joins those that overlap or touch.
@@ -99,11 +117,10 @@ impl From<Cidr> for AddressRange {
 impl fmt::Display for AddressRange {
     /// As `nft` prints an element: an address, a prefix, or two addresses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut cidrs = self.cidrs();
-        match (self.first == self.last, cidrs.next(), cidrs.next()) {
-            (false, Some(cidr), None) => cidr.fmt(f),
-            (false, ..) => write!(f, "{}-{}", self.first, self.last),
-            (true, ..) => self.first.fmt(f),
+        match self.as_cidr() {
+            _ if self.first == self.last => self.first.fmt(f),
+            Some(cidr) => cidr.fmt(f),
+            None => write!(f, "{}-{}", self.first, self.last),
         }
     }
 }

@@ -154,9 +154,17 @@ impl<T: Transport> Connection<T> {
     ) -> Result<Result<Vec<AddressRange>, Opaque>, NetlinkError> {
         let content = |writer: &mut Writer| element::emit_set(writer, table, set);
         let request = Request::dump(Kind::GET_ELEMENTS, family, &content, Kind::NEW_ELEMENTS);
-        let messages = self.read(&request, |attributes| element::parse(attributes, family, table, set))?;
-        let boundaries: Result<Vec<Vec<_>>, Opaque> = messages.into_iter().collect();
-        Ok(boundaries.and_then(|boundaries| element::ranges(boundaries.concat(), kind)))
+        for _ in 0..TRIES {
+            let parts = self.read(&request, |attributes| element::parse(attributes, family, table, set))?;
+            let boundaries: Vec<Vec<_>> = match parts.into_iter().collect() {
+                Ok(boundaries) => boundaries,
+                Err(opaque) => return Ok(Err(opaque)),
+            };
+            if let Some(ranges) = element::ranges(boundaries.concat(), family, kind) {
+                return Ok(ranges);
+            }
+        }
+        Err(NetlinkError::Interrupted { tries: TRIES })
     }
 
     /// Commits a transaction, as a whole or not at all. An empty one is not sent.

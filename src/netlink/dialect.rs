@@ -16,7 +16,7 @@ pub(super) enum Dialect {
 pub(super) const fn dialect(table: TableName) -> Dialect {
     match table {
         TableName::Nat => Dialect::Compat,
-        TableName::Own | TableName::Probe => Dialect::Native,
+        TableName::Own => Dialect::Native,
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) const PER_MESSAGE: usize = 1_000;
 /// the same address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Boundary {
-    address: IpAddr,
+    /// Of the set's family. A number, because a hundred thousand of them are sorted at a time.
+    address: u128,
     is_first: bool,
 }
 
@@ -41,28 +42,47 @@ pub(super) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
 }
 
 /// At most [`PER_MESSAGE`] elements to be added or to be deleted.
-pub(super) fn emit(writer: &mut Writer, table: &str, set: &str, kind: SetKind, elements: &[AddressRange]) {
+pub(super) fn emit(
+    writer: &mut Writer,
+    family: Family,
+    table: &str,
+    set: &str,
+    kind: SetKind,
+    elements: &[AddressRange],
+) {
     emit_set(writer, table, set);
     writer.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |writer| {
+        let [first, end] = [None, Some(INTERVAL_END)].map(|flags| template(family, flags));
         for element in elements {
-            emit_boundary(writer, element.first(), None);
+            emit_boundary(writer, &first, element.first());
             if let (SetKind::Intervals, Some(next)) = (kind, element.next()) {
-                emit_boundary(writer, next, Some(INTERVAL_END));
+                emit_boundary(writer, &end, next);
             }
         }
     });
 }
 
-fn emit_boundary(writer: &mut Writer, address: IpAddr, flags: Option<u32>) {
+/// What stands before the address in every element of a message: the address itself is last.
+fn template(family: Family, flags: Option<u32>) -> Vec<u8> {
+    let address_len = usize::from(family.address_len());
+    let mut writer = Writer::new();
     writer.nested(NFTA_LIST_ELEM, |writer| {
         if let Some(flags) = flags {
             writer.be32(NFTA_SET_ELEM_FLAGS, flags);
         }
-        writer.nested(NFTA_SET_ELEM_KEY, |writer| match address {
-            IpAddr::V4(address) => writer.attribute(NFTA_DATA_VALUE, &address.octets()),
-            IpAddr::V6(address) => writer.attribute(NFTA_DATA_VALUE, &address.octets()),
-        });
+        writer.nested(NFTA_SET_ELEM_KEY, |writer| writer.attribute(NFTA_DATA_VALUE, &vec![0; address_len]));
     });
+    let mut bytes = writer.into_bytes();
+    bytes.truncate(bytes.len() - address_len);
+    bytes
+}
+
+fn emit_boundary(writer: &mut Writer, template: &[u8], address: IpAddr) {
+    writer.raw(template);
+    match address {
+        IpAddr::V4(address) => writer.raw(&address.octets()),
+        IpAddr::V6(address) => writer.raw(&address.octets()),
+    }
 }
 
 /// The elements in one message of a dump, or what in them cannot be said in our types; `None` if they are of another set.
@@ -79,8 +99,8 @@ pub(super) fn parse(
             NFTA_SET_ELEM_LIST_TABLE if attribute.text() != table => return Ok(None),
             NFTA_SET_ELEM_LIST_SET if attribute.text() != set => return Ok(None),
             NFTA_SET_ELEM_LIST_ELEMENTS => {
-                // The shortest element, an IPv4 address, takes 20 bytes.
-                boundaries.reserve(attribute.payload.len() / 20);
+                // The shortest element, an IPv4 address, takes 16 bytes.
+                boundaries.reserve(attribute.payload.len() / 16);
                 for element in attribute.nested() {
                     match parse_element(element?.nested(), family)? {
                         Ok(boundary) => boundaries.push(boundary),
@@ -118,48 +138,59 @@ fn parse_element(attributes: Attributes<'_>, family: Family) -> Result<Result<Bo
         .ok_or_else(|| opaque("has an element without an address of its family")))
 }
 
-fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<IpAddr>, Malformed> {
+fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<u128>, Malformed> {
     let mut address = None;
     for attribute in key.nested() {
         let attribute = attribute?;
         address = match (attribute.kind, family) {
-            (NFTA_DATA_VALUE, Family::Ipv4) => octets(attribute.payload).map(|octets| Ipv4Addr::from(octets).into()),
-            (NFTA_DATA_VALUE, Family::Ipv6) => octets(attribute.payload).map(|octets| Ipv6Addr::from(octets).into()),
+            (NFTA_DATA_VALUE, Family::Ipv4) => {
+                attribute.payload.try_into().ok().map(u32::from_be_bytes).map(u128::from)
+            }
+            (NFTA_DATA_VALUE, Family::Ipv6) => attribute.payload.try_into().ok().map(u128::from_be_bytes),
             _ => None,
         };
     }
     Ok(address)
 }
 
-fn octets<const N: usize>(payload: &[u8]) -> Option<[u8; N]> {
-    payload.try_into().ok()
-}
-
-/// The elements of a set, sorted, whose boundaries the kernel gave in any order.
+/// The elements of a set, sorted, or what the boundaries are if they are no elements of such a set; `None` if one was
+/// dumped twice.
 ///
-/// # Errors
-///
-/// What the boundaries are if they are no elements of such a set.
-pub(super) fn ranges(mut boundaries: Vec<Boundary>, kind: SetKind) -> Result<Vec<AddressRange>, Opaque> {
+/// No set has an element twice. But the kernel dumps a hash table part by part, each time skipping as many elements as it
+/// has dumped already, and one that grew lately still moves its elements about: so some come twice and others not at
+/// all. As many positions are dumped as there are elements, so that none is missing where none came twice.
+pub(super) fn ranges(
+    mut boundaries: Vec<Boundary>,
+    family: Family,
+    kind: SetKind,
+) -> Option<Result<Vec<AddressRange>, Opaque>> {
     boundaries.sort_unstable();
-    match kind {
-        SetKind::Addresses => boundaries
-            .into_iter()
-            .map(|Boundary { address, is_first }| is_first.then(|| AddressRange::single(address)))
-            .collect::<Option<_>>()
-            .ok_or_else(|| opaque("has the end of an interval among single addresses")),
-        SetKind::Intervals => intervals(&boundaries),
+    if boundaries.is_sorted_by(|earlier, later| earlier < later) {
+        Some(match kind {
+            SetKind::Addresses { .. } => addresses(&boundaries, family),
+            SetKind::Intervals => intervals(&boundaries, family),
+        })
+    } else {
+        None
     }
 }
 
-fn intervals(boundaries: &[Boundary]) -> Result<Vec<AddressRange>, Opaque> {
+fn addresses(boundaries: &[Boundary], family: Family) -> Result<Vec<AddressRange>, Opaque> {
+    boundaries
+        .iter()
+        .map(|boundary| range(family, boundary.address, boundary.address).filter(|_| boundary.is_first))
+        .collect::<Option<_>>()
+        .ok_or_else(|| opaque("has the end of an interval among single addresses"))
+}
+
+fn intervals(boundaries: &[Boundary], family: Family) -> Result<Vec<AddressRange>, Opaque> {
     let mut ranges = Vec::with_capacity(boundaries.len() / 2 + 1);
     let mut first = None;
     for boundary in boundaries {
         match (first, boundary.is_first) {
             (None, true) => first = Some(boundary.address),
             (Some(start), false) => {
-                ranges.extend(before(boundary.address).and_then(|last| AddressRange::new(start, last)));
+                ranges.extend(range(family, start, boundary.address - 1));
                 first = None;
             }
             // nft marks the beginning of the address space with an end if no interval begins there.
@@ -168,22 +199,17 @@ fn intervals(boundaries: &[Boundary]) -> Result<Vec<AddressRange>, Opaque> {
             (Some(_), true) => return Err(opaque("has an interval without an end before the next one")),
         }
     }
-    ranges.extend(first.and_then(|start| AddressRange::new(start, greatest(Family::of(start)))));
+    ranges
+        .extend(first.and_then(|start| range(family, start, u128::MAX >> (128 - 8 * u32::from(family.address_len())))));
     Ok(ranges)
 }
 
-fn before(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
-    }
-}
-
-const fn greatest(family: Family) -> IpAddr {
-    match family {
-        Family::Ipv4 => IpAddr::V4(Ipv4Addr::BROADCAST),
-        Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
-    }
+fn range(family: Family, first: u128, last: u128) -> Option<AddressRange> {
+    let address = |bits: u128| match family {
+        Family::Ipv4 => u32::try_from(bits).ok().map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))),
+        Family::Ipv6 => Some(Ipv6Addr::from_bits(bits).into()),
+    };
+    AddressRange::new(address(first)?, address(last)?)
 }
 
 /// Userdata is opaque to the kernel. By convention of libnftnl it is a list of a type byte, a length byte and a value;

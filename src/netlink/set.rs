@@ -14,7 +14,11 @@ const NFTA_SET_DESC: u16 = 9;
 const NFTA_SET_ID: u16 = 10;
 const NFTA_SET_EXPR: u16 = 17;
 const NFTA_SET_EXPRESSIONS: u16 = 18;
+const NFTA_SET_COUNT: u16 = 20;
 const NFTA_SET_DESC_SIZE: u16 = 1;
+const NO_FLAGS: u32 = 0;
+/// `NFT_SET_INTERVAL`
+const INTERVAL: u32 = 4;
 
 /// A set that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct SetInfo {
     pub name: String,
     /// How the kernel keeps it, or in what it differs from a set of ours, in words that follow on “the set”.
     pub kind: Result<SetKind, Opaque>,
+    /// How many elements it has, an interval being one; `None` of kernels that do not say.
+    pub count: Option<u32>,
 }
 
 /// All sets of a table.
@@ -36,13 +42,15 @@ pub(super) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
     writer.text(NFTA_SET_NAME, name);
 }
 
-/// A set to be created, empty. The kernel wants a number that no other set of the transaction has. It is told no size, so
-/// that the set can grow.
+/// A set to be created, empty. The kernel wants a number that no other set of the transaction has.
 pub(super) fn emit(writer: &mut Writer, family: Family, table: &str, name: &str, kind: SetKind, id: u32) {
     emit_name(writer, table, name);
     writer.be32(NFTA_SET_FLAGS, flags(kind));
     writer.be32(NFTA_SET_KEY_TYPE, key_type(family));
     writer.be32(NFTA_SET_KEY_LEN, u32::from(family.address_len()));
+    if let SetKind::Addresses { size } = kind {
+        writer.nested(NFTA_SET_DESC, |writer| writer.be32(NFTA_SET_DESC_SIZE, size));
+    }
     writer.be32(NFTA_SET_ID, id);
 }
 
@@ -53,6 +61,7 @@ pub(super) fn emit(writer: &mut Writer, family: Family, table: &str, name: &str,
 pub(super) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> Result<Option<SetInfo>, Malformed> {
     let mut name = None;
     let (mut set_flags, mut key, mut len) = (0, None, None);
+    let (mut size, mut count) = (None, None);
     let mut odd = None;
     for attribute in attributes {
         let attribute = attribute?;
@@ -62,28 +71,29 @@ pub(super) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> 
             NFTA_SET_FLAGS => set_flags = attribute.be32()?,
             NFTA_SET_KEY_TYPE => key = Some(attribute.be32()?),
             NFTA_SET_KEY_LEN => len = Some(attribute.be32()?),
-            NFTA_SET_DESC if has_size(attribute.nested())? => odd = Some("is limited in size"),
+            NFTA_SET_DESC => size = parse_size(attribute.nested())?,
+            NFTA_SET_COUNT => count = Some(attribute.be32()?),
             NFTA_SET_EXPR | NFTA_SET_EXPRESSIONS => odd = Some("does something for each element"),
             _ => {}
         }
     }
     let name = name.ok_or(Malformed("a set has no name"))?;
     let is_of_addresses = key == Some(key_type(family)) && len == Some(u32::from(family.address_len()));
-    let of_flags = [SetKind::Addresses, SetKind::Intervals].into_iter().find(|kind| flags(*kind) == set_flags);
-    let kind = match (odd, is_of_addresses, of_flags) {
+    let kind = match (odd, is_of_addresses, set_flags, size) {
         (Some(odd), ..) => Err(Opaque(odd.to_owned())),
-        (None, false, _) => Err(Opaque(format!("has keys other than {} addresses", family.human()))),
-        (None, true, None) => Err(Opaque(format!("has the flags {set_flags:#x}"))),
-        (None, true, Some(kind)) => Ok(kind),
+        (None, false, ..) => Err(Opaque(format!("has keys other than {} addresses", family.human()))),
+        (None, true, NO_FLAGS, Some(size)) => Ok(SetKind::Addresses { size }),
+        (None, true, INTERVAL, None) => Ok(SetKind::Intervals),
+        (None, true, ..) => Err(Opaque(format!("has the flags {set_flags:#x} and {}", size_in_words(size)))),
     };
-    Ok(Some(SetInfo { name, kind }))
+    Ok(Some(SetInfo { name, kind, count }))
 }
 
 /// `enum nft_set_flags`.
 const fn flags(kind: SetKind) -> u32 {
     match kind {
-        SetKind::Addresses => 0,
-        SetKind::Intervals => 4,
+        SetKind::Addresses { .. } => NO_FLAGS,
+        SetKind::Intervals => INTERVAL,
     }
 }
 
@@ -96,11 +106,16 @@ const fn key_type(family: Family) -> u32 {
     }
 }
 
-fn has_size(description: Attributes<'_>) -> Result<bool, Malformed> {
+fn size_in_words(size: Option<u32>) -> String {
+    size.map_or_else(|| "room without bounds".to_owned(), |size| format!("room for {size}"))
+}
+
+fn parse_size(description: Attributes<'_>) -> Result<Option<u32>, Malformed> {
     for attribute in description {
-        if attribute?.kind == NFTA_SET_DESC_SIZE {
-            return Ok(true);
+        let attribute = attribute?;
+        if attribute.kind == NFTA_SET_DESC_SIZE {
+            return attribute.be32().map(Some);
         }
     }
-    Ok(false)
+    Ok(None)
 }

@@ -28,8 +28,9 @@ pub struct Batch {
     changes: Vec<usize>,
 }
 
-/// A transaction without its end (`NFNL_MSG_BATCH_END`). The kernel does and checks everything that is in it, loading
-/// what modules it needs, and then takes it back, as for `nft --check`.
+/// A transaction without its end (`NFNL_MSG_BATCH_END`). The kernel does every change that is in it, loading what modules
+/// they need, and then takes all back, as for `nft --check`. Not seen is what it looks for only when it commits, such as
+/// a jump from a base chain at the wrong hook to a rule that masquerades.
 #[derive(Debug)]
 pub struct Probe(pub(super) Batch);
 
@@ -82,13 +83,15 @@ impl Transaction {
             Action::AddElements { set, kind, elements } => {
                 for part in elements.chunks(element::PER_MESSAGE) {
                     self.message(*id, Kind::NEW_ELEMENTS, flag::CREATE, |writer| {
-                        element::emit(writer, &name, set, *kind, part);
+                        element::emit(writer, id.family, &name, set, *kind, part);
                     });
                 }
             }
             Action::DeleteElements { set, kind, elements } => {
                 for part in elements.chunks(element::PER_MESSAGE) {
-                    self.message(*id, Kind::DEL_ELEMENTS, 0, |writer| element::emit(writer, &name, set, *kind, part));
+                    self.message(*id, Kind::DEL_ELEMENTS, 0, |writer| {
+                        element::emit(writer, id.family, &name, set, *kind, part);
+                    });
                 }
             }
             Action::CreateChain { chain, base } => {

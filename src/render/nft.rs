@@ -24,9 +24,10 @@ pub fn nft(ruleset: &Ruleset) -> String {
 
 fn set_text(set: &Set, family: Family) -> String {
     let mut text = format!("\tset {} {{\n\t\ttype {}\n", set.name, address_type(family));
-    if set.kind == SetKind::Intervals {
-        text.push_str("\t\tflags interval\n");
-    }
+    let _ = match set.kind {
+        SetKind::Addresses { size } => writeln!(text, "\t\tsize {size}"),
+        SetKind::Intervals => writeln!(text, "\t\tflags interval"),
+    };
     if !set.elements.is_empty() {
         let elements: Vec<String> = set.elements.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "\t\telements = {{ {} }}", elements.join(",\n\t\t\t     "));

@@ -48,7 +48,7 @@ fn list(elements: &[AddressRange]) -> String {
 pub fn rule_text(table: TableId, chain: &str, rule: &Rule) -> String {
     match table.name {
         TableName::Nat => iptables_rule(chain, rule),
-        TableName::Own | TableName::Probe => format!("chain {chain}: {}", nft_rule(table.family, rule)),
+        TableName::Own => format!("chain {chain}: {}", nft_rule(table.family, rule)),
     }
 }
 

@@ -6,6 +6,7 @@
 mod chance;
 mod compile;
 mod diff;
+mod known;
 mod observed;
 mod plan;
 mod rivalry;
@@ -14,6 +15,7 @@ mod trace;
 pub use chance::Chance;
 pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan};
+pub use known::Known;
 pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
 };
@@ -74,9 +76,6 @@ pub enum TableName {
     /// `ip-masq-agent`, a table of our own: everything in it is ours.
     #[serde(rename = "ip-masq-agent")]
     Own,
-    /// A table that never comes to be: with it the kernel is asked what it can do.
-    #[serde(skip)]
-    Probe,
 }
 
 /// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
@@ -106,8 +105,12 @@ pub struct Set {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SetKind {
-    /// A hash table of single addresses: a lookup and a change cost the same at any size.
-    Addresses,
+    /// A hash table of single addresses with room for so many: a lookup and a change cost the same at any size. The
+    /// kernel has a quicker table where it knows the room, and lists it in half the time.
+    Addresses {
+        /// The most elements that it can take.
+        size: u32,
+    },
     /// Ranges of addresses in order (`flags interval`).
     Intervals,
 }
@@ -214,12 +217,6 @@ impl TableId {
         Self { family, name: TableName::Nat }
     }
 
-    /// The table with which the kernel is asked what it can do.
-    #[must_use]
-    pub const fn probe(family: Family) -> Self {
-        Self { family, name: TableName::Probe }
-    }
-
     /// The table of our own of a family.
     #[must_use]
     pub const fn own(family: Family) -> Self {
@@ -315,7 +312,6 @@ impl fmt::Display for TableName {
         f.write_str(match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
-            Self::Probe => "ip-masq-agent-probe",
         })
     }
 }

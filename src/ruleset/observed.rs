@@ -84,6 +84,17 @@ pub struct Generation(pub u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opaque(pub String);
 
+impl Generation {
+    /// The generation that the next commit makes; the kernel passes over 0 (`nft_base_seq_inc`).
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.wrapping_add(1) {
+            0 => Self(1),
+            next => Self(next),
+        }
+    }
+}
+
 impl Observed {
     /// The table of this name and family, if it exists.
     #[must_use]

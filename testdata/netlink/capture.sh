@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Records again what the commands in these files (the lines with a $) exchange with the kernel.
-# Needs strace and iptables. Run it as: unshare --map-root-user --net ./capture.sh
+# Needs strace, iptables and nft. Run it as: unshare --map-root-user --net ./capture.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -23,4 +23,8 @@ record() {
 for tool in iptables-nft ip6tables-nft; do
     record "$tool.sent" sendmsg write
     record "$tool.received" recvmsg read
+done
+for family in ip ip6; do
+    record "nft-$family.sent" sendmsg write
+    record "nft-$family.received" recvmsg read
 done

@@ -51,7 +51,7 @@ pub(crate) fn masquerade(fully_random: bool, ports: Option<(u16, u16)>) -> Verdi
 
 /// Every kind of rule that we write, with what follows on `-A CHAIN` in `iptables -S`.
 pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
-    let half = Match::Chance(Chance::of(1, 2).unwrap());
+    let half = Match::Chance(Chance::of(1, 2).unwrap().for_statistic());
     let mut kinds = vec![
         (rule(vec![], "", Verdict::Return), "-j RETURN".to_owned()),
         (

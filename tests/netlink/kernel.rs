@@ -1,7 +1,7 @@
 //! What the kernel and iptables-nft make of our transactions, and we of theirs.
 
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, NetlinkError, compat};
+use ip_masq_agent::netlink::{Connection, NetlinkError, Transport, compat};
 use ip_masq_agent::ruleset::{Action, BaseChain, Handle, ObservedRule, Opaque, Rule, Verdict};
 use nix::errno::Errno;
 
@@ -17,13 +17,13 @@ fn iptables(family: Family) -> &'static str {
 }
 
 /// Runs `test` inside a network namespace of its own.
-fn in_namespace(test: impl FnOnce(&Netns) + Send) {
+pub(crate) fn in_namespace(test: impl FnOnce(&Netns) + Send) {
     if let Some(netns) = Netns::new("netlink") {
         netns.inside(|| test(&netns));
     }
 }
 
-fn run(netns: &Netns, line: &str) -> String {
+pub(crate) fn run(netns: &Netns, line: &str) -> String {
     try_run(netns, line, "").stdout()
 }
 
@@ -36,16 +36,17 @@ fn try_run(netns: &Netns, line: &str, input: &str) -> Ran {
     netns.try_run(words[0], &words[1..], input)
 }
 
-fn rules_of<T: ip_masq_agent::netlink::Transport>(
-    kernel: &mut Connection<T>,
-    family: Family,
-    chain: &str,
-) -> Vec<Result<Rule, Opaque>> {
+fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
     rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
 }
 
-fn handle_of<T: ip_masq_agent::netlink::Transport>(kernel: &mut Connection<T>, index: usize) -> Handle {
+/// The names of the tables of a family.
+pub(crate) fn tables<T: Transport>(kernel: &mut Connection<T>, family: Family) -> Vec<String> {
+    kernel.tables(family).unwrap().into_iter().map(|table| table.name).collect()
+}
+
+fn handle_of<T: Transport>(kernel: &mut Connection<T>, index: usize) -> Handle {
     kernel.rules(Family::Ipv4, "nat", CHAIN).unwrap()[index].handle
 }
 
@@ -97,14 +98,14 @@ fn what_iptables_restore_writes_is_raised_to_the_equal_rule() {
 fn tables_and_chains_are_listed_per_family_with_what_makes_a_base_chain() {
     in_namespace(|netns| {
         let mut kernel = Connection::open().unwrap();
-        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), Vec::<String>::new());
+        assert_eq!(tables(&mut kernel, Family::Ipv4), [""; 0]);
         assert_eq!(kernel.chains(Family::Ipv4).unwrap(), []);
         assert_eq!(kernel.rules(Family::Ipv4, "nat", CHAIN).unwrap(), [], "no table, no rules, no error");
 
         kernel.commit(&batch(None, &create(Family::Ipv6))).unwrap();
         netns.nft("table ip6 other { chain forward { type filter hook forward priority -150; }; }");
-        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), Vec::<String>::new());
-        assert_eq!(kernel.tables(Family::Ipv6).unwrap(), ["nat", "other"]);
+        assert_eq!(tables(&mut kernel, Family::Ipv4), [""; 0]);
+        assert_eq!(tables(&mut kernel, Family::Ipv6), ["nat", "other"]);
         let chains = kernel.chains(Family::Ipv6).unwrap();
         let names: Vec<_> = chains.iter().map(|chain| (&*chain.table, &*chain.name)).collect();
         assert_eq!(names, [("nat", "POSTROUTING"), ("nat", CHAIN), ("other", "forward")]);
@@ -156,12 +157,12 @@ fn a_transaction_of_both_families_fails_as_a_whole_and_the_error_names_the_chang
             other => panic!("{other:?}"),
         }
         for family in Family::ALL {
-            assert_eq!(kernel.tables(family).unwrap(), Vec::<String>::new());
+            assert_eq!(tables(&mut kernel, family), [""; 0]);
         }
         changes.truncate(6);
         kernel.commit(&batch(None, &changes)).unwrap();
         for family in Family::ALL {
-            assert_eq!(kernel.tables(family).unwrap(), ["nat"]);
+            assert_eq!(tables(&mut kernel, family), ["nat"]);
         }
     });
 }
@@ -179,9 +180,9 @@ fn a_transaction_on_a_stale_generation_changes_nothing_and_a_current_one_goes_th
             other => panic!("{other:?}"),
         }
         assert_eq!(kernel.generation().unwrap(), current);
-        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), ["other"]);
+        assert_eq!(tables(&mut kernel, Family::Ipv4), ["other"]);
         kernel.commit(&batch(Some(current), &create(Family::Ipv4))).unwrap();
-        assert_eq!(kernel.tables(Family::Ipv4).unwrap(), ["other", "nat"]);
+        assert_eq!(tables(&mut kernel, Family::Ipv4), ["other", "nat"]);
     });
 }
 

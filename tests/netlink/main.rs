@@ -10,5 +10,8 @@
 
 mod changes;
 mod kernel;
+mod own;
+mod own_table;
+mod protection;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{lower, raise};
 use crate::net::Family;
 use crate::netlink::expression::{
-    Bitwise, Cmp, CmpOp, Counter, Expression, Extension, Immediate, Meta, Payload, PayloadBase, VerdictCode,
+    Bitwise, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Masq, Meta, Payload, PayloadBase, VerdictCode,
 };
 use crate::netlink::tests::{any_rule, batch, expressions};
 use crate::netlink::xt;
@@ -127,14 +127,15 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
     let mut broken = xt::comment::emit("x");
     broken.info[0] = 0xff;
     let comment = || Expression::Match(xt::comment::emit("x"));
-    let other = Expression::Other { name: "fib".to_owned(), data: Vec::new() };
+    let other = Expression::Other { name: "quota".to_owned(), data: Vec::new() };
+    let of_nft = Expression::Fib(Fib { register: 1, result: Fib::ADDRESS_TYPE, flags: Fib::DESTINATION });
     let ret = || verdict(VerdictCode::RETURN);
     let m = Expression::Match;
     let t = Expression::Target;
 
     let bytes = "tests bytes of the packet other than its destination address";
-    let none = "tests for a protocol or destination that none of our rules can name";
-    let equality = "has a comparison other than `is equal to what was loaded`";
+    let none = "compares with a value that none of our rules can name";
+    let equality = "has a comparison that none of our rules has";
     let unused = "loads something that it does not compare";
     let end = "ends in something other than return, jump and MASQUERADE";
     let statistic = "has a statistic match other than a plain `--mode random --probability`";
@@ -163,8 +164,10 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![protocol(), equal(&[1]), ret()], none),
         (vec![protocol(), equal(&[6, 0]), ret()], none),
         (vec![Expression::Meta(Meta { key: 6, register: 1 }), ret()], "tests the packet's meta key 6"),
-        (vec![Expression::Immediate(Immediate { register: 1, value: vec![0] }), ret()], "loads a value"),
-        (vec![other, ret()], "has the expression fib"),
+        (vec![Expression::Immediate(Immediate { register: 1, value: vec![0] }), ret()], "has the expression immediate"),
+        (vec![other, ret()], "has the expression quota"),
+        (vec![of_nft, ret()], "has the expression fib"),
+        (vec![Expression::Masq(Masq { flags: 0, ports: None })], end),
         (vec![m(extension("tcp", 0, vec![0; 16])), ret()], "has the match tcp"),
         (vec![t(extension("SNAT", 0, vec![0; 24]))], "has the target SNAT"),
         (vec![comment(), comment(), ret()], "has two comments"),

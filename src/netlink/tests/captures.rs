@@ -1,12 +1,11 @@
-//! Against what iptables-nft and the kernel said (`testdata/netlink/README.md`).
+//! Against what iptables-nft, nft and the kernel said (`testdata/netlink/README.md`).
 
-use crate::net::Family;
-use crate::netlink::compat;
+use crate::net::{AddressRange, Family};
 use crate::netlink::message::{Content, Kind, Messages};
-use crate::netlink::{chain, rule};
-use crate::ruleset::{Action, BaseChain, Protection, Rule};
+use crate::netlink::{SetInfo, TableInfo, chain, compat, element, native, raise, rule, set, table};
+use crate::ruleset::{Action, BaseChain, Protection, Rule, SetKind, TableId};
 
-use super::{batch, expressions};
+use super::{batch, expressions, of_kernel};
 
 /// A command and the datagrams that were recorded while it ran.
 pub(super) struct Capture {
@@ -25,6 +24,22 @@ pub(super) fn received(family: Family) -> Vec<Capture> {
     captures(match family {
         Family::Ipv4 => include_str!("../../../testdata/netlink/iptables-nft.received"),
         Family::Ipv6 => include_str!("../../../testdata/netlink/ip6tables-nft.received"),
+    })
+}
+
+/// What nft sends to make a table of our own.
+pub(super) fn sent_by_nft(family: Family) -> Vec<Capture> {
+    captures(match family {
+        Family::Ipv4 => include_str!("../../../testdata/netlink/nft-ip.sent"),
+        Family::Ipv6 => include_str!("../../../testdata/netlink/nft-ip6.sent"),
+    })
+}
+
+/// What the kernel answers when nft lists it.
+pub(super) fn received_by_nft(family: Family) -> Vec<Capture> {
+    captures(match family {
+        Family::Ipv4 => include_str!("../../../testdata/netlink/nft-ip.received"),
+        Family::Ipv6 => include_str!("../../../testdata/netlink/nft-ip6.received"),
     })
 }
 
@@ -126,5 +141,104 @@ fn what_the_kernel_dumps_is_decoded_to_the_chains_and_rules_that_were_sent() {
         let chains: Vec<_> = chains.into_iter().map(|chain| (chain.name, chain.base)).collect();
         let postrouting = (BaseChain::POSTROUTING.to_owned(), Some(BaseChain::IPTABLES_POSTROUTING));
         assert_eq!(chains, [("IP-MASQ-AGENT".to_owned(), None), postrouting]);
+    }
+}
+
+const OWN: &str = "ip-masq-agent";
+
+/// The objects in datagrams, read as parts of the table of our own.
+#[derive(Debug, Default, PartialEq)]
+struct Parts {
+    tables: Vec<TableInfo>,
+    chains: Vec<(String, Option<BaseChain>)>,
+    sets: Vec<SetInfo>,
+    elements: Vec<Vec<AddressRange>>,
+    rules: Vec<Rule>,
+}
+
+fn parts(family: Family, captures: &[Capture]) -> Parts {
+    let mut parts = Parts::default();
+    let mut boundaries = Vec::new();
+    for message in captures.iter().flat_map(|capture| &capture.datagrams).flat_map(|datagram| Messages::new(datagram)) {
+        let Content::Object { kind, attributes } = message.unwrap().content else { continue };
+        match kind {
+            Kind::NEW_TABLE => parts.tables.push(table::parse(attributes).unwrap()),
+            // The chains of all tables are listed.
+            Kind::NEW_CHAIN => {
+                let chain = chain::parse(attributes).unwrap();
+                parts.chains.extend((chain.table == OWN).then_some((chain.name, chain.base)));
+            }
+            Kind::NEW_RULE => parts.rules.push(raise(TableId::own(family), &of_kernel(attributes)).unwrap()),
+            Kind::NEW_SET => {
+                parts.sets.push(set::parse(attributes, family, OWN).unwrap().unwrap());
+                boundaries.push(Vec::new());
+            }
+            Kind::NEW_ELEMENTS => {
+                for (set, boundaries) in parts.sets.iter().zip(&mut boundaries) {
+                    let of_set = element::parse(attributes.clone(), family, OWN, &set.name).unwrap();
+                    boundaries.extend(of_set.map(Result::unwrap).unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+    }
+    for (set, boundaries) in parts.sets.iter().zip(boundaries) {
+        parts.elements.push(element::ranges(boundaries, family, set.kind.clone().unwrap()).unwrap().unwrap());
+    }
+    parts
+}
+
+#[test]
+fn every_rule_that_nft_sends_is_lowered_to_the_same_expressions() {
+    for family in Family::ALL {
+        let adding: Vec<_> = sent_by_nft(family).into_iter().filter(|c| c.command.contains("add rule")).collect();
+        assert_eq!(adding.len(), 13);
+        for capture in adding {
+            let theirs = expressions(&capture.datagrams[0]).remove(0);
+            let rule = native::raise(family, &theirs, None).unwrap();
+            // Loaded as 4 bytes and masked, for speed; see `destination::push_in_range`.
+            let is_different_on_purpose = family == Family::Ipv4 && capture.command.contains("/24 ");
+            assert_eq!(native::lower(family, &rule) == theirs, !is_different_on_purpose, "{}", capture.command);
+        }
+    }
+}
+
+#[test]
+fn what_nft_sends_for_a_table_of_our_own_is_read_as_what_its_command_says() {
+    for family in Family::ALL {
+        let parts = parts(family, &sent_by_nft(family));
+        let (name, protection) = (OWN.to_owned(), Ok(Protection::Off));
+        assert_eq!(parts.tables, [TableInfo { name, protection, owner: None }]);
+        let (of_prefix, elements) = match family {
+            Family::Ipv4 => (
+                "exempt-24",
+                "[[10.0.0.0/8, 172.16.0.0/12, 192.168.0.3-192.168.0.9, 255.0.0.0/8], \
+                 [192.0.2.0, 198.51.100.0, 203.0.113.0]]",
+            ),
+            Family::Ipv6 => (
+                "exempt-64",
+                "[[2001:db8::3-2001:db8::9, fd00::/8, fe80::/10, ff00::/8], \
+                 [2001:db8::, 2001:db8:0:1::, 2001:db8:0:2::]]",
+            ),
+        };
+        let set = |name: &str, kind| SetInfo { name: name.to_owned(), kind: Ok(kind) };
+        assert_eq!(parts.sets, [set("exempt", SetKind::Intervals), set(of_prefix, SetKind::Addresses)]);
+        assert_eq!(format!("{:?}", parts.elements), elements);
+        let base = BaseChain { kind: "nat".into(), hook: 4, priority: 110 };
+        assert_eq!(parts.chains, [("IP-MASQ-AGENT".to_owned(), None), ("postrouting".to_owned(), Some(base))]);
+    }
+}
+
+#[test]
+fn what_the_kernel_lists_of_nfts_table_is_what_nft_sent() {
+    for family in Family::ALL {
+        let sent = parts(family, &sent_by_nft(family));
+        let mut received = parts(family, &received_by_nft(family));
+        // nft lists the chains of all families, IPv6 last.
+        received.chains = received.chains.split_off(received.chains.len() - sent.chains.len());
+        assert_eq!(received, sent);
+        assert_eq!(sent.rules.len(), 13);
+        let comments: Vec<_> = sent.rules.iter().filter_map(Rule::comment).collect();
+        assert_eq!(comments, ["kept", "split", "a jump"]);
     }
 }

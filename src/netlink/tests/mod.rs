@@ -3,6 +3,7 @@
 mod captures;
 mod robustness;
 mod scripted;
+mod sets;
 
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -10,17 +11,29 @@ use std::net::IpAddr;
 
 use super::expression::Expression;
 use super::message::{Content, Kind, Messages};
+use super::rule::{self, RuleInfo};
 use super::transaction::{Batch, Transaction};
+use super::wire::{Attributes, Writer};
 use crate::net::{Cidr, Family, PortRange, Protocol};
 use crate::ruleset::{Action, Chance, Change, Masquerade, Match, Rule, TableId, Verdict};
 
 /// The transaction with these changes in the `nat` table of a family.
 pub(super) fn batch(family: Family, actions: impl IntoIterator<Item = Action>) -> Batch {
+    transaction(TableId::nat(family), actions).seal().unwrap()
+}
+
+/// The transaction with these changes in the table of our own of a family.
+pub(super) fn own_batch(family: Family, actions: impl IntoIterator<Item = Action>) -> Batch {
+    transaction(TableId::own(family), actions).seal().unwrap()
+}
+
+/// A transaction, still open, with these changes in a table.
+pub(super) fn transaction(table: TableId, actions: impl IntoIterator<Item = Action>) -> Transaction {
     let mut transaction = Transaction::begin(None);
     for action in actions {
-        transaction.push(&Change { table: TableId::nat(family), action });
+        transaction.push(&Change { table, action });
     }
-    transaction.seal().unwrap()
+    transaction
 }
 
 /// The expressions of all rules in a datagram.
@@ -37,15 +50,56 @@ pub(super) fn expressions(datagram: &[u8]) -> Vec<Vec<Expression>> {
     rules
 }
 
-/// Any family with any rule that can stand in it.
+/// A rule as the kernel would dump it: with a handle, which it alone gives.
+pub(super) fn of_kernel(attributes: Attributes<'_>) -> RuleInfo {
+    const NFTA_RULE_HANDLE: u16 = 3;
+    let mut writer = Writer::new();
+    let (mut table, mut chain) = (String::new(), String::new());
+    writer.be64(NFTA_RULE_HANDLE, 1);
+    for attribute in attributes.map(Result::unwrap) {
+        match attribute.kind {
+            1 => table = attribute.text(),
+            2 => chain = attribute.text(),
+            NFTA_RULE_HANDLE => continue,
+            _ => {}
+        }
+        writer.attribute(attribute.kind, attribute.payload);
+    }
+    rule::parse(Attributes::new(writer.bytes()), &table, &chain).unwrap().unwrap()
+}
+
+/// Any family with any rule that can stand in its `nat` table.
 pub(super) fn any_rule() -> impl Strategy<Value = (Family, Rule)> {
-    prop::sample::select(Family::ALL.to_vec()).prop_flat_map(|family| {
-        let matches = prop::collection::vec(any_match(family), 0..5);
-        let comment = prop::option::of("[ -~äß…]{0,80}".prop_map(Cow::Owned));
-        (Just(family), (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v)))
+    any_family().prop_flat_map(|family| {
+        let chance = (1..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_statistic(units).unwrap()));
+        let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 1 => chance], 0..5);
+        (Just(family), with_matches(matches, "[ -~äß…]{0,80}"))
     })
 }
 
+/// Any family with any rule that can stand in the table of our own.
+pub(super) fn any_native_rule() -> impl Strategy<Value = (Family, Rule)> {
+    any_family().prop_flat_map(|family| {
+        let prefix_len = prop::option::of(0..=family.address_len() * 8);
+        let set =
+            ("[a-z][a-z0-9-]{0,20}", prefix_len).prop_map(|(set, prefix_len)| Match::DestinationIn { set, prefix_len });
+        let chance =
+            (1..u32::MAX, 1..u32::MAX).prop_map(|(a, b)| Match::Chance(Chance::of(a.min(b), a.max(b) + 1).unwrap()));
+        let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 2 => set, 1 => chance], 0..5);
+        (Just(family), with_matches(matches, "[ -~äß…]{0,40}"))
+    })
+}
+
+pub(super) fn any_family() -> impl Strategy<Value = Family> {
+    prop::sample::select(Family::ALL.to_vec())
+}
+
+fn with_matches(matches: impl Strategy<Value = Vec<Match>>, comment: &'static str) -> impl Strategy<Value = Rule> {
+    let comment = prop::option::of(comment.prop_map(Cow::Owned));
+    (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v))
+}
+
+/// A match that both shapes write in full.
 fn any_match(family: Family) -> impl Strategy<Value = Match> {
     let range = (any::<[u8; 16]>(), 1..=family.address_len() * 8).prop_map(move |(octets, prefix_len)| {
         let address = match family {
@@ -58,7 +112,6 @@ fn any_match(family: Family) -> impl Strategy<Value = Match> {
         4 => range,
         1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::Protocol),
         1 => Just(Match::DestinationNotLocal),
-        1 => (1..1_u32 << 31).prop_map(|units| Match::Chance(Chance::from_statistic(units).unwrap())),
     ]
 }
 

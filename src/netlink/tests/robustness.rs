@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::captures::{received, sent};
+use super::captures::{received, received_by_nft, sent, sent_by_nft};
 use super::expressions;
 use crate::net::Family;
 use crate::netlink::expression::Expression;
@@ -30,9 +30,9 @@ fn read_attributes(attributes: &Attributes<'_>) {
     let _ = rule::parse(attributes.clone(), "nat", "POSTROUTING");
     for family in Family::ALL {
         let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
-        for kind in [SetKind::Addresses, SetKind::Intervals] {
+        for kind in [SetKind::Addresses { size: 64 }, SetKind::Intervals] {
             if let Ok(Some(Ok(boundaries))) = element::parse(attributes.clone(), family, "ip-masq-agent", "exempt") {
-                let _ = element::ranges(boundaries, kind);
+                let _ = element::ranges(boundaries, family, kind);
             }
         }
     }
@@ -47,7 +47,9 @@ fn read_attributes(attributes: &Attributes<'_>) {
 }
 
 fn recorded() -> Vec<Vec<u8>> {
-    let captures = Family::ALL.into_iter().flat_map(|family| sent(family).into_iter().chain(received(family)));
+    let of_family =
+        |family| [sent(family), received(family), sent_by_nft(family), received_by_nft(family)].into_iter().flatten();
+    let captures = Family::ALL.into_iter().flat_map(of_family);
     captures.flat_map(|capture| capture.datagrams).collect()
 }
 

@@ -5,18 +5,19 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::batch;
+use super::{batch, transaction};
 use crate::net::Family;
 use crate::netlink::message::Messages;
 use crate::netlink::transaction::{Batch, Transaction};
 use crate::netlink::wire::Writer;
 use crate::netlink::{Connection, NetlinkError, TableInfo, Transport};
-use crate::ruleset::{Action, Change, Generation, Protection, Rule, TableId, Verdict};
+use crate::ruleset::{Action, Change, Generation, Protection, Rule, SetKind, TableId, Verdict};
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const OVERRUN: u16 = 4;
 const NEW_TABLE: u16 = 10 << 8;
+const NEW_ELEMENTS: u16 = 0x0a0c;
 const NEW_GEN: u16 = 10 << 8 | 15;
 const MULTI: u16 = 2;
 const INTERRUPTED: u16 = 0x10;
@@ -241,6 +242,54 @@ fn the_kernels_own_words_are_in_the_error() {
             "the kernel refused the request at change 1: Device or resource busy (Chain is in use); nothing was changed"
         );
     }
+}
+
+#[test]
+fn a_probe_has_no_end_and_is_answered_like_a_transaction() {
+    let flush = [Action::Flush { chain: "C".to_owned() }];
+    let kinds = |bytes: &[u8]| Messages::new(bytes).map(|message| message.unwrap().sequence).collect::<Vec<_>>();
+    let sealed = transaction(TableId::own(Family::Ipv4), flush.clone()).seal().unwrap();
+    assert_eq!(kinds(sealed.as_bytes()), [1, 2, 3]);
+    let probe = transaction(TableId::own(Family::Ipv4), flush).seal_as_probe().unwrap();
+    assert_eq!(kinds(probe.0.as_bytes()), [1, 2]);
+
+    let ask = |answer| Connection::new(&mut script(vec![answer])).probe(&probe);
+    ask(vec![acknowledgement(2)]).unwrap();
+    for (answer, expected) in [
+        (vec![error(2, Errno::ENOENT)], "Rejected { change: Some(0), errno: ENOENT, text: None }"),
+        (vec![error(2, Errno::ENOENT), acknowledgement(2)], "Rejected { change: Some(0), errno: ENOENT, text: None }"),
+        (vec![], "NoAnswer"),
+    ] {
+        assert_eq!(format!("{:?}", ask(answer).unwrap_err()), expected);
+    }
+}
+
+#[test]
+fn a_dump_of_elements_in_which_one_comes_twice_is_repeated() {
+    let elements = |last_bytes: &[u8]| {
+        let mut writer = Writer::new();
+        writer.raw(&[2, 0, 0, 0]);
+        writer.text(1, "ip-masq-agent");
+        writer.text(2, "exempt");
+        writer.nested(3, |writer| {
+            for last in last_bytes {
+                writer.nested(1, |writer| writer.nested(1, |writer| writer.attribute(1, &[10, 0, 0, *last])));
+            }
+        });
+        message(NEW_ELEMENTS, MULTI, SAME, writer.bytes())
+    };
+    let read = |answers| {
+        let mut script = script(answers);
+        let kind = SetKind::Addresses;
+        let elements = Connection::new(&mut script).elements(Family::Ipv4, "ip-masq-agent", "exempt", kind);
+        (elements.map(|elements| format!("{:?}", elements.unwrap())), script.sent)
+    };
+    let twice = vec![elements(&[3, 2]), elements(&[1, 3]), done(0)];
+    let (found, sent) = read(vec![twice.clone(), vec![elements(&[3, 2]), elements(&[1]), done(0)]]);
+    assert_eq!((found.unwrap().as_str(), sent), ("[10.0.0.1, 10.0.0.2, 10.0.0.3]", 2));
+    let (found, sent) = read(vec![twice]);
+    assert!(matches!(found, Err(NetlinkError::Interrupted { tries: 16 })), "{found:?}");
+    assert_eq!(sent, 16);
 }
 
 #[test]

@@ -32,10 +32,17 @@ pub(super) fn exempt_sets(ranges: Vec<AddressRange>) -> ExemptSets {
         return ExemptSets { sets: vec![set], lookups: vec![Some(lookup)] };
     }
     let lookup = |(len, elements): (u8, Vec<AddressRange>)| {
-        let set = Set { name: format!("exempt-{len}"), kind: SetKind::Addresses, elements };
+        let set =
+            Set { name: format!("exempt-{len}"), kind: SetKind::Addresses { size: room(elements.len()) }, elements };
         let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
         (set, Some(lookup))
     };
     let (sets, lookups) = by_length.into_iter().map(lookup).unzip();
     ExemptSets { sets, lookups }
+}
+
+/// Room for twice as many elements at least, so that a list can grow for long before its set has to be made anew.
+fn room(elements: usize) -> u32 {
+    const LEAST: usize = 64;
+    u32::try_from((2 * elements).max(LEAST).next_power_of_two()).unwrap_or(u32::MAX)
 }

@@ -6,6 +6,8 @@ mod native;
 
 pub use compat::jump;
 
+use std::fmt;
+
 use super::{Chance, Masquerade, Match, Protection, Rule, Ruleset, Verdict};
 use crate::net::Protocol;
 use crate::policy::{FamilyPolicy, Policy};
@@ -17,6 +19,16 @@ pub enum Shape {
     Compat,
     /// Tables of our own, the ranges in sets: a packet's cost does not grow with the list.
     Native(Protection),
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compat => "nft-compat",
+            Self::Native(Protection::Off) => "nft",
+            Self::Native(Protection::OwnerPersist) => "nft with protected tables",
+        })
+    }
 }
 
 const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";

@@ -2,7 +2,7 @@
 
 use super::Differ;
 use crate::net::{AddressRange, Cidr};
-use crate::ruleset::{Action, Match, ObservedSet, ObservedTable, Protection, Rule, Set, Table};
+use crate::ruleset::{Action, Match, ObservedSet, ObservedTable, Protection, Rule, Set, SetKind, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -116,14 +116,24 @@ fn missing(of: &[AddressRange], from: &[AddressRange]) -> Vec<AddressRange> {
 /// so is how a set is kept. And where an address is looked up by other rules in another set than before, only a new table
 /// lets no packet see the sets of one moment with the rules of another.
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
-    let same_kind = |set: &Set| present.set(&set.name).is_none_or(|present| present.kind == Ok(set.kind));
+    let fits = |set: &Set| present.set(&set.name).is_none_or(|present| can_hold(present, set));
     let same_chains =
         desired.chains.iter().all(|chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base));
     let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
     present.protection == Ok(desired.protection)
         && same_chains
-        && desired.sets.iter().all(same_kind)
+        && desired.sets.iter().all(fits)
         && (same_lookups(present, desired) || !moves_between_sets(present, desired, &deltas))
+}
+
+/// Can the set take the desired elements? A hash table may have more room than it would be given today.
+fn can_hold(present: &ObservedSet, desired: &Set) -> bool {
+    match (&present.kind, desired.kind) {
+        (Ok(SetKind::Addresses { size }), SetKind::Addresses { .. }) => {
+            u32::try_from(desired.elements.len()).is_ok_and(|elements| elements <= *size)
+        }
+        (present, desired) => *present == Ok(desired),
+    }
 }
 
 fn same_lookups(present: &ObservedTable, desired: &Table) -> bool {

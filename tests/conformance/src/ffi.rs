@@ -87,6 +87,79 @@ impl Drop for ReadRule {
     }
 }
 
+/// A set that libnftnl read, with its elements.
+pub(crate) struct ReadSet(NonNull<sys::nftnl_set>);
+
+impl ReadSet {
+    /// Reads a message of the type `NFT_MSG_NEWSET`, and one of the type `NFT_MSG_NEWSETELEM`.
+    pub(crate) fn parse(set: &[u8], elements: &[u8]) -> Self {
+        let (set_message, elements_message) = (aligned(set), aligned(elements));
+        // SAFETY: allocates; the value is freed in `drop`.
+        let set = Self(NonNull::new(unsafe { sys::nftnl_set_alloc() }).expect("memory"));
+        // SAFETY: the pointers are to whole messages, aligned as their headers have to be, whose lengths are in the
+        // headers; the set was allocated by the library.
+        let statuses = unsafe {
+            [
+                sys::nftnl_set_nlmsg_parse(set_message.as_ptr().cast::<nlmsghdr>(), set.0.as_ptr()),
+                sys::nftnl_set_elems_nlmsg_parse(elements_message.as_ptr().cast::<nlmsghdr>(), set.0.as_ptr()),
+            ]
+        };
+        assert_eq!(statuses, [0, 0], "libnftnl cannot read {set_message:02x?} or {elements_message:02x?}");
+        set
+    }
+
+    /// Family, table, name, flags, and the elements, as `nft --debug=netlink` prints them.
+    pub(crate) fn text(&self) -> String {
+        let mut buffer = vec![0_u8; 64 * 1024];
+        // SAFETY: the library writes at most as many bytes as it is told that there are, the NUL included.
+        let len = unsafe {
+            sys::nftnl_set_snprintf(buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), self.0.as_ptr(), 0, 0)
+        };
+        assert!(usize::try_from(len).is_ok_and(|len| len < buffer.len()));
+        let text = CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The number that nft gives the type of the keys, and their length in bytes.
+    pub(crate) fn key(&self) -> (u32, u32) {
+        // SAFETY: the set was allocated by the library, and read from a message that has both.
+        unsafe {
+            (
+                sys::nftnl_set_get_u32(self.0.as_ptr(), number(sys::NFTNL_SET_KEY_TYPE)),
+                sys::nftnl_set_get_u32(self.0.as_ptr(), number(sys::NFTNL_SET_KEY_LEN)),
+            )
+        }
+    }
+
+    /// Set and elements as libnftnl itself writes them.
+    pub(crate) fn write(&self, family: u16) -> [Vec<u8>; 2] {
+        const NEW_SET: u16 = 9;
+        const NEW_ELEMENTS: u16 = 12;
+        [(NEW_SET, false), (NEW_ELEMENTS, true)].map(|(kind, is_elements)| {
+            let mut buffer = vec![0_u32; 64 * 1024 / 4];
+            // SAFETY: the buffer is aligned, and larger than a message with the few elements that a test has.
+            let len = unsafe {
+                let header = sys::nftnl_nlmsg_build_hdr(buffer.as_mut_ptr().cast::<c_char>(), kind, family, 0, 0);
+                if is_elements {
+                    sys::nftnl_set_elems_nlmsg_build_payload(header, self.0.as_ptr());
+                } else {
+                    sys::nftnl_set_nlmsg_build_payload(header, self.0.as_ptr());
+                }
+                (*header).nlmsg_len
+            };
+            let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            bytes[..usize::try_from(len).unwrap()].to_vec()
+        })
+    }
+}
+
+impl Drop for ReadSet {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated by the library and is not used again.
+        unsafe { sys::nftnl_set_free(self.0.as_ptr()) };
+    }
+}
+
 /// An expression of xtables to be added to a rule of the crate `nftnl`.
 pub(crate) struct Xtables {
     /// `match` or `target`.

@@ -10,7 +10,11 @@
 mod changes;
 mod ffi;
 mod libnftnl;
+mod libnftnl_own;
 mod namespace;
+#[allow(dead_code, reason = "the product's own tests use more of it")]
+#[path = "../../netlink/own.rs"]
+mod own;
 mod replay;
 mod rustables_judge;
 
@@ -22,6 +26,11 @@ use ip_masq_agent::ruleset::{Opaque, Rule};
 fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
     rules.iter().map(|rule| compat::raise(family, &rule.expressions)).collect()
+}
+
+/// The names of the tables of a family.
+fn tables<T: Transport>(kernel: &mut Connection<T>, family: Family) -> Vec<String> {
+    kernel.tables(family).unwrap().into_iter().map(|table| table.name).collect()
 }
 
 /// The messages of a datagram.

@@ -15,9 +15,9 @@ use crate::changes::{CHAIN, append, batch, create, every_kind, masquerade, rule,
 use crate::ffi::{ReadRule, Xtables};
 use crate::namespace::in_namespace;
 use crate::replay::Replay;
-use crate::{messages, rules_of};
+use crate::{messages, rules_of, tables};
 
-fn family_of(family: Family) -> ProtoFamily {
+pub(crate) fn family_of(family: Family) -> ProtoFamily {
     match family {
         Family::Ipv4 => ProtoFamily::Ipv4,
         Family::Ipv6 => ProtoFamily::Ipv6,
@@ -65,7 +65,7 @@ fn masquerade_target(family: Family) -> Xtables {
     Xtables { kind: c"target", name: "MASQUERADE", revision: 0, info }
 }
 
-fn send(batch: Batch) {
+pub(crate) fn send(batch: Batch) {
     let batch = batch.finalize();
     let socket = mnl::Socket::new(mnl::Bus::Netfilter).unwrap();
     let portid = socket.portid();
@@ -120,7 +120,7 @@ fn fill<'a>(family: Family, chain: &'a Chain<'a>) -> Vec<(nftnl::Rule<'a>, Rule)
     ports.add_expr(&Cmp::new(CmpOp::Eq, Protocol::Tcp.number()));
     ports.add_expr(&half());
     ports.add_expr(&masquerade_target(family));
-    let matches = vec![Match::Protocol(Protocol::Tcp), Match::Chance(Chance::of(1, 2).unwrap())];
+    let matches = vec![Match::Protocol(Protocol::Tcp), Match::Chance(Chance::of(1, 2).unwrap().for_statistic())];
     rules.push((ports, rule(matches, "", masquerade(true, Some((1024, 2000))))));
     rules
 }
@@ -148,7 +148,7 @@ fn tables_chains_and_rules_that_libnftnl_writes_are_decoded_as_what_they_mean() 
             send(batch);
 
             let mut kernel = Connection::open().unwrap();
-            assert_eq!(kernel.tables(family).unwrap(), ["nat"]);
+            assert_eq!(tables(&mut kernel, family), ["nat"]);
             let chains: Vec<_> =
                 kernel.chains(family).unwrap().into_iter().map(|chain| (chain.table, chain.name, chain.base)).collect();
             let base = Some(BaseChain::IPTABLES_POSTROUTING);
@@ -249,7 +249,7 @@ fn libnftnl_reads_what_we_write_as_the_expressions_that_are_meant() {
 fn libnftnl_reads_our_xtables_parameters_as_the_kernels_headers_have_them() {
     let of = |xtables: Xtables| (xtables.name.to_owned(), xtables.revision, xtables.info);
     for family in Family::ALL {
-        let half_chance = Match::Chance(Chance::of(1, 2).unwrap());
+        let half_chance = Match::Chance(Chance::of(1, 2).unwrap().for_statistic());
         let matches = vec![Match::Protocol(Protocol::Udp), Match::DestinationNotLocal, half_chance];
         let rule = rule(matches, "all of them", masquerade(true, Some((1024, 2000))));
         let batch = batch(None, &[append(family, CHAIN, rule)]);

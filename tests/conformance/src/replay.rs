@@ -33,4 +33,8 @@ impl Transport for Replay {
         *buffer = self.answer.take().ok_or(io::ErrorKind::WouldBlock)?;
         Ok(())
     }
+
+    fn port(&self) -> u32 {
+        1
+    }
 }

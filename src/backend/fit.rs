@@ -1,0 +1,159 @@
+//! Which shape of rules this kernel can carry: found out by handing it the rules themselves. A transaction that the kernel
+//! refuses leaves nothing behind, and one that it takes is what was wanted.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::{Backend, Outcome, ReconcileError, preview, reconcile};
+use crate::ruleset::{Known, Plan, Protection, Ruleset, Shape};
+
+/// `--backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wanted {
+    /// The first of the others that the kernel can carry
+    #[default]
+    Auto,
+    /// Upstream's rules in iptables' nat table
+    NftCompat,
+    /// Tables of the agent's own, with the ranges in sets
+    Nft,
+}
+
+/// `--protect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protect {
+    /// Protected where the kernel knows how
+    #[default]
+    Auto,
+    /// Protected, or an error
+    On,
+    /// Open to whoever has the privilege
+    Off,
+}
+
+/// The rules that shall be in force, in the first shape that the kernel has not refused.
+#[derive(Debug)]
+pub struct Fitting {
+    shape: Shape,
+    /// What to try if the kernel refuses the shape, in order.
+    others: Vec<Shape>,
+    ruleset: Ruleset,
+    known: Known,
+}
+
+/// What was done in which shape.
+#[derive(Debug)]
+pub struct Fitted<R> {
+    /// The shape.
+    pub shape: Shape,
+    /// The shapes that were tried before it, this time.
+    pub refused: Vec<Refusal>,
+    /// What was done.
+    pub result: R,
+}
+
+/// A shape that the kernel cannot carry.
+#[derive(Debug)]
+pub struct Refusal {
+    shape: Shape,
+    error: ReconcileError,
+}
+
+/// Why the rules could not be brought into force in any shape.
+#[derive(Debug, Error)]
+pub enum FitError {
+    /// In the only shape that is left, or whatever the shape.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// The kernel refused every shape.
+    #[error(
+        "no backend works on this kernel: {}; nft-compat needs nf_tables with nat and iptables' extensions (modules \
+         nft_chain_nat, nft_compat, xt_MASQUERADE, xt_addrtype, xt_comment), nft needs nft_chain_nat, nft_masq and nft_fib",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Nothing(Vec<Refusal>),
+}
+
+/// Rules in a shape.
+pub type Compile<'a> = &'a dyn Fn(Shape) -> Ruleset;
+
+impl Fitting {
+    /// The rules in the shape that is preferred.
+    #[must_use]
+    pub fn new(wanted: Wanted, protect: Protect, compile: Compile<'_>) -> Self {
+        let protections = match protect {
+            Protect::Auto => &[Protection::OwnerPersist, Protection::Off][..],
+            Protect::On => &[Protection::OwnerPersist],
+            Protect::Off => &[Protection::Off],
+        };
+        let native = protections.iter().map(|protection| Shape::Native(*protection));
+        let mut shapes: Vec<Shape> = match wanted {
+            Wanted::Auto => [Shape::Compat].into_iter().chain(native).collect(),
+            Wanted::NftCompat => vec![Shape::Compat],
+            Wanted::Nft => native.collect(),
+        };
+        let shape = shapes.remove(0);
+        Self { shape, others: shapes, ruleset: compile(shape), known: Known::default() }
+    }
+
+    /// The rules shall be others from now on.
+    pub fn renew(&mut self, compile: Compile<'_>) {
+        self.ruleset = compile(self.shape);
+    }
+
+    /// The rules, in the shape that the kernel has not refused so far.
+    #[must_use]
+    pub const fn ruleset(&self) -> &Ruleset {
+        &self.ruleset
+    }
+
+    /// Brings the rules into force ([`reconcile`]). A shape that the kernel refuses is not tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`FitError`]; what was there before is there still, or was replaced by a whole commit of ours.
+    pub fn reconcile(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Outcome>, FitError> {
+        self.first_that_fits(compile, |ruleset, known| reconcile(backend, ruleset, known))
+    }
+
+    /// What [`Fitting::reconcile`] would commit now, if the kernel would take it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fitting::reconcile`].
+    pub fn preview(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Plan>, FitError> {
+        self.first_that_fits(compile, |ruleset, _| preview(backend, ruleset))
+    }
+
+    fn first_that_fits<R>(
+        &mut self,
+        compile: Compile<'_>,
+        mut attempt: impl FnMut(&Ruleset, &mut Known) -> Result<R, ReconcileError>,
+    ) -> Result<Fitted<R>, FitError> {
+        let mut refused = Vec::new();
+        loop {
+            let error = match attempt(&self.ruleset, &mut self.known) {
+                Ok(result) => return Ok(Fitted { shape: self.shape, refused, result }),
+                Err(ReconcileError::Backend(error)) if error.is_refusal() => ReconcileError::Backend(error),
+                Err(error) => return Err(error.into()),
+            };
+            if self.others.is_empty() {
+                if refused.is_empty() {
+                    return Err(error.into());
+                }
+                refused.push(Refusal { shape: self.shape, error });
+                return Err(FitError::Nothing(refused));
+            }
+            refused.push(Refusal { shape: self.shape, error });
+            self.shape = self.others.remove(0);
+            self.ruleset = compile(self.shape);
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not {}: {}", self.shape, self.error)
+    }
+}

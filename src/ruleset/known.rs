@@ -1,0 +1,73 @@
+//! What large sets hold, known without listing them: because nobody has committed anything since we did.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Change, Generation, Observed, Plan, TableId};
+use crate::net::AddressRange;
+
+/// The elements of sets in a generation. While the generation lasts, so do they.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    generation: Generation,
+    sets: BTreeMap<(TableId, String), Vec<AddressRange>>,
+}
+
+impl Known {
+    /// What was listed.
+    #[must_use]
+    pub fn of(observed: Observed) -> Self {
+        let sets = observed.tables.into_iter().flat_map(|table| {
+            let sets = table.sets.into_iter().filter(|set| set.kind.is_ok());
+            sets.map(move |set| ((table.id, set.name), set.elements))
+        });
+        Self { generation: observed.generation, sets: sets.collect() }
+    }
+
+    /// What is there after a plan was committed on top of what was listed. The kernel took it only because the generation
+    /// was still the same, and made it the next one.
+    #[must_use]
+    pub fn after(observed: Observed, plan: &Plan) -> Self {
+        let mut known = Self::of(observed);
+        known.generation = known.generation.next();
+        for Change { table, action } in &plan.changes {
+            known.apply(*table, action);
+        }
+        known
+    }
+
+    /// The elements of a set in this generation, if they are known.
+    #[must_use]
+    pub fn elements(&self, generation: Generation, table: TableId, set: &str) -> Option<&[AddressRange]> {
+        let known = (self.generation == generation).then_some(&self.sets)?;
+        known.get(&(table, set.to_owned())).map(Vec::as_slice)
+    }
+
+    fn apply(&mut self, table: TableId, action: &Action) {
+        match action {
+            Action::DeleteTable => self.sets.retain(|(of, _), _| *of != table),
+            Action::CreateSet { set, .. } => {
+                self.sets.insert((table, set.clone()), Vec::new());
+            }
+            Action::DeleteSet { set } => {
+                self.sets.remove(&(table, set.clone()));
+            }
+            Action::AddElements { set, elements, .. } => {
+                let present = self.sets.entry((table, set.clone())).or_default();
+                present.extend(elements);
+                // Two sorted runs, which is what this sort is quickest at.
+                present.sort();
+            }
+            Action::DeleteElements { set, elements, .. } => {
+                let present = self.sets.entry((table, set.clone())).or_default();
+                present.retain(|element| elements.binary_search(element).is_err());
+            }
+            Action::CreateTable { .. }
+            | Action::CreateChain { .. }
+            | Action::Append { .. }
+            | Action::Insert { .. }
+            | Action::Delete { .. }
+            | Action::Flush { .. }
+            | Action::DeleteChain { .. } => {}
+        }
+    }
+}
