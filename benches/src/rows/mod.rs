@@ -71,11 +71,11 @@ impl Bench {
         self.file(name, &texts::configuration(ranges, "60s"))
     }
 
-    /// The same in a directory where nothing else happens: a running agent watches it.
+    /// The same two directories below, where nothing else happens: a running agent watches them.
     fn watched_configuration(&self, ranges: &[Range], interval: &str) -> Result<PathBuf> {
-        let directory = self.scratch.path().join("watched");
+        let directory = self.scratch.path().join("watched/alone");
         fs::create_dir_all(&directory)?;
-        self.file("watched/ip-masq-agent", &texts::configuration(ranges, interval))
+        self.file("watched/alone/ip-masq-agent", &texts::configuration(ranges, interval))
     }
 
     /// One of iptables' programs, with a lock of its own.
