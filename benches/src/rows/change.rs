@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::Bench;
+use super::in_process::InProcess;
 use crate::agent::Backend;
 use crate::chart::Chart;
 use crate::figures::{Contender, in_turn};
@@ -21,7 +22,9 @@ pub(super) fn change(bench: &Bench) -> Result<Section> {
         about:
             "From the start of the process to its end, with the other ranges in force: `ip-masq-agent apply` with the \
                 changed file, against `nft add element` and `nft delete element` on an interval set, and against `nft \
-                -f` of a text that replaces the table. The range is in the middle of the list."
+                -f` of a text that replaces the table. The range is in the middle of the list. *As the running agent*: one \
+                pass of its loop (`Agent::pass`), which reads the file, over a socket that stays open; a process that \
+                has deleted something is made to wait by the kernel when it closes its socket."
                 .to_owned(),
         ..Section::default()
     };
@@ -45,6 +48,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
     let with = ranges::of_one_length(size, 28);
     let mut without = with.clone();
     let range = without.remove(size / 2);
+    let [with_text, without_text] = [&with, &without].map(|ranges| texts::configuration(ranges, "60s"));
     let with_file = bench.configuration("with.yaml", &with)?;
     let without_file = bench.configuration("without.yaml", &without)?;
 
@@ -66,17 +70,23 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
         let ours = Namespace::new()?;
         let apply = |file| bench.agent.writing("apply", backend, file);
         ours.run(&apply(&with_file))?;
-        let [taken, taken_by_nft, taken_by_text, added, added_by_nft, added_by_text] = in_turn(
-            repetitions,
-            [
-                Contender::new("taken by apply", || ours.run(&apply(&without_file))),
-                Contender::new("taken by nft", || elements.run(&element("delete"))),
-                Contender::new("taken by nft -f", || replaced.run(&load(without_nft.clone()))),
-                Contender::new("added by apply", || ours.run(&apply(&with_file))),
-                Contender::new("added by nft", || elements.run(&element("add"))),
-                Contender::new("added by nft -f", || replaced.run(&load(with_nft.clone()))),
-            ],
-        )?;
+        let running_in = Namespace::new()?;
+        let running = InProcess::new(bench, &running_in, backend)?;
+        running.pass(&with_text)?;
+        let [taken, taken_running, taken_by_nft, taken_by_text, added, added_running, added_by_nft, added_by_text] =
+            in_turn(
+                repetitions,
+                [
+                    Contender::new("taken by apply", || ours.run(&apply(&without_file))),
+                    Contender::new("taken by the running agent", || running.pass(&without_text)),
+                    Contender::new("taken by nft", || elements.run(&element("delete"))),
+                    Contender::new("taken by nft -f", || replaced.run(&load(without_nft.clone()))),
+                    Contender::new("added by apply", || ours.run(&apply(&with_file))),
+                    Contender::new("added by the running agent", || running.pass(&with_text)),
+                    Contender::new("added by nft", || elements.run(&element("add"))),
+                    Contender::new("added by nft -f", || replaced.run(&load(with_nft.clone()))),
+                ],
+            )?;
         let times = match (backend, size) {
             (Backend::Compat, _) => None,
             (_, 100_000..) => Some(25.0),
@@ -84,17 +94,19 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
             _ => None,
         };
         let goal = times.map(Goal::TimesLess);
-        for (what, ours, peer, theirs) in [
-            ("added", &added, "nft add element", added_by_nft),
-            ("added", &added, "nft -f, replacing", added_by_text),
-            ("taken", &taken, "nft delete element", taken_by_nft),
-            ("taken", &taken, "nft -f, replacing", taken_by_text),
+        for (what, ours, peer, theirs, goal) in [
+            ("added", &added, "nft add element", &added_by_nft, goal),
+            ("added", &added, "nft -f, replacing", &added_by_text, goal),
+            ("added as the running agent", &added_running, "nft add element", &added_by_nft, None),
+            ("taken", &taken, "nft delete element", &taken_by_nft, goal),
+            ("taken", &taken, "nft -f, replacing", &taken_by_text, goal),
+            ("taken as the running agent", &taken_running, "nft delete element", &taken_by_nft, None),
         ] {
             rows.push(Row {
                 ours: format!("one {what}, {}", backend.name()),
                 ranges: size,
                 samples: ours.clone(),
-                peer: Some((peer.to_owned(), theirs)),
+                peer: Some((peer.to_owned(), theirs.clone())),
                 goal,
             });
         }

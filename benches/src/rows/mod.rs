@@ -3,6 +3,7 @@
 mod apply;
 mod change;
 mod flows;
+mod in_process;
 mod linear;
 mod memory;
 mod read_back;

@@ -1,18 +1,15 @@
 //! All rules of upstream's chain replaced by others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ip_masq_agent::backend::{Nftables, reconcile};
-
-use ip_masq_agent::ruleset::Shape;
 
 use super::Bench;
+use super::in_process::InProcess;
 use crate::agent::Backend;
 use crate::figures::{Contender, Samples, in_turn};
 use crate::namespace::Namespace;
 use crate::program::Program;
-use crate::pure;
 use crate::ranges;
 use crate::report::{Goal, Row, Section};
 use crate::texts;
@@ -23,12 +20,11 @@ const SIZES: [usize; 3] = [64, 1_000, 10_000];
 pub(super) fn replace(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "nft-compat: every rule of the chain replaced",
-        about: "A list of /28 gives way to as many /29, and the other way round. *As the running agent*: the file's text \
-                is read, the rules are read from the kernel, exchanged and read again, over a socket that stays open. \
-                *As a process*: `ip-masq-agent apply`, from its start to its end. The peers, `iptables-restore \
-                --noflush` of both flavours, from their start to their end. The kernel makes a process that has deleted \
-                rules wait when it closes its socket, until they are gone for good; a socket that stays open is not made \
-                to wait."
+        about: "A list of /28 gives way to as many /29, and the other way round. *As the running agent*: one pass of \
+                its loop (`Agent::pass`), over a socket that stays open. *As a process*: `ip-masq-agent apply`, from its \
+                start to its end. The peers, `iptables-restore --noflush` of both flavours, from their start to their \
+                end. The kernel makes a process that has deleted rules wait when it closes its socket, until they are \
+                gone for good; a socket that stays open is not made to wait."
             .to_owned(),
         ..Section::default()
     };
@@ -55,7 +51,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
         [Namespace::new()?, Namespace::new()?, Namespace::new()?, Namespace::new()?];
     bench.upstream_start(&nft, "nft", &first)?;
     bench.upstream_start(&legacy, "legacy", &first)?;
-    let mut backend = kept_open.inside(|| Ok(Nftables::open()?))?;
+    let agent = InProcess::new(bench, &kept_open, Backend::Compat)?;
 
     // Round and round, so that every run finds the other list in force.
     let mut texts = texts.iter().cycle();
@@ -64,12 +60,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
     let [as_agent, as_process, by_nft, by_legacy] = in_turn(
         bench.effort.repetitions(size),
         [
-            Contender::new("the running agent", || {
-                let text = texts.next().context("an endless cycle")?;
-                let start = Instant::now();
-                reconcile(&mut backend, &pure::ruleset(text, Shape::Compat)?)?;
-                Ok(start.elapsed())
-            }),
+            Contender::new("the running agent", || agent.pass(texts.next().context("an endless cycle")?)),
             Contender::new("apply", || run_next(&processes, &mut applies)),
             Contender::new("iptables-nft-restore", || run_next(&nft, &mut by_nft)),
             Contender::new("iptables-legacy-restore", || run_next(&legacy, &mut by_legacy)),
