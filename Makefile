@@ -17,21 +17,38 @@ DEPENDENCIES := \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \
 	clang:clang
 
+# What the peers of `make bench` need beyond that.
+BENCH_DEPENDENCIES := \
+	ipset:ipset \
+	conntrack:conntrack \
+	chrt:util-linux
+
 HOST_TARGET   = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_TARGET ?= $(HOST_TARGET)
-STATIC_BINARY = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(STATIC_TARGET)/release/ip-masq-agent
+STATIC_BINARY = $(call target_directory,Cargo.toml)/$(STATIC_TARGET)/release/ip-masq-agent
+BENCH_TARGET  = $(call target_directory,benches/Cargo.toml)
+# The numbers of a quick run are not worth keeping.
+BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
+
+target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps test lint fmt static
+.PHONY: help demo deps deps-bench test bench lint fmt static
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 demo: ## apply Kubernetes' documentation example in a sandbox of its own (no root) and print the rules
 	@$(CARGO) run --quiet --release --locked -- apply --sandbox --print-rules --config rules/kubernetes-docs/config.yaml
 
 deps: ## install what the tests need by apt, if something is missing
-	@missing=; for dependency in $(DEPENDENCIES); do \
+	$(call install,$(DEPENDENCIES))
+
+deps-bench: ## install what `make bench` needs
+	$(call install,$(DEPENDENCIES) $(BENCH_DEPENDENCIES))
+
+define install
+	@missing=; for dependency in $(1); do \
 		program=$${dependency%%:*}; package=$${dependency##*:}; \
 		case $$program in /*) test -e $$program ;; *) PATH=$$PATH:/usr/sbin:/sbin command -v $$program >/dev/null ;; esac \
 			|| missing="$$missing $$package"; \
@@ -40,6 +57,7 @@ deps: ## install what the tests need by apt, if something is missing
 		echo "installing$$missing"; \
 		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
 	fi
+endef
 
 test: deps ## run all tests; those that need the kernel make network namespaces, so run it as root
 	@status=0; \
@@ -47,16 +65,26 @@ test: deps ## run all tests; those that need the kernel make network namespaces,
 	$(CARGO) test --locked --no-fail-fast --manifest-path tests/conformance/Cargo.toml || status=1; \
 	exit $$status
 
+bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
+	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
+	CRITERION_HOME=$(BENCH_TARGET)/criterion $(CARGO) bench --locked --manifest-path benches/Cargo.toml --bench pure -- \
+		$(if $(QUICK),--quick,--warm-up-time 0.5 --measurement-time 1.5)
+	$(SUDO) $(BENCH_TARGET)/release/measure --agent $(STATIC_BINARY) --criterion $(BENCH_TARGET)/criterion \
+		--output $(BENCH_OUTPUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
 lint: ## check the format, and everything that the compiler, clippy and rustdoc can find
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 	$(CARGO) fmt --check --manifest-path tests/conformance/Cargo.toml
 	$(CARGO) clippy --all-targets --locked --manifest-path tests/conformance/Cargo.toml -- -D warnings
+	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
+	$(CARGO) clippy --all-targets --locked --manifest-path benches/Cargo.toml -- -D warnings
 
 fmt: ## bring all code into the format
 	$(CARGO) fmt
 	$(CARGO) fmt --manifest-path tests/conformance/Cargo.toml
+	$(CARGO) fmt --manifest-path benches/Cargo.toml
 
 # With --target the flags do not reach build scripts and procedural macros, which cannot be static.
 static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for another machine) and run it in an empty root

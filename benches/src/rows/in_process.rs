@@ -1,0 +1,42 @@
+//! The agent's passes without its process: the library's own, in a namespace, over a socket that stays open.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use ip_masq_agent::agent::Agent;
+use ip_masq_agent::backend::{Nftables, Protect};
+use ip_masq_agent::netlink::NetlinkSocket;
+use ip_masq_agent::policy::Flags;
+
+use super::Bench;
+use crate::agent::Backend;
+use crate::namespace::Namespace;
+
+/// An agent whose passes are made when they are asked for.
+#[derive(Debug)]
+pub(super) struct InProcess {
+    agent: RefCell<Agent<Nftables<NetlinkSocket>>>,
+    file: PathBuf,
+}
+
+impl InProcess {
+    /// An agent that works in the namespace, whatever the thread that asks it to.
+    pub(super) fn new(bench: &Bench, namespace: &Namespace, backend: Backend) -> Result<Self> {
+        let file = bench.scratch.path().join("in-process.yaml");
+        let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
+        let agent = Agent::new(nftables, backend.wanted(), Protect::Auto, Flags::default(), file.clone());
+        Ok(Self { agent: RefCell::new(agent), file })
+    }
+
+    /// Writes its file, and times the pass that reads it and brings the rules in line.
+    pub(super) fn pass(&self, text: &str) -> Result<Duration> {
+        fs::write(&self.file, text)?;
+        let mut agent = self.agent.borrow_mut();
+        let start = Instant::now();
+        agent.pass().rules?;
+        Ok(start.elapsed())
+    }
+}
