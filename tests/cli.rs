@@ -160,3 +160,25 @@ fn help_and_version_go_to_stdout_and_name_every_verb_flag_and_status() {
         assert!(help.contains(word), "{word} is missing:\n{help}");
     }
 }
+
+#[test]
+fn another_programs_nat_chain_that_can_undo_ours_is_named_and_one_that_runs_before_is_not() {
+    for (priority, backend, told) in [
+        (100, "nft-compat", "which is ours: which of the two runs first"),
+        (105, "nft", "which is ours: which of the two runs first"),
+        (110, "nft", "after ours at 105"),
+        (99, "nft-compat", ""),
+        (104, "nft", ""),
+    ] {
+        let Some(netns) = Netns::new("rival") else { return };
+        netns.nft(&format!(
+            "table ip other {{ chain late {{ type nat hook postrouting priority {priority}; masquerade; }}; }}\n\
+             table ip6 other {{ chain late {{ type nat hook postrouting priority {priority}; masquerade; }}; }}"
+        ));
+        let said = netns.agent(&format!("apply --backend {backend}"), CONFIG).ended_with(0).stderr;
+        let warnings: Vec<&str> = said.lines().filter(|line| line.contains("chain late of table ip other")).collect();
+        assert_eq!(warnings.len(), usize::from(!told.is_empty()), "{backend} beside {priority}: {said}");
+        assert!(warnings.iter().all(|warning| warning.contains(told)), "{said}");
+        assert!(!said.contains("ip6 other"), "IPv6 is not enabled: {said}");
+    }
+}

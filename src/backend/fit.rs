@@ -157,3 +157,7 @@ impl fmt::Display for Refusal {
         write!(f, "not {}: {}", self.shape, self.error)
     }
 }
+
+#[cfg(test)]
+#[path = "fit_tests.rs"]
+mod tests;

@@ -324,4 +324,4 @@ impl fmt::Display for TableId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,0 +1,140 @@
+//! Which shape is chosen on which kernel.
+
+use nix::errno::Errno;
+
+use super::*;
+use crate::backend::BackendError;
+use crate::net::ChainName;
+use crate::netlink::NetlinkError;
+use crate::ruleset::tests::{policy, standing};
+use crate::ruleset::{Action, Change, Generation, Known, Observed, TableName, compile};
+
+/// A kernel that refuses some changes, and otherwise holds the rules of the shape that it was sent.
+struct Kernel {
+    refuses: fn(&Change) -> bool,
+    errno: Errno,
+    state: Observed,
+    /// How many plans it was sent.
+    sent: usize,
+}
+
+impl Kernel {
+    fn that_refuses(refuses: fn(&Change) -> bool) -> Self {
+        Self { refuses, errno: Errno::ENOENT, state: Observed::default(), sent: 0 }
+    }
+}
+
+fn is_for_iptables(change: &Change) -> bool {
+    change.table.name == TableName::Nat && matches!(change.action, Action::Append { .. })
+}
+
+fn is_protected(change: &Change) -> bool {
+    matches!(change.action, Action::CreateTable { protection: Protection::OwnerPersist })
+}
+
+fn rules(shape: Shape) -> Ruleset {
+    compile(&policy(&["10.0.0.0/8", "fd00::/8"], ""), shape)
+}
+
+impl Backend for Kernel {
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        Ok(self.state.generation)
+    }
+
+    fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
+        Ok(self.state.clone())
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.sent += 1;
+        if !plan.changes.iter().any(self.refuses) {
+            return Ok(());
+        }
+        let source = match self.errno {
+            Errno::EPERM => NetlinkError::Denied,
+            errno => NetlinkError::Rejected { change: Some(0), errno, text: None },
+        };
+        Err(BackendError::Netlink { doing: "add a rule".to_owned(), source })
+    }
+
+    fn commit(&mut self, plan: &Plan, _: Generation) -> Result<(), BackendError> {
+        self.probe(plan)?;
+        let creates = |protection| {
+            move |change: &Change| {
+                change.table.name == TableName::Own && change.action == Action::CreateTable { protection }
+            }
+        };
+        let shape = [Protection::Off, Protection::OwnerPersist]
+            .into_iter()
+            .find(|protection| plan.changes.iter().any(creates(*protection)))
+            .map_or(Shape::Compat, Shape::Native);
+        self.state = standing(&rules(shape));
+        Ok(())
+    }
+}
+
+#[test]
+fn the_first_shape_that_the_kernel_takes_is_chosen_and_the_refused_ones_are_told() {
+    let protected = Shape::Native(Protection::OwnerPersist);
+    let open = Shape::Native(Protection::Off);
+    for (refuses, wanted, protect, chosen, refused) in [
+        ((|_| false) as fn(&Change) -> bool, Wanted::Auto, Protect::Auto, Shape::Compat, &[][..]),
+        (is_for_iptables, Wanted::Auto, Protect::Auto, protected, &["not nft-compat: "]),
+        (is_for_iptables, Wanted::Auto, Protect::Off, open, &["not nft-compat: "]),
+        (is_protected, Wanted::Nft, Protect::Auto, open, &["not nft with protected tables: "]),
+        (
+            |change| is_for_iptables(change) || is_protected(change),
+            Wanted::Auto,
+            Protect::Auto,
+            open,
+            &["not nft-compat: ", "not nft with protected tables: "],
+        ),
+    ] {
+        let mut kernel = Kernel::that_refuses(refuses);
+        let mut fitting = Fitting::new(wanted, protect, &rules);
+        let preview = Fitting::new(wanted, protect, &rules).preview(&mut kernel, &rules).unwrap();
+        let fitted = fitting.reconcile(&mut kernel, &rules).unwrap();
+        assert_eq!((preview.shape, fitted.shape), (chosen, chosen));
+        let told: Vec<String> = fitted.refused.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), refused.len(), "{told:?}");
+        assert!(told.iter().zip(refused).all(|(told, expected)| told.starts_with(expected)), "{told:?}");
+
+        // What was refused once is not tried again, and what is in force is not sent again.
+        let sent = kernel.sent;
+        kernel.state = Observed::default();
+        fitting.renew(&rules);
+        assert_eq!(fitting.reconcile(&mut kernel, &rules).unwrap().refused.len(), 0);
+        assert_eq!(kernel.sent, sent + 1);
+        fitting.reconcile(&mut kernel, &rules).unwrap();
+        assert_eq!(kernel.sent, sent + 1);
+    }
+}
+
+#[test]
+fn a_kernel_that_takes_nothing_is_an_error_that_says_what_it_said_of_each() {
+    let mut kernel = Kernel::that_refuses(|_| true);
+    let error = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap_err();
+    let message = error.to_string();
+    for said in
+        ["not nft-compat: ", "not nft with protected tables: ", "not nft: ", "No such file or directory", "xt_addrtype"]
+    {
+        assert!(message.contains(said), "{said:?} is missing in {message:?}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_and_is_refused_keeps_its_own_error() {
+    let mut kernel = Kernel::that_refuses(|_| true);
+    for (wanted, protect) in [(Wanted::NftCompat, Protect::Auto), (Wanted::Nft, Protect::On)] {
+        let error = Fitting::new(wanted, protect, &rules).reconcile(&mut kernel, &rules).unwrap_err();
+        assert!(matches!(error, FitError::Reconcile(ReconcileError::Backend(BackendError::Netlink { .. }))), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_privilege_is_no_reason_to_try_another_shape() {
+    let mut kernel = Kernel { errno: Errno::EPERM, ..Kernel::that_refuses(|_| true) };
+    let error = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap_err();
+    assert!(matches!(error, FitError::Reconcile(ReconcileError::Backend(error)) if error.is_denied()));
+    assert_eq!(kernel.sent, 1);
+}
