@@ -95,7 +95,8 @@ impl AddressRange {
     /// Sorts ranges and joins those that overlap or touch.
     #[must_use]
     pub fn merged(mut ranges: Vec<Self>) -> Vec<Self> {
-        ranges.sort_unstable();
+        // Lists are mostly sorted already, and this sort makes use of runs.
+        ranges.sort();
         ranges.dedup_by(|later, earlier| {
             let joins = Family::of(later.first) == Family::of(earlier.first)
                 && earlier.next().is_none_or(|next| later.first <= next);
