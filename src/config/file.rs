@@ -91,7 +91,8 @@ fn size_limit(bytes: &[u8]) -> u64 {
         return ALWAYS;
     }
     let Some((first, name)) = Key::CidrLimit.name().as_bytes().split_first() else { return ALWAYS };
-    let words = bytes.split(|byte| byte.eq_ignore_ascii_case(first)).skip(1);
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    let words = bytes.split(|byte| *byte == lower || *byte == upper).skip(1);
     let behind = words.filter_map(|word| {
         let (start, behind) = word.split_at_checked(name.len())?;
         start.eq_ignore_ascii_case(name).then_some(behind)

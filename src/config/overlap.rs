@@ -21,7 +21,7 @@ pub(super) fn find(entries: &[Entry]) -> Vec<Warning> {
         .filter_map(|(place, entry)| entry.line.map(|line| Range { place, cidr: entry.cidr, line }))
         .collect();
     // A range sorts before those that it covers, so the ranges around one are open when its turn comes.
-    ranges.sort_by_key(|range| (range.cidr, range.place));
+    ranges.sort_unstable_by_key(|range| (range.cidr, range.place));
     let mut open: Vec<Open> = Vec::new();
     let mut warnings = Vec::new();
     for range in ranges {

@@ -211,24 +211,12 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, place: Place) -> Result<Node<'a>, ConfigError> {
-        let first_line = self.scanner.peek()?.1;
-        let mut anchor = None;
-        let mut tag = None;
-        loop {
-            match self.scanner.peek()?.0 {
-                Token::Anchor(_) if anchor.is_none() => {
-                    if let (Token::Anchor(name), _) = self.scanner.next()? {
-                        anchor = Some(name);
-                    }
-                }
-                Token::Tag { .. } if tag.is_none() => {
-                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
-                        tag = Some(self.tag(handle, &suffix, line)?);
-                    }
-                }
-                _ => break,
-            }
-        }
+        let (token, first_line) = self.scanner.peek()?;
+        let (anchor, tag) = match token {
+            Token::Scalar { .. } => return self.scalar(None, None),
+            Token::Anchor(_) | Token::Tag { .. } => self.properties()?,
+            _ => (None, None),
+        };
         let bare = anchor.is_none() && tag.is_none();
         let (token, line) = self.scanner.peek()?;
         let (event, state) = match token {
@@ -266,6 +254,27 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(Node { event, anchor, tag, line: first_line })
+    }
+
+    /// An anchor and a tag, in any order.
+    fn properties(&mut self) -> Result<(Option<&'a str>, Option<Tag>), ConfigError> {
+        let mut anchor = None;
+        let mut tag = None;
+        loop {
+            match self.scanner.peek()?.0 {
+                Token::Anchor(_) if anchor.is_none() => {
+                    if let (Token::Anchor(name), _) = self.scanner.next()? {
+                        anchor = Some(name);
+                    }
+                }
+                Token::Tag { .. } if tag.is_none() => {
+                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
+                        tag = Some(self.tag(handle, &suffix, line)?);
+                    }
+                }
+                _ => return Ok((anchor, tag)),
+            }
+        }
     }
 
     fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<Tag>) -> Result<Node<'a>, ConfigError> {

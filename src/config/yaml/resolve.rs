@@ -102,7 +102,8 @@ fn implicit(value: &str) -> Scalar<'_> {
     let meaning = match value.as_bytes().first() {
         None | Some(b'~' | b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => word(value),
         Some(b'.') => infinity(value).or_else(|| float(value)),
-        Some(b'+' | b'-' | b'0'..=b'9') if !value.contains('/') => {
+        // No number has a slash; a range has one, near its end.
+        Some(b'+' | b'-' | b'0'..=b'9') if value.bytes().rev().all(|byte| byte != b'/') => {
             let digits = value.replace('_', "");
             infinity(value).or_else(|| int(&digits)).or_else(|| float(&digits))
         }

@@ -88,10 +88,7 @@ impl<'a> Scanner<'a> {
     /// The next token and its line. Behind the end of the text, always the end.
     pub(super) fn peek(&mut self) -> Result<(&Token<'a>, u32), ConfigError> {
         if !self.ready {
-            while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
-                self.fetch()?;
-            }
-            self.ready = true;
+            self.make_ready()?;
         }
         let line = self.cursor.line();
         Ok(self.tokens.front().map_or((&Token::StreamEnd, line), |(token, line)| (token, *line)))
@@ -99,10 +96,20 @@ impl<'a> Scanner<'a> {
 
     /// Takes the next token away.
     pub(super) fn next(&mut self) -> Result<(Token<'a>, u32), ConfigError> {
-        let end = (Token::StreamEnd, self.peek()?.1);
-        self.taken += 1;
+        if !self.ready {
+            self.make_ready()?;
+        }
         self.ready = false;
-        Ok(self.tokens.pop_front().unwrap_or(end))
+        self.taken += 1;
+        Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.cursor.line())))
+    }
+
+    fn make_ready(&mut self) -> Result<(), ConfigError> {
+        while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
+            self.fetch()?;
+        }
+        self.ready = true;
+        Ok(())
     }
 
     /// Could the first token in the queue still turn out to be a key?
