@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::MAX_DEPTH;
-use super::value::{Document, List, Pair, Value};
+use super::value::{Document, Pair, Value};
 use super::{ConfigError, Key, Line, Problem, Warning};
 
 /// Is this text JSON to upstream? It is, if its first character behind any white space is a brace.
@@ -128,7 +128,7 @@ impl<'a> Lines<'a> {
         let entries: Vec<&RawValue> = serde_json::from_str(raw.get())
             .map_err(|error| ConfigError::at(self.line(raw), Problem::Json(without_place(&error))))?;
         let entry = |raw: &'a RawValue| (self.line(raw), single(raw.get()));
-        Ok(Value::List(entries.into_iter().map(entry).collect::<List<'_>>()))
+        Ok(Value::List(Box::new(entries.into_iter().map(entry).collect())))
     }
 }
 
@@ -144,7 +144,7 @@ fn single(text: &str) -> Value<'_> {
         Some(b't') => Value::Bool(true),
         Some(b'f') => Value::Bool(false),
         Some(b'"') => Value::Text(unquote(text)),
-        Some(b'[') => Value::List(List::default()),
+        Some(b'[') => Value::List(Box::default()),
         Some(b'{') => Value::Mapping,
         // Go reads a number into an integer only as it is written: without a fraction, without an exponent.
         _ => Value::Number { whole: text.parse().ok(), text: Cow::Borrowed(text) },

@@ -2,9 +2,9 @@
 
 use super::error::Place;
 use super::shown::Bare;
-use super::value::{self, Document, Pair, Text, Value};
+use super::value::{self, Document, NoRange, Pair, Value};
 use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
-use crate::net::{Cidr, Family};
+use crate::net::Family;
 
 /// The configuration that the document asks for.
 pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigError> {
@@ -16,7 +16,7 @@ pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading,
     let limit = draft.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
     let mut config = Config::defaults(&context);
     let list_line = draft.list.as_ref().map(|list| list.line).or(draft.limit.and_then(|limit| limit.line));
-    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.texts.len());
+    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.content.texts);
     if i64::try_from(count).unwrap_or(i64::MAX) > limit {
         return Err(ConfigError::new(list_line, Problem::TooMany { count, limit }));
     }
@@ -46,10 +46,10 @@ struct Draft<'a> {
     resync_interval: Option<(Duration, Line)>,
 }
 
-/// The texts of `nonMasqueradeCIDRs`.
+/// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
 struct List<'a> {
     line: Line,
-    texts: Vec<Text<'a>>,
+    content: value::List<'a>,
 }
 
 impl<'a> Draft<'a> {
@@ -80,9 +80,9 @@ fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) ->
 
 impl<'a> List<'a> {
     fn of(value: Value<'a>, line: Line) -> Result<Self, ConfigError> {
-        let list = match value {
+        let content = match value {
             Value::Null => value::List::default(),
-            Value::List(list) => list,
+            Value::List(list) => *list,
             other => {
                 let instead = match &other {
                     Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
@@ -92,27 +92,27 @@ impl<'a> List<'a> {
                 return Err(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
             }
         };
-        let value::List { texts, other } = list;
-        match other {
-            None => Ok(Self { line, texts }),
-            Some((line, other)) => {
-                let index = Some(texts.len());
-                let instead = matches!(*other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
-                let expected = "a range, such as 10.0.0.0/8";
-                Err(wrong_type(Key::NonMasqueradeCidrs, index, line, &other, expected, instead))
-            }
+        if let Some((line, other)) = &content.no_text {
+            let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
+            let expected = "a range, such as 10.0.0.0/8";
+            return Err(wrong_type(Key::NonMasqueradeCidrs, Some(content.texts), *line, other, expected, instead));
         }
+        Ok(Self { line, content })
     }
 
     fn entries(self, context: Context) -> Result<Vec<Entry>, ConfigError> {
-        let entry = |(index, Text { line, text }): (usize, Text<'_>)| match text.parse::<Cidr>() {
-            Err(reason) => Err(ConfigError::at(line, Problem::Cidr { index, text: text.into_owned(), reason })),
-            Ok(cidr) if cidr.family() == Family::Ipv6 && !context.ipv6 => {
-                Err(ConfigError::at(line, Problem::Ipv6Off { index, cidr }))
+        let value::List { ranges, no_range, .. } = self.content;
+        let is_off = |entry: &Entry| entry.cidr.family() == Family::Ipv6 && !context.ipv6;
+        if let Some((index, Entry { cidr, line })) = ranges.iter().enumerate().find(|(_, entry)| is_off(entry)) {
+            return Err(ConfigError::new(*line, Problem::Ipv6Off { index, cidr: *cidr }));
+        }
+        match no_range {
+            None => Ok(ranges),
+            Some(NoRange { line, text, reason }) => {
+                let problem = Problem::Cidr { index: ranges.len(), text: text.into_owned(), reason };
+                Err(ConfigError::at(line, problem))
             }
-            Ok(cidr) => Ok(Entry { cidr, line: Some(line) }),
-        };
-        self.texts.into_iter().enumerate().map(entry).collect()
+        }
     }
 }
 

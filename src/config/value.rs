@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::shown::{Bare, Quoted};
-use super::{Key, Line, Warning};
+use super::{Entry, Key, Line, Warning};
+use crate::net::CidrError;
 
 /// A document.
 #[derive(Debug, Default, PartialEq)]
@@ -36,35 +37,45 @@ pub(super) enum Value<'a> {
         text: Cow<'a, str>,
     },
     Text(Cow<'a, str>),
-    List(List<'a>),
+    List(Box<List<'a>>),
     Mapping,
 }
 
-/// The entries of a list, as far as they are texts. What stands in a list in the list is left out: nothing of ours has
-/// that form.
+/// A list of ranges: nothing of ours has another form. The texts are understood at once, so that a long list is held
+/// once; what is wrong is kept, for what is wrong elsewhere may come first.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct List<'a> {
-    pub(super) texts: Vec<Text<'a>>,
+    /// The ranges before the first text that is none.
+    pub(super) ranges: Vec<Entry>,
+    /// The first text that is no range.
+    pub(super) no_range: Option<NoRange<'a>>,
+    /// The number of texts before the first entry that is none.
+    pub(super) texts: usize,
     /// The first entry that is no text.
-    pub(super) other: Option<(Line, Box<Value<'a>>)>,
+    pub(super) no_text: Option<(Line, Value<'a>)>,
 }
 
-/// A text in a list.
+/// A text in the place of a range.
 #[derive(Debug, PartialEq)]
-pub(super) struct Text<'a> {
+pub(super) struct NoRange<'a> {
     pub(super) line: Line,
     pub(super) text: Cow<'a, str>,
+    pub(super) reason: CidrError,
 }
 
 impl<'a> FromIterator<(Line, Value<'a>)> for List<'a> {
     fn from_iter<I: IntoIterator<Item = (Line, Value<'a>)>>(entries: I) -> Self {
         let mut list = Self::default();
         for (line, value) in entries {
-            match value {
-                Value::Text(text) => list.texts.push(Text { line, text }),
-                other => {
-                    list.other = Some((line, Box::new(other)));
-                    break;
+            let Value::Text(text) = value else {
+                list.no_text = Some((line, value));
+                break;
+            };
+            list.texts += 1;
+            if list.no_range.is_none() {
+                match text.parse() {
+                    Ok(cidr) => list.ranges.push(Entry { cidr, line: Some(line) }),
+                    Err(reason) => list.no_range = Some(NoRange { line, text, reason }),
                 }
             }
         }

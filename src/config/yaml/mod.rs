@@ -20,7 +20,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::{Document, List, Pair, Value};
+use super::value::{Document, Pair, Value};
 use super::{ConfigError, Key, Problem, Warning};
 use resolve::Scalar;
 pub(super) use text::decode;
@@ -113,14 +113,14 @@ fn value<'a>(id: Id, tree: &Tree<'a>) -> Result<Value<'a>, ConfigError> {
         let node = tree.node(tree.target(child));
         Ok((node.line, single(node)?))
     };
-    tree.children(id).map(entry).collect::<Result<_, _>>().map(Value::List)
+    tree.children(id).map(entry).collect::<Result<_, _>>().map(|list| Value::List(Box::new(list)))
 }
 
 /// A value without what stands in it.
 fn single<'a>(node: &Node<'a>) -> Result<Value<'a>, ConfigError> {
     let number = |whole| Value::Number { whole, text: node.text() };
     Ok(match node.scalar()? {
-        None if matches!(node.content, Content::Sequence { .. }) => Value::List(List::default()),
+        None if matches!(node.content, Content::Sequence { .. }) => Value::List(Box::default()),
         None => Value::Mapping,
         Some(Scalar::Null) => Value::Null,
         Some(Scalar::Bool(value)) => Value::Bool(value),
