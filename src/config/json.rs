@@ -24,7 +24,7 @@ pub(super) fn is_json(bytes: &[u8]) -> bool {
 /// The text in `bytes`. Go replaces what is not UTF-8 in a string, and refuses it anywhere else, as it does the
 /// replacement.
 pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The known keys and their values, in their order.
@@ -154,7 +154,7 @@ fn single(text: &str) -> Value<'_> {
 /// The text of a valid string with its quotes. Half a surrogate pair becomes U+FFFD, as in Go.
 fn unquote(quoted: &str) -> Cow<'_, str> {
     let mut rest = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
-    if !rest.contains('\\') {
+    if !rest.as_bytes().contains(&b'\\') {
         return Cow::Borrowed(rest);
     }
     let mut text = String::with_capacity(rest.len());

@@ -120,9 +120,11 @@ impl FromStr for Cidr {
     type Err = CidrError;
 
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let Some((address, prefix_len)) = text.rsplit_once('/') else {
+        let Some(slash) = text.bytes().rposition(|byte| byte == b'/') else {
             return Err(text.parse().map_or(CidrError::Syntax, CidrError::NoPrefixLength));
         };
+        let address = text.get(..slash).unwrap_or_default();
+        let prefix_len = text.get(slash + 1..).unwrap_or_default();
         let address: IpAddr = address.parse().map_err(|_| CidrError::Syntax)?;
         let family = Family::of(address);
         if prefix_len.is_empty() || !prefix_len.bytes().all(|b| b.is_ascii_digit()) {

@@ -141,6 +141,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Moves on behind `- `, a plain word or nothing, a line break and `indent` spaces, if a dash and a space follow
+    /// those, and returns the word.
+    pub(super) fn take_word_entry(&mut self, indent: usize) -> Option<&'a str> {
+        let rest = self.text.get(self.position..)?.strip_prefix("- ")?;
+        let length = rest.bytes().position(|byte| !is_ordinary(byte) && byte != b':')?;
+        let (word, behind) = rest.split_at_checked(length)?;
+        let (spaces, next) = behind.strip_prefix('\n')?.split_at_checked(indent)?;
+        // A colon at the end would make a key of the word.
+        if word.ends_with(':') || !spaces.bytes().all(|byte| byte == b' ') || !next.starts_with("- ") {
+            return None;
+        }
+        self.line_start = self.text.len() - behind.len() + 1;
+        self.position = self.text.len() - next.len();
+        self.line = self.line.saturating_add(1);
+        Some(word)
+    }
+
     /// Moves on behind the next character, and returns it.
     pub(super) fn take_one(&mut self) -> &'a str {
         let start = self.position;

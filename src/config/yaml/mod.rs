@@ -18,6 +18,7 @@ mod tag;
 mod text;
 mod tree;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::value::{Document, Pair, Value};
@@ -128,6 +129,31 @@ fn single<'a>(node: &Node<'a>) -> Result<Value<'a>, ConfigError> {
         Some(Scalar::Uint(_)) => number(None),
         // Go prints a float without a fraction as a whole number, and reads that.
         Some(Scalar::Float(value)) => number(value.to_string().parse().ok()),
-        Some(Scalar::Text(text)) => Value::Text(text),
+        // Unlike what the tree lends, its copy of the text lives as long as the file's.
+        Some(Scalar::Text(Cow::Borrowed(_))) => Value::Text(node.text()),
+        Some(Scalar::Text(Cow::Owned(decoded))) => Value::Text(Cow::Owned(decoded)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the texts are made of, with `;` between them.
+    const PIECES: &str = "- a\n;- 10.0.0.0/8\n;- fd00::/8\n;- a:\n;- :a\n;- \n; - a\n; - [a\n]- a\n - a\n;  - a\n;- - a\n;k:\n;k: v\n;\
+                          ;  ; ;-;a;:;\n;\t; #;';[;];---\n";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16_384))]
+        /// Only before a line feed is an entry taken in one step; before other line breaks each of its tokens is scanned.
+        #[test]
+        fn a_list_entry_taken_in_one_step_is_what_its_tokens_make_of_it(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.split(';').collect::<Vec<_>>()), 0..10)
+        ) {
+            let text = pieces.concat();
+            let read = |text: &str| format!("{:?}", Tree::read(text));
+            prop_assert_eq!(read(&text), read(&text.replace('\n', "\r\n")));
+        }
+    }
 }

@@ -315,6 +315,9 @@ impl<'a> Parser<'a> {
     }
 
     fn block_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        if let Some((word, line)) = self.scanner.take_word_entry() {
+            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {
                 self.scanner.next()?;
@@ -329,6 +332,9 @@ impl<'a> Parser<'a> {
     }
 
     fn indentless_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        if let Some((word, line)) = self.scanner.take_word_entry() {
+            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {
                 self.scanner.next()?;

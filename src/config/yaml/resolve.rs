@@ -49,19 +49,6 @@ impl Tag {
     }
 }
 
-impl Scalar<'_> {
-    pub(super) fn into_owned(self) -> Scalar<'static> {
-        match self {
-            Self::Null => Scalar::Null,
-            Self::Bool(value) => Scalar::Bool(value),
-            Self::Int(value) => Scalar::Int(value),
-            Self::Uint(value) => Scalar::Uint(value),
-            Self::Float(value) => Scalar::Float(value),
-            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
-        }
-    }
-}
-
 /// Is this the key whose mapping is merged into the one around it?
 pub(super) fn is_merge_key(value: &str, plain: bool, tag: Option<Tag>) -> bool {
     value == "<<" && tag.map_or(plain, |tag| tag == Tag::Merge)

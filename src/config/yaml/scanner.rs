@@ -104,6 +104,16 @@ impl<'a> Scanner<'a> {
         Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.cursor.line())))
     }
 
+    /// The word and the line of a list entry, if it is no more than a plain word on a line of its own, and the next
+    /// entry of the same list follows on the next line. Nearly all lines of a long list have this form, and their
+    /// tokens would say nothing else. To be asked only where the entry of a block sequence can stand.
+    pub(super) fn take_word_entry(&mut self) -> Option<(&'a str, u32)> {
+        let line = self.cursor.line();
+        let at_entry = self.tokens.is_empty() && self.simple_key_allowed && self.cursor.column() == self.indent;
+        let word = if at_entry { self.cursor.take_word_entry(usize::try_from(self.indent).ok()?) } else { None };
+        Some((word?, line))
+    }
+
     fn make_ready(&mut self) -> Result<(), ConfigError> {
         while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
             self.fetch()?;

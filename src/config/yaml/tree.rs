@@ -189,13 +189,12 @@ impl Id {
 
 impl<'a> Node<'a> {
     /// The meaning of a scalar; `None` for a collection and an alias.
-    pub(super) fn scalar(&self) -> Result<Option<Scalar<'a>>, ConfigError> {
+    pub(super) fn scalar(&self) -> Result<Option<Scalar<'_>>, ConfigError> {
         let Content::Scalar(value) = &self.content else { return Ok(None) };
-        let meaning = match value {
-            Cow::Borrowed(value) => resolve::resolve(value, self.plain, self.tag),
-            Cow::Owned(value) => resolve::resolve(value, self.plain, self.tag).map(Scalar::into_owned),
-        };
-        meaning.map(Some).map_err(|what| ConfigError::at(self.line, Problem::Yaml(what)))
+        match resolve::resolve(value, self.plain, self.tag) {
+            Ok(meaning) => Ok(Some(meaning)),
+            Err(what) => Err(ConfigError::at(self.line, Problem::Yaml(what))),
+        }
     }
 
     /// The text of a scalar as written.
