@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::MAX_DEPTH;
-use super::value::{Document, Pair, Value};
+use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Line, Problem, Warning};
 
 /// Is this text JSON to upstream? It is, if its first character behind any white space is a brace.
@@ -125,10 +125,13 @@ impl<'a> Lines<'a> {
         if !raw.get().starts_with('[') {
             return Ok(single(raw.get()));
         }
-        let entries: Vec<&RawValue> = serde_json::from_str(raw.get())
+        let entries: Vec<&'a RawValue> = serde_json::from_str(raw.get())
             .map_err(|error| ConfigError::at(self.line(raw), Problem::Json(without_place(&error))))?;
-        let entry = |raw: &'a RawValue| (self.line(raw), single(raw.get()));
-        Ok(Value::List(Box::new(entries.into_iter().map(entry).collect())))
+        let mut list = List::default();
+        for entry in entries {
+            list.push(self.line(entry), single(entry.get()));
+        }
+        Ok(Value::List(Box::new(list)))
     }
 }
 

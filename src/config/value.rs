@@ -63,23 +63,23 @@ pub(super) struct NoRange<'a> {
     pub(super) reason: CidrError,
 }
 
-impl<'a> FromIterator<(Line, Value<'a>)> for List<'a> {
-    fn from_iter<I: IntoIterator<Item = (Line, Value<'a>)>>(entries: I) -> Self {
-        let mut list = Self::default();
-        for (line, value) in entries {
-            let Value::Text(text) = value else {
-                list.no_text = Some((line, value));
-                break;
-            };
-            list.texts += 1;
-            if list.no_range.is_none() {
-                match text.parse() {
-                    Ok(cidr) => list.ranges.push(Entry { cidr, line: Some(line) }),
-                    Err(reason) => list.no_range = Some(NoRange { line, text, reason }),
-                }
+impl<'a> List<'a> {
+    /// Adds an entry. Behind the first one that is no text, nothing matters any more.
+    pub(super) fn push(&mut self, line: Line, value: Value<'a>) {
+        if self.no_text.is_some() {
+            return;
+        }
+        let Value::Text(text) = value else {
+            self.no_text = Some((line, value));
+            return;
+        };
+        self.texts += 1;
+        if self.no_range.is_none() {
+            match text.parse() {
+                Ok(cidr) => self.ranges.push(Entry { cidr, line: Some(line) }),
+                Err(reason) => self.no_range = Some(NoRange { line, text, reason }),
             }
         }
-        list
     }
 }
 

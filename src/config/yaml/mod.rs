@@ -21,7 +21,7 @@ mod tree;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::{Document, Pair, Value};
+use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Problem, Warning};
 use resolve::Scalar;
 pub(super) use text::decode;
@@ -110,11 +110,12 @@ fn value<'a>(id: Id, tree: &Tree<'a>) -> Result<Value<'a>, ConfigError> {
     if !matches!(node.content, Content::Sequence { .. }) {
         return single(node);
     }
-    let entry = |child| {
+    let mut list = List::default();
+    for child in tree.children(id) {
         let node = tree.node(tree.target(child));
-        Ok((node.line, single(node)?))
-    };
-    tree.children(id).map(entry).collect::<Result<_, _>>().map(|list| Value::List(Box::new(list)))
+        list.push(node.line, single(node)?);
+    }
+    Ok(Value::List(Box::new(list)))
 }
 
 /// A value without what stands in it.
