@@ -90,12 +90,14 @@ fn size_limit(bytes: &[u8]) -> u64 {
     if bytes.len() as u64 <= ALWAYS {
         return ALWAYS;
     }
-    let name = Key::CidrLimit.name().as_bytes();
-    let places = (0..bytes.len()).filter_map(|place| {
-        let (word, behind) = bytes.get(place..)?.split_at_checked(name.len())?;
-        word.eq_ignore_ascii_case(name).then_some(behind)
+    let Some((first, name)) = Key::CidrLimit.name().as_bytes().split_first() else { return ALWAYS };
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    let words = bytes.split(|byte| *byte == lower || *byte == upper).skip(1);
+    let behind = words.filter_map(|word| {
+        let (start, behind) = word.split_at_checked(name.len())?;
+        start.eq_ignore_ascii_case(name).then_some(behind)
     });
-    let limits = places.map(|behind| {
+    let limits = behind.map(|behind| {
         let digits = behind.iter().skip_while(|byte| matches!(byte, b'"' | b'\'' | b':' | b' ' | b'\t'));
         let digits = digits.take_while(|byte| byte.is_ascii_digit());
         digits.fold(0_u64, |limit, digit| limit.saturating_mul(10).saturating_add(u64::from(digit - b'0')))

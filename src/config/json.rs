@@ -1,5 +1,6 @@
 //! JSON as Go's `encoding/json` reads it, strict in its grammar and lenient with keys.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::MAX_DEPTH;
-use super::value::{Document, Entry, Pair, Value};
+use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Line, Problem, Warning};
 
 /// Is this text JSON to upstream? It is, if its first character behind any white space is a brace.
@@ -20,19 +21,23 @@ pub(super) fn is_json(bytes: &[u8]) -> bool {
     valid.trim_start().starts_with('{')
 }
 
+/// The text in `bytes`. Go replaces what is not UTF-8 in a string, and refuses it anywhere else, as it does the
+/// replacement.
+pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// The known keys and their values, in their order.
-pub(super) fn read(bytes: &[u8]) -> Result<Document, ConfigError> {
-    // Go replaces what is not UTF-8 in a string, and refuses it anywhere else, as it does the replacement.
-    let text = String::from_utf8_lossy(bytes);
-    let lines = Lines::of(&text);
-    check_depth(&text, &lines)?;
-    let object: Object<'_> = serde_json::from_str(&text).map_err(|error| {
+pub(super) fn read(text: &str) -> Result<Document<'_>, ConfigError> {
+    check_depth(text)?;
+    let object: Object<'_> = serde_json::from_str(text).map_err(|error| {
         let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
         ConfigError::at(Line(line.max(1)), Problem::Json(without_place(&error)))
     })?;
     let mut document = Document::default();
+    let mut lines = Lines { rest: text, line: 1 };
     for (key, value) in object.0 {
-        let name = unquote(key.get());
+        let name = unquote(key.get()).into_owned();
         let line = lines.line(key);
         match Key::named(&name) {
             Some(key) => document.pairs.push(Pair { key, name, line, value: lines.value(value)? }),
@@ -49,7 +54,10 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 /// Values may be nested no deeper than upstream reads them. What is not looked into is skipped without recursion.
-fn check_depth(text: &str, lines: &Lines<'_>) -> Result<(), ConfigError> {
+fn check_depth(text: &str) -> Result<(), ConfigError> {
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= MAX_DEPTH {
+        return Ok(());
+    }
     let mut depth: usize = 0;
     let mut in_string = false;
     let mut escaped = false;
@@ -63,7 +71,8 @@ fn check_depth(text: &str, lines: &Lines<'_>) -> Result<(), ConfigError> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(ConfigError::at(lines.line_at(place), Problem::Depth));
+            let before = text.get(..place).unwrap_or_default();
+            return Err(ConfigError::at(Line(breaks(before).saturating_add(1)), Problem::Depth));
         }
     }
     Ok(())
@@ -94,55 +103,63 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// The lines of a text.
+/// The lines of a text, counted on from one of its parts to the next.
 struct Lines<'a> {
-    text: &'a str,
-    breaks: Vec<usize>,
+    /// The text from the last part on.
+    rest: &'a str,
+    line: u32,
 }
 
 impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
-        Self { text, breaks: text.match_indices('\n').map(|(place, _)| place).collect() }
+    /// The line of a value that stands behind all those asked for before.
+    fn line(&mut self, raw: &RawValue) -> Line {
+        let skipped = (raw.get().as_ptr() as usize).saturating_sub(self.rest.as_ptr() as usize);
+        if let Some((before, rest)) = self.rest.split_at_checked(skipped) {
+            self.line = self.line.saturating_add(breaks(before));
+            self.rest = rest;
+        }
+        Line(self.line)
     }
 
-    fn line_at(&self, place: usize) -> Line {
-        let before = self.breaks.partition_point(|line_break| *line_break < place);
-        Line(u32::try_from(before + 1).unwrap_or(u32::MAX))
-    }
-
-    /// The line of a value that is part of the text.
-    fn line(&self, raw: &RawValue) -> Line {
-        self.line_at((raw.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize))
-    }
-
-    fn value(&self, raw: &RawValue) -> Result<Value, ConfigError> {
+    fn value(&mut self, raw: &'a RawValue) -> Result<Value<'a>, ConfigError> {
         if !raw.get().starts_with('[') {
             return Ok(single(raw.get()));
         }
-        let entries: Vec<&RawValue> = serde_json::from_str(raw.get())
+        let entries: Vec<&'a RawValue> = serde_json::from_str(raw.get())
             .map_err(|error| ConfigError::at(self.line(raw), Problem::Json(without_place(&error))))?;
-        let entry = |raw: &&RawValue| Entry { line: self.line(raw), value: single(raw.get()) };
-        Ok(Value::List(entries.iter().map(entry).collect()))
+        let mut list = List::default();
+        for entry in entries {
+            list.push(self.line(entry), single(entry.get()));
+        }
+        Ok(Value::List(Box::new(list)))
     }
 }
 
+/// The line breaks in a text.
+fn breaks(text: &str) -> u32 {
+    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
+}
+
 /// A value without what stands in it.
-fn single(text: &str) -> Value {
+fn single(text: &str) -> Value<'_> {
     match text.as_bytes().first() {
         Some(b'n') => Value::Null,
         Some(b't') => Value::Bool(true),
         Some(b'f') => Value::Bool(false),
         Some(b'"') => Value::Text(unquote(text)),
-        Some(b'[') => Value::List(Vec::new()),
+        Some(b'[') => Value::List(Box::default()),
         Some(b'{') => Value::Mapping,
         // Go reads a number into an integer only as it is written: without a fraction, without an exponent.
-        _ => Value::Number { whole: text.parse().ok(), text: text.to_owned() },
+        _ => Value::Number { whole: text.parse().ok(), text: Cow::Borrowed(text) },
     }
 }
 
 /// The text of a valid string with its quotes. Half a surrogate pair becomes U+FFFD, as in Go.
-fn unquote(quoted: &str) -> String {
+fn unquote(quoted: &str) -> Cow<'_, str> {
     let mut rest = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    if !rest.as_bytes().contains(&b'\\') {
+        return Cow::Borrowed(rest);
+    }
     let mut text = String::with_capacity(rest.len());
     while let Some((before, escape)) = rest.split_once('\\') {
         text.push_str(before);
@@ -165,7 +182,7 @@ fn unquote(quoted: &str) -> String {
         rest = behind.as_str();
     }
     text.push_str(rest);
-    text
+    Cow::Owned(text)
 }
 
 /// The characters that a run of `u0041\u0042` stands for, and the text behind it.

@@ -131,8 +131,13 @@ impl Config {
 ///
 /// What is wrong first, in upstream's order: the syntax, the types, the number of ranges, each range.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
-    let document = if json::is_json(bytes) { json::read(bytes)? } else { yaml::read(bytes)? };
-    schema::build(document, *context)
+    if json::is_json(bytes) {
+        let text = json::decode(bytes);
+        schema::build(json::read(&text)?, *context)
+    } else {
+        let text = yaml::decode(bytes)?;
+        schema::build(yaml::read(&text)?, *context)
+    }
 }
 
 impl fmt::Display for Line {

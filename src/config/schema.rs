@@ -2,12 +2,12 @@
 
 use super::error::Place;
 use super::shown::Bare;
-use super::value::{self, Document, Pair, Value};
+use super::value::{self, Document, NoRange, Pair, Value};
 use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
-use crate::net::{Cidr, Family};
+use crate::net::Family;
 
 /// The configuration that the document asks for.
-pub(super) fn build(document: Document, context: Context) -> Result<Reading, ConfigError> {
+pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigError> {
     let Document { pairs, mut warnings } = document;
     let mut draft = Draft::default();
     for pair in pairs {
@@ -16,7 +16,7 @@ pub(super) fn build(document: Document, context: Context) -> Result<Reading, Con
     let limit = draft.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
     let mut config = Config::defaults(&context);
     let list_line = draft.list.as_ref().map(|list| list.line).or(draft.limit.and_then(|limit| limit.line));
-    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.texts.len());
+    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.content.texts);
     if i64::try_from(count).unwrap_or(i64::MAX) > limit {
         return Err(ConfigError::new(list_line, Problem::TooMany { count, limit }));
     }
@@ -38,24 +38,24 @@ pub(super) fn build(document: Document, context: Context) -> Result<Reading, Con
 
 /// What the document says so far.
 #[derive(Default)]
-struct Draft {
-    list: Option<List>,
+struct Draft<'a> {
+    list: Option<List<'a>>,
     limit: Option<Setting<i64>>,
     masq_link_local: Option<Setting<bool>>,
     masq_link_local_ipv6: Option<Setting<bool>>,
     resync_interval: Option<(Duration, Line)>,
 }
 
-/// The texts of `nonMasqueradeCIDRs`.
-struct List {
+/// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
+struct List<'a> {
     line: Line,
-    texts: Vec<(Line, String)>,
+    content: value::List<'a>,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
     /// single value as it is, and empties the list.
-    fn set(&mut self, pair: Pair) -> Result<Vec<Warning>, ConfigError> {
+    fn set(&mut self, pair: Pair<'a>) -> Result<Vec<Warning>, ConfigError> {
         let Pair { key, name, line, value } = pair;
         let mut warnings = Vec::new();
         if name != key.name() {
@@ -78,11 +78,11 @@ fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) ->
     setting.replace(Setting { value: value?, line: Some(line) }).and_then(|before| before.line)
 }
 
-impl List {
-    fn of(value: Value, line: Line) -> Result<Self, ConfigError> {
-        let entries = match value {
-            Value::Null => Vec::new(),
-            Value::List(entries) => entries,
+impl<'a> List<'a> {
+    fn of(value: Value<'a>, line: Line) -> Result<Self, ConfigError> {
+        let content = match value {
+            Value::Null => value::List::default(),
+            Value::List(list) => *list,
             other => {
                 let instead = match &other {
                     Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
@@ -92,31 +92,31 @@ impl List {
                 return Err(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
             }
         };
-        let text = |(index, entry): (usize, value::Entry)| match entry.value {
-            Value::Text(text) => Ok((entry.line, text)),
-            other => {
-                let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
-                let expected = "a range, such as 10.0.0.0/8";
-                Err(wrong_type(Key::NonMasqueradeCidrs, Some(index), entry.line, &other, expected, instead))
-            }
-        };
-        let texts = entries.into_iter().enumerate().map(text).collect::<Result<_, _>>()?;
-        Ok(Self { line, texts })
+        if let Some((line, other)) = &content.no_text {
+            let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
+            let expected = "a range, such as 10.0.0.0/8";
+            return Err(wrong_type(Key::NonMasqueradeCidrs, Some(content.texts), *line, other, expected, instead));
+        }
+        Ok(Self { line, content })
     }
 
     fn entries(self, context: Context) -> Result<Vec<Entry>, ConfigError> {
-        let entry = |(index, (line, text)): (usize, (Line, String))| match text.parse::<Cidr>() {
-            Err(reason) => Err(ConfigError::at(line, Problem::Cidr { index, text, reason })),
-            Ok(cidr) if cidr.family() == Family::Ipv6 && !context.ipv6 => {
-                Err(ConfigError::at(line, Problem::Ipv6Off { index, cidr }))
+        let value::List { ranges, no_range, .. } = self.content;
+        let is_off = |entry: &Entry| entry.cidr.family() == Family::Ipv6 && !context.ipv6;
+        if let Some((index, Entry { cidr, line })) = ranges.iter().enumerate().find(|(_, entry)| is_off(entry)) {
+            return Err(ConfigError::new(*line, Problem::Ipv6Off { index, cidr: *cidr }));
+        }
+        match no_range {
+            None => Ok(ranges),
+            Some(NoRange { line, text, reason }) => {
+                let problem = Problem::Cidr { index: ranges.len(), text: text.into_owned(), reason };
+                Err(ConfigError::at(line, problem))
             }
-            Ok(cidr) => Ok(Entry { cidr, line: Some(line) }),
-        };
-        self.texts.into_iter().enumerate().map(entry).collect()
+        }
     }
 }
 
-fn number(value: &Value, line: Line) -> Result<Option<i64>, ConfigError> {
+fn number(value: &Value<'_>, line: Line) -> Result<Option<i64>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
         Value::Number { whole: Some(number), .. } => return Ok(Some(*number)),
@@ -126,7 +126,7 @@ fn number(value: &Value, line: Line) -> Result<Option<i64>, ConfigError> {
     Err(wrong_type(Key::CidrLimit, None, line, value, "a whole number, such as 64", instead))
 }
 
-fn truth(key: Key, value: &Value, line: Line) -> Result<Option<bool>, ConfigError> {
+fn truth(key: Key, value: &Value<'_>, line: Line) -> Result<Option<bool>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
         Value::Bool(value) => return Ok(Some(*value)),
@@ -140,10 +140,12 @@ fn truth(key: Key, value: &Value, line: Line) -> Result<Option<bool>, ConfigErro
 }
 
 /// Null is no duration: upstream reads this key alone with a function of its own, which refuses it.
-fn duration(value: Value, line: Line) -> Result<Duration, ConfigError> {
+fn duration(value: Value<'_>, line: Line) -> Result<Duration, ConfigError> {
     let instead = match value {
         Value::Text(text) => {
-            return text.parse().map_err(|reason| ConfigError::at(line, Problem::Duration { text, reason }));
+            return text
+                .parse()
+                .map_err(|reason| ConfigError::at(line, Problem::Duration { text: text.into_owned(), reason }));
         }
         Value::Number { ref text, .. } => Some(format!("{}s for seconds", Bare(text))),
         Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
@@ -156,7 +158,7 @@ fn wrong_type(
     key: Key,
     index: Option<usize>,
     line: Line,
-    value: &Value,
+    value: &Value<'_>,
     expected: &'static str,
     instead: Option<String>,
 ) -> ConfigError {

@@ -1,6 +1,5 @@
 //! An address range in CIDR notation whose host bits are zero.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -15,7 +14,9 @@ use super::Family;
 ///
 /// Reads what Go's `net.ParseCIDR` reads, less the two spellings that iptables then refuses: a prefix length with
 /// leading zeros (`/08`) and an IPv4-mapped IPv6 address (`::ffff:10.0.0.0/104`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// They sort by family, first address and length: a range before the ranges that it covers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
 /// Why a text is no [`Cidr`]. The messages end on what to write instead.
@@ -119,9 +120,11 @@ impl FromStr for Cidr {
     type Err = CidrError;
 
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let Some((address, prefix_len)) = text.split_once('/') else {
+        let Some(slash) = text.bytes().rposition(|byte| byte == b'/') else {
             return Err(text.parse().map_or(CidrError::Syntax, CidrError::NoPrefixLength));
         };
+        let address = text.get(..slash).unwrap_or_default();
+        let prefix_len = text.get(slash + 1..).unwrap_or_default();
         let address: IpAddr = address.parse().map_err(|_| CidrError::Syntax)?;
         let family = Family::of(address);
         if prefix_len.is_empty() || !prefix_len.bytes().all(|b| b.is_ascii_digit()) {
@@ -156,19 +159,6 @@ impl fmt::Display for Cidr {
 impl fmt::Debug for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Ord for Cidr {
-    /// By family, first address and length: a range sorts before the ranges that it covers.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.network(), self.prefix_len()).cmp(&(other.network(), other.prefix_len()))
-    }
-}
-
-impl PartialOrd for Cidr {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

@@ -1,15 +1,17 @@
 //! Is the whole tree something that upstream would read, and not too much of it?
 
 use super::resolve::Scalar;
-use super::tree::{Content, Id, Tree};
+use super::tree::{Children, Content, Id, Tree};
 use crate::config::error::MAX_DEPTH;
 use crate::config::{ConfigError, Problem};
 
-/// A collection that is walked through: the place of the next child, and the child of what it is.
-struct Frame {
+/// A collection or alias that is walked through: what is left of it, and what it is itself.
+struct Frame<'t> {
     id: Id,
-    next: usize,
+    rest: Children<'t>,
     role: Role,
+    /// In a mapping: has a key been taken whose value comes next?
+    in_pair: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -22,8 +24,8 @@ enum Role {
 
 /// How much has been walked through, and how much of that for aliases.
 #[derive(Default)]
-struct Walk {
-    stack: Vec<Frame>,
+struct Walk<'t> {
+    stack: Vec<Frame<'t>>,
     all: u64,
     aliased: u64,
     /// The aliases that are open, of which each is a frame of its own.
@@ -34,43 +36,40 @@ struct Walk {
 /// Walks through the tree as upstream's decoder does, each alias as what it stands for, and stops at the first thing
 /// that upstream refuses, in keys that nobody knows too: broken tags, keys that are no text, infinity.
 pub(super) fn check(tree: &Tree<'_>) -> Result<(), ConfigError> {
-    let Some(root) = tree.root else { return Ok(()) };
+    let Some(root) = tree.root() else { return Ok(()) };
     // The document itself counts as one step.
     let mut walk = Walk { all: 1, is_open: vec![false; tree.len()], ..Walk::default() };
     walk.enter(tree, root, Role::Value)?;
     while let Some(frame) = walk.stack.last_mut() {
-        let Frame { id, next, role } = *frame;
-        frame.next += 1;
+        let (id, role) = (frame.id, frame.role);
+        let Some(child) = frame.rest.next() else {
+            walk.leave(id);
+            continue;
+        };
         match &tree.node(id).content {
-            Content::Sequence(children) => match children.get(next) {
-                Some(child) if role == Role::Merged => walk.merge(tree, *child)?,
-                Some(child) => walk.enter(tree, *child, Role::Value)?,
-                None => walk.leave(id),
-            },
-            Content::Mapping(children) => match children.get(next) {
-                Some(key) if next % 2 == 0 && tree.node(*key).is_merge_key() => {
-                    if let Some(frame) = walk.stack.last_mut() {
-                        frame.next += 1;
-                    }
-                    let Some(value) = children.get(next + 1) else { continue };
-                    match &tree.node(*value).content {
-                        Content::Sequence(_) => walk.push(*value, Role::Merged)?,
-                        _ => walk.merge(tree, *value)?,
-                    }
+            Content::Mapping { .. } if !frame.in_pair && tree.node(child).is_merge_key() => {
+                let Some(value) = frame.rest.next() else { continue };
+                match &tree.node(value).content {
+                    Content::Sequence { .. } => walk.push(tree, value, Role::Merged)?,
+                    _ => walk.merge(tree, value)?,
                 }
-                Some(child) => walk.enter(tree, *child, if next % 2 == 0 { Role::Key } else { Role::Value })?,
-                None => walk.leave(id),
-            },
-            Content::Alias(target) if next == 0 => walk.enter(tree, *target, role)?,
-            Content::Alias(_) | Content::Scalar { .. } => walk.leave(id),
+            }
+            Content::Mapping { .. } => {
+                let role = if frame.in_pair { Role::Value } else { Role::Key };
+                frame.in_pair = !frame.in_pair;
+                walk.enter(tree, child, role)?;
+            }
+            Content::Sequence { .. } if role == Role::Merged => walk.merge(tree, child)?,
+            Content::Sequence { .. } => walk.enter(tree, child, Role::Value)?,
+            Content::Alias(_) | Content::Scalar(_) => walk.enter(tree, child, role)?,
         }
     }
     Ok(())
 }
 
-impl Walk {
+impl<'t> Walk<'t> {
     /// One step of upstream's decoder.
-    fn enter(&mut self, tree: &Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
+    fn enter(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
         let node = tree.node(id);
         self.all += 1;
         self.aliased += u64::from(self.open_aliases > 0);
@@ -79,7 +78,7 @@ impl Walk {
         }
         let refuse = |what: &str| Err(ConfigError::at(node.line, Problem::Yaml(what.to_owned())));
         match &node.content {
-            Content::Scalar { .. } => match (role, node.scalar()?) {
+            Content::Scalar(_) => match (role, node.scalar()?) {
                 (Role::Key, Some(Scalar::Null)) => refuse("an empty key; write a name before the colon"),
                 (Role::Key, Some(Scalar::Uint(_))) => refuse("a key that is too large a number; put it into quotes"),
                 (Role::Value, Some(Scalar::Float(value))) if !value.is_finite() => {
@@ -87,7 +86,7 @@ impl Walk {
                 }
                 _ => Ok(()),
             },
-            Content::Sequence(_) | Content::Mapping(_) if role == Role::Key => {
+            Content::Sequence { .. } | Content::Mapping { .. } if role == Role::Key => {
                 refuse("a list or a mapping as a key; put a value with brackets or braces into quotes")
             }
             Content::Alias(_) => {
@@ -96,30 +95,30 @@ impl Walk {
                 }
                 self.open_aliases += 1;
                 self.set_open(id, true);
-                self.push(id, role)
+                self.push(tree, id, role)
             }
-            Content::Sequence(_) | Content::Mapping(_) => {
+            Content::Sequence { .. } | Content::Mapping { .. } => {
                 // Only the list itself of `<<: [*a, *b]` is merged, never a list behind an alias in it.
-                self.push(id, if role == Role::Merged { Role::Value } else { role })
+                self.push(tree, id, if role == Role::Merged { Role::Value } else { role })
             }
         }
     }
 
     /// One mapping that is merged into another.
-    fn merge(&mut self, tree: &Tree<'_>, id: Id) -> Result<(), ConfigError> {
-        if !matches!(tree.target(id).content, Content::Mapping(_)) {
+    fn merge(&mut self, tree: &'t Tree<'_>, id: Id) -> Result<(), ConfigError> {
+        if !matches!(tree.node(tree.target(id)).content, Content::Mapping { .. }) {
             let what = "a merge key (<<) whose value is neither a mapping nor a list of mappings";
             return Err(ConfigError::at(tree.node(id).line, Problem::Yaml(what.to_owned())));
         }
         self.enter(tree, id, Role::Merged)
     }
 
-    fn push(&mut self, id: Id, role: Role) -> Result<(), ConfigError> {
+    fn push(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
         // Aliases have frames too, but are no level of what they stand for.
         if self.stack.len() - self.open_aliases.min(self.stack.len()) >= MAX_DEPTH {
             return Err(ConfigError::new(None, Problem::Depth));
         }
-        self.stack.push(Frame { id, next: 0, role });
+        self.stack.push(Frame { id, rest: tree.children(id), role, in_pair: false });
         Ok(())
     }
 

@@ -8,30 +8,46 @@ pub(super) struct Mark {
     /// The line, counted from 1.
     pub(super) line: u32,
     /// The characters of the line before this place.
-    pub(super) column: u32,
-    /// The characters of the text before this place.
-    pub(super) index: usize,
+    pub(super) column: i64,
 }
 
 /// The text and how far it is read. At the end of the text every byte reads as 0, which no YAML text contains.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
+    /// The bytes before this place.
     position: usize,
-    mark: Mark,
+    line: u32,
+    /// The position at which the line would start, if each of its characters before this place were one byte long.
+    line_start: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, position: 0, mark: Mark { line: 1, column: 0, index: 0 } }
+        Self { text, position: 0, line: 1, line_start: 0 }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        self.mark
+        Mark { line: self.line, column: self.column() }
     }
 
-    pub(super) fn column(&self) -> u32 {
-        self.mark.column
+    pub(super) fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The characters of the line before this place.
+    pub(super) fn column(&self) -> i64 {
+        i64::try_from(self.position - self.line_start).unwrap_or(i64::MAX)
+    }
+
+    /// The bytes of the text before this place.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The text between a position and this place.
+    pub(super) fn since(&self, position: usize) -> &'a str {
+        self.text.get(position..self.position).unwrap_or_default()
     }
 
     /// The next byte.
@@ -48,9 +64,9 @@ impl<'a> Cursor<'a> {
         self.position >= self.text.len()
     }
 
-    /// A space or a tab?
+    /// Does a space or a tab come next?
     pub(super) fn is_blank(&self) -> bool {
-        matches!(self.byte(), b' ' | b'\t')
+        is_blank(self.byte())
     }
 
     pub(super) fn is_break(&self) -> bool {
@@ -74,7 +90,7 @@ impl<'a> Cursor<'a> {
 
     /// `---` or `...` at the start of a line?
     pub(super) fn is_document_indicator(&self) -> bool {
-        self.mark.column == 0
+        self.position == self.line_start
             && matches!([self.byte(), self.byte_at(1), self.byte_at(2)], [b'-', b'-', b'-'] | [b'.', b'.', b'.'])
             && self.is_space_at(3)
     }
@@ -94,67 +110,100 @@ impl<'a> Cursor<'a> {
 
     /// Moves on behind the next character.
     pub(super) fn skip(&mut self) {
-        self.position += match self.byte() {
+        let length = match self.byte() {
             0..0x80 => 1,
             0x80..0xe0 => 2,
             0xe0..0xf0 => 3,
             0xf0.. => 4,
         };
-        self.mark.column += 1;
-        self.mark.index += 1;
+        self.position += length;
+        self.line_start += length - 1;
     }
 
-    /// Moves on behind all characters for which `wanted` holds, and returns them.
-    pub(super) fn take_while(&mut self, wanted: impl Fn(&Self) -> bool) -> &'a str {
+    /// Moves on behind all ASCII characters for which `wanted` holds, and returns them.
+    pub(super) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
         let start = self.position;
-        while !self.is_end() && wanted(self) {
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        self.position += rest.iter().position(|byte| !byte.is_ascii() || !wanted(*byte)).unwrap_or(rest.len());
+        self.since(start)
+    }
+
+    /// Moves on to the first place at which `ends` holds, and returns the text before it. What [`is_ordinary`] ends
+    /// nothing, and is not asked about.
+    pub(super) fn take_until(&mut self, ends: impl Fn(&Self) -> bool) -> &'a str {
+        let start = self.position;
+        loop {
+            self.take_while(is_ordinary);
+            if self.is_end() || ends(self) {
+                return self.since(start);
+            }
             self.skip();
         }
-        self.text.get(start..self.position).unwrap_or_default()
+    }
+
+    /// Moves on behind `- `, a plain word or nothing, a line break and `indent` spaces, if a dash and a space follow
+    /// those, and returns the word.
+    pub(super) fn take_word_entry(&mut self, indent: usize) -> Option<&'a str> {
+        let rest = self.text.get(self.position..)?.strip_prefix("- ")?;
+        let length = rest.bytes().position(|byte| !is_ordinary(byte) && byte != b':')?;
+        let (word, behind) = rest.split_at_checked(length)?;
+        let (spaces, next) = behind.strip_prefix('\n')?.split_at_checked(indent)?;
+        // A colon at the end would make a key of the word.
+        if word.ends_with(':') || !spaces.bytes().all(|byte| byte == b' ') || !next.starts_with("- ") {
+            return None;
+        }
+        self.line_start = self.text.len() - behind.len() + 1;
+        self.position = self.text.len() - next.len();
+        self.line = self.line.saturating_add(1);
+        Some(word)
     }
 
     /// Moves on behind the next character, and returns it.
     pub(super) fn take_one(&mut self) -> &'a str {
         let start = self.position;
         self.skip();
-        self.text.get(start..self.position).unwrap_or_default()
+        self.since(start)
     }
 
-    /// Moves on behind the line break, if there is one, and adds it to `value`: a line feed for all but U+2028 and
-    /// U+2029, which stay themselves.
-    pub(super) fn take_break_into(&mut self, value: &mut String) {
+    /// Moves on behind the line break, if there is one, and returns what it stands for: a line feed for all but U+2028
+    /// and U+2029, which stay themselves.
+    pub(super) fn take_break(&mut self) -> &'a str {
+        let start = self.position;
         let length = self.break_len(0);
-        match length {
-            0 => return,
-            3 => value.push_str(self.text.get(self.position..self.position + 3).unwrap_or_default()),
-            _ => value.push('\n'),
+        if length == 0 {
+            return "";
         }
-        self.mark.index += if self.byte() == b'\r' { length } else { 1 };
         self.position += length;
-        self.mark.column = 0;
-        self.mark.line = self.mark.line.saturating_add(1);
-    }
-
-    /// Moves on behind the line break, if there is one.
-    pub(super) fn skip_break(&mut self) {
-        self.take_break_into(&mut String::new());
+        self.line_start = self.position;
+        self.line = self.line.saturating_add(1);
+        if length == 3 { self.since(start) } else { "\n" }
     }
 
     /// Moves on behind spaces, tabs and a comment.
     pub(super) fn skip_blanks_and_comment(&mut self) {
-        self.take_while(Self::is_blank);
+        self.take_while(is_blank);
         self.skip_comment();
     }
 
     /// Moves on behind a comment, if one starts here.
     pub(super) fn skip_comment(&mut self) {
         if self.byte() == b'#' {
-            self.take_while(|cursor| !cursor.is_break());
+            self.take_until(Self::is_break);
         }
     }
 
     /// What is wrong at this place.
     pub(super) fn fault(&self, what: impl Into<String>) -> ConfigError {
-        ConfigError::yaml(self.mark.line, what)
+        ConfigError::yaml(self.line, what)
     }
+}
+
+/// A space or a tab?
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// A letter, a digit, or what stands between those in addresses? Nothing in YAML ends before these.
+fn is_ordinary(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'/')
 }

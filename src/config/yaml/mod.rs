@@ -18,24 +18,25 @@ mod tag;
 mod text;
 mod tree;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::{Document, Entry, Pair, Value};
+use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Problem, Warning};
 use resolve::Scalar;
+pub(super) use text::decode;
 use tree::{Content, Id, Node, Tree};
 
 /// The known keys and their values, in the order in which upstream applies them.
-pub(super) fn read(bytes: &[u8]) -> Result<Document, ConfigError> {
-    let text = text::decode(bytes)?;
-    let tree = Tree::read(&text)?;
+pub(super) fn read(text: &str) -> Result<Document<'_>, ConfigError> {
+    let tree = Tree::read(text)?;
     check::check(&tree)?;
-    let mut document = match tree.root.map(|root| (root, tree.node(root))) {
+    let mut document = match tree.root().map(|root| (root, tree.node(root))) {
         None => Document::default(),
         Some((root, node)) => match (&node.content, node.scalar()?) {
-            (Content::Mapping(_), _) => pick(&tree, root)?,
+            (Content::Mapping { .. }, _) => pick(&tree, root)?,
             (_, Some(Scalar::Null)) => Document::default(),
-            (Content::Sequence(_), _) => return Err(ConfigError::at(node.line, Problem::TopLevel("a list"))),
+            (Content::Sequence { .. }, _) => return Err(ConfigError::at(node.line, Problem::TopLevel("a list"))),
             _ => return Err(ConfigError::at(node.line, Problem::TopLevel("a single value"))),
         },
     };
@@ -47,15 +48,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ConfigError> {
 
 /// Of equal keys the last one counts; then upstream sorts the keys by their bytes, because its way from YAML leads
 /// through Go's JSON, and there of two keys that differ in case the later one counts.
-fn pick(tree: &Tree<'_>, root: Id) -> Result<Document, ConfigError> {
+fn pick<'a>(tree: &Tree<'a>, root: Id) -> Result<Document<'a>, ConfigError> {
     let mut document = Document::default();
     let mut known: BTreeMap<String, (Assignment, Pair)> = BTreeMap::new();
     let mut unknown = BTreeSet::new();
     for assignment in assignments(tree, root) {
-        let node = tree.target(assignment.key);
+        let node = tree.node(tree.target(assignment.key));
         let (name, line) = match node.scalar()? {
             Some(Scalar::Text(name)) => (name.into_owned(), node.line),
-            _ => (node.text().to_owned(), node.line),
+            _ => (node.text().into_owned(), node.line),
         };
         let Some(key) = Key::named(&name) else {
             // A key whose value is used elsewhere does its work there.
@@ -88,37 +89,40 @@ struct Assignment {
 /// of those the first one last.
 fn assignments(tree: &Tree<'_>, root: Id) -> Vec<Assignment> {
     let mut all = Vec::new();
-    let mut open = vec![(root, 0)];
-    while let Some((mapping, next)) = open.pop() {
-        let Content::Mapping(children) = &tree.target(mapping).content else { continue };
-        let Some([key, value]) = children.get(next..next + 2) else { continue };
+    let mut open = vec![tree.children(root)];
+    while let Some(mut rest) = open.pop() {
+        let (Some(key), Some(value)) = (rest.next(), rest.next()) else { continue };
         let merged = !open.is_empty();
-        open.push((mapping, next + 2));
-        if !tree.node(*key).is_merge_key() {
-            all.push(Assignment { key: *key, value: *value, merged });
-        } else if let Content::Sequence(mappings) = &tree.node(*value).content {
-            open.extend(mappings.iter().map(|mapping| (*mapping, 0)));
+        open.push(rest);
+        if !tree.node(key).is_merge_key() {
+            all.push(Assignment { key, value, merged });
+        } else if matches!(tree.node(value).content, Content::Sequence { .. }) {
+            open.extend(tree.children(value).map(|mapping| tree.children(tree.target(mapping))));
         } else {
-            open.push((*value, 0));
+            open.push(tree.children(tree.target(value)));
         }
     }
     all
 }
 
-fn value(node: &Node<'_>, tree: &Tree<'_>) -> Result<Value, ConfigError> {
-    let Content::Sequence(children) = &node.content else { return single(node) };
-    let entry = |child: &Id| {
-        let node = tree.target(*child);
-        Ok(Entry { line: node.line, value: single(node)? })
-    };
-    children.iter().map(entry).collect::<Result<_, _>>().map(Value::List)
+fn value<'a>(id: Id, tree: &Tree<'a>) -> Result<Value<'a>, ConfigError> {
+    let node = tree.node(id);
+    if !matches!(node.content, Content::Sequence { .. }) {
+        return single(node);
+    }
+    let mut list = List::default();
+    for child in tree.children(id) {
+        let node = tree.node(tree.target(child));
+        list.push(node.line, single(node)?);
+    }
+    Ok(Value::List(Box::new(list)))
 }
 
 /// A value without what stands in it.
-fn single(node: &Node<'_>) -> Result<Value, ConfigError> {
-    let number = |whole| Value::Number { whole, text: node.text().to_owned() };
+fn single<'a>(node: &Node<'a>) -> Result<Value<'a>, ConfigError> {
+    let number = |whole| Value::Number { whole, text: node.text() };
     Ok(match node.scalar()? {
-        None if matches!(node.content, Content::Sequence(_)) => Value::List(Vec::new()),
+        None if matches!(node.content, Content::Sequence { .. }) => Value::List(Box::default()),
         None => Value::Mapping,
         Some(Scalar::Null) => Value::Null,
         Some(Scalar::Bool(value)) => Value::Bool(value),
@@ -126,6 +130,31 @@ fn single(node: &Node<'_>) -> Result<Value, ConfigError> {
         Some(Scalar::Uint(_)) => number(None),
         // Go prints a float without a fraction as a whole number, and reads that.
         Some(Scalar::Float(value)) => number(value.to_string().parse().ok()),
-        Some(Scalar::Text(text)) => Value::Text(text.into_owned()),
+        // Unlike what the tree lends, its copy of the text lives as long as the file's.
+        Some(Scalar::Text(Cow::Borrowed(_))) => Value::Text(node.text()),
+        Some(Scalar::Text(Cow::Owned(decoded))) => Value::Text(Cow::Owned(decoded)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the texts are made of, with `;` between them.
+    const PIECES: &str = "- a\n;- 10.0.0.0/8\n;- fd00::/8\n;- a:\n;- :a\n;- \n; - a\n; - [a\n]- a\n - a\n;  - a\n;- - a\n;k:\n;k: v\n;\
+                          ;  ; ;-;a;:;\n;\t; #;';[;];---\n";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16_384))]
+        /// Only before a line feed is an entry taken in one step; before other line breaks each of its tokens is scanned.
+        #[test]
+        fn a_list_entry_taken_in_one_step_is_what_its_tokens_make_of_it(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.split(';').collect::<Vec<_>>()), 0..10)
+        ) {
+            let text = pieces.concat();
+            let read = |text: &str| format!("{:?}", Tree::read(text));
+            prop_assert_eq!(read(&text), read(&text.replace('\n', "\r\n")));
+        }
+    }
 }

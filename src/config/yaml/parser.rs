@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::resolve::Tag;
 use super::scanner::{Scanner, Token};
 use crate::config::ConfigError;
 use crate::config::shown::Bare;
@@ -27,8 +28,7 @@ pub(super) enum Event<'a> {
 pub(super) struct Node<'a> {
     pub(super) event: Event<'a>,
     pub(super) anchor: Option<&'a str>,
-    /// The tag in full, such as `tag:yaml.org,2002:str`.
-    pub(super) tag: Option<String>,
+    pub(super) tag: Option<Tag>,
     pub(super) line: u32,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Parser<'a> {
     /// The lines on which the open collections start, for messages.
     starts: Vec<u32>,
     /// The handles of tags and what they stand for.
-    handles: BTreeMap<String, String>,
+    handles: BTreeMap<&'a str, String>,
 }
 
 impl<'a> Parser<'a> {
@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
                 Token::VersionDirective { supported: false } => {
                     return Err(ConfigError::yaml(line, "a version of YAML that is not read here; write %YAML 1.1"));
                 }
-                Token::TagDirective { handle, .. } if self.handles.contains_key(&handle) => {
+                Token::TagDirective { handle, .. } if self.handles.contains_key(handle) => {
                     return Err(ConfigError::yaml(line, "a second %TAG directive for the same handle"));
                 }
                 Token::TagDirective { handle, prefix } => {
@@ -162,7 +162,7 @@ impl<'a> Parser<'a> {
             }
         }
         for (handle, prefix) in [("!", "!"), ("!!", "tag:yaml.org,2002:")] {
-            self.handles.entry(handle.to_owned()).or_insert_with(|| prefix.to_owned());
+            self.handles.entry(handle).or_insert_with(|| prefix.to_owned());
         }
         Ok(any)
     }
@@ -211,24 +211,12 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, place: Place) -> Result<Node<'a>, ConfigError> {
-        let first_line = self.scanner.peek()?.1;
-        let mut anchor = None;
-        let mut tag = None;
-        loop {
-            match self.scanner.peek()?.0 {
-                Token::Anchor(_) if anchor.is_none() => {
-                    if let (Token::Anchor(name), _) = self.scanner.next()? {
-                        anchor = Some(name);
-                    }
-                }
-                Token::Tag { .. } if tag.is_none() => {
-                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
-                        tag = Some(self.full_tag(&handle, &suffix, line)?);
-                    }
-                }
-                _ => break,
-            }
-        }
+        let (token, first_line) = self.scanner.peek()?;
+        let (anchor, tag) = match token {
+            Token::Scalar { .. } => return self.scalar(None, None),
+            Token::Anchor(_) | Token::Tag { .. } => self.properties()?,
+            _ => (None, None),
+        };
         let bare = anchor.is_none() && tag.is_none();
         let (token, line) = self.scanner.peek()?;
         let (event, state) = match token {
@@ -268,7 +256,28 @@ impl<'a> Parser<'a> {
         Ok(Node { event, anchor, tag, line: first_line })
     }
 
-    fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<String>) -> Result<Node<'a>, ConfigError> {
+    /// An anchor and a tag, in any order.
+    fn properties(&mut self) -> Result<(Option<&'a str>, Option<Tag>), ConfigError> {
+        let mut anchor = None;
+        let mut tag = None;
+        loop {
+            match self.scanner.peek()?.0 {
+                Token::Anchor(_) if anchor.is_none() => {
+                    if let (Token::Anchor(name), _) = self.scanner.next()? {
+                        anchor = Some(name);
+                    }
+                }
+                Token::Tag { .. } if tag.is_none() => {
+                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
+                        tag = Some(self.tag(handle, &suffix, line)?);
+                    }
+                }
+                _ => return Ok((anchor, tag)),
+            }
+        }
+    }
+
+    fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<Tag>) -> Result<Node<'a>, ConfigError> {
         self.state = self.enclosing();
         let (token, line) = self.scanner.next()?;
         let event = match token {
@@ -278,12 +287,12 @@ impl<'a> Parser<'a> {
         Ok(Node { event, anchor, tag, line })
     }
 
-    fn full_tag(&self, handle: &str, suffix: &str, line: u32) -> Result<String, ConfigError> {
+    fn tag(&self, handle: &str, suffix: &str, line: u32) -> Result<Tag, ConfigError> {
         if handle.is_empty() {
-            return Ok(suffix.to_owned());
+            return Ok(Tag::named(suffix));
         }
         match self.handles.get(handle) {
-            Some(prefix) => Ok(format!("{prefix}{suffix}")),
+            Some(prefix) => Ok(Tag::named(&format!("{prefix}{suffix}"))),
             None => Err(ConfigError::yaml(
                 line,
                 format!("the tag handle {} that no %TAG defines; put a value with ! into quotes", Bare(handle)),
@@ -306,6 +315,9 @@ impl<'a> Parser<'a> {
     }
 
     fn block_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        if let Some((word, line)) = self.scanner.take_word_entry() {
+            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {
                 self.scanner.next()?;
@@ -320,6 +332,9 @@ impl<'a> Parser<'a> {
     }
 
     fn indentless_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
+        if let Some((word, line)) = self.scanner.take_word_entry() {
+            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {
                 self.scanner.next()?;

@@ -16,43 +16,71 @@ pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
 }
 
+/// What a tag says about a scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Null,
+    Bool,
+    Int,
+    Float,
+    Binary,
+    /// A text; the text `<<` is the key whose mapping is merged into the one around it.
+    Merge,
+    /// A text, a point in time, or a tag that nobody knows.
+    Text,
+}
+
 /// What stands before all tags of YAML's own.
 const YAML_TAG: &str = "tag:yaml.org,2002:";
 
-/// The tag of the key whose mapping is merged into the one around it.
-pub(super) fn is_merge_key(value: &str, plain: bool, tag: Option<&str>) -> bool {
-    value == "<<" && tag.map_or(plain, |tag| tag == "!" || tag.strip_prefix(YAML_TAG) == Some("merge"))
+impl Tag {
+    /// The tag of that name in full, such as `tag:yaml.org,2002:str`.
+    pub(super) fn named(name: &str) -> Self {
+        match name.strip_prefix(YAML_TAG) {
+            Some("null") => Self::Null,
+            Some("bool") => Self::Bool,
+            Some("int") => Self::Int,
+            Some("float") => Self::Float,
+            Some("binary") => Self::Binary,
+            Some("merge") => Self::Merge,
+            None if name == "!" => Self::Merge,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Is this the key whose mapping is merged into the one around it?
+pub(super) fn is_merge_key(value: &str, plain: bool, tag: Option<Tag>) -> bool {
+    value == "<<" && tag.map_or(plain, |tag| tag == Tag::Merge)
 }
 
 /// The meaning of `value`; or what it is instead of what its tag says.
-pub(super) fn resolve<'a>(value: &'a str, plain: bool, tag: Option<&str>) -> Result<Scalar<'a>, String> {
-    let text = || Ok(Scalar::Text(Cow::Borrowed(value)));
-    let Some(tag) = tag else {
-        return if plain { Ok(implicit(value)) } else { text() };
-    };
-    let wrong = || Err(format!("{} is not what its tag !!{} says", Quoted(value), tag.trim_start_matches(YAML_TAG)));
-    match tag.strip_prefix(YAML_TAG) {
-        Some("null") if implicit(value) == Scalar::Null => Ok(Scalar::Null),
-        Some("bool") => match implicit(value) {
+pub(super) fn resolve(value: &str, plain: bool, tag: Option<Tag>) -> Result<Scalar<'_>, String> {
+    let wrong = |tag: &str| Err(format!("{} is not what its tag !!{tag} says", Quoted(value)));
+    match tag {
+        None if plain => Ok(implicit(value)),
+        None | Some(Tag::Merge | Tag::Text) => Ok(Scalar::Text(Cow::Borrowed(value))),
+        Some(Tag::Null) => match implicit(value) {
+            Scalar::Null => Ok(Scalar::Null),
+            _ => wrong("null"),
+        },
+        Some(Tag::Bool) => match implicit(value) {
             scalar @ Scalar::Bool(_) => Ok(scalar),
-            _ => wrong(),
+            _ => wrong("bool"),
         },
-        Some("int") => match implicit(value) {
+        Some(Tag::Int) => match implicit(value) {
             scalar @ (Scalar::Int(_) | Scalar::Uint(_)) => Ok(scalar),
-            _ => wrong(),
+            _ => wrong("int"),
         },
-        Some("float") => match implicit(value) {
+        Some(Tag::Float) => match implicit(value) {
             scalar @ Scalar::Float(_) => Ok(scalar),
             #[allow(clippy::cast_precision_loss)]
             Scalar::Int(whole) => Ok(Scalar::Float(whole as f64)),
-            _ => wrong(),
+            _ => wrong("float"),
         },
-        Some("null") => wrong(),
-        Some("binary") => base64(value).map(|text| Scalar::Text(Cow::Owned(text))).ok_or_else(|| {
+        Some(Tag::Binary) => base64(value).map(|text| Scalar::Text(Cow::Owned(text))).ok_or_else(|| {
             "a value with the tag !!binary that is not base64; write the value out, without the tag".to_owned()
         }),
-        // Texts, points in time, and all tags that nobody knows.
-        _ => text(),
     }
 }
 
@@ -61,7 +89,8 @@ fn implicit(value: &str) -> Scalar<'_> {
     let meaning = match value.as_bytes().first() {
         None | Some(b'~' | b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => word(value),
         Some(b'.') => infinity(value).or_else(|| float(value)),
-        Some(b'+' | b'-' | b'0'..=b'9') if !value.contains('/') => {
+        // No number has a slash; a range has one, near its end.
+        Some(b'+' | b'-' | b'0'..=b'9') if value.bytes().rev().all(|byte| byte != b'/') => {
             let digits = value.replace('_', "");
             infinity(value).or_else(|| int(&digits)).or_else(|| float(&digits))
         }
@@ -205,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_tag_decides_what_a_scalar_means_or_refuses_it() {
-        let resolve = |name: &str, value| resolve(value, false, Some(&format!("{YAML_TAG}{name}")));
+        let resolve = |name: &str, value| resolve(value, false, Some(Tag::named(&format!("{YAML_TAG}{name}"))));
         let text = |text: &'static str| Ok(Scalar::Text(Cow::Borrowed(text)));
         assert_eq!(resolve("str", "10"), text("10"));
         assert_eq!(resolve("int", "10"), Ok(Scalar::Int(10)));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::cursor::{Cursor, Mark};
+use super::cursor::{Cursor, Mark, is_blank};
 use crate::config::ConfigError;
 
 /// A plain scalar, and whether line breaks end it. `indent` is the column of the block collection around it.
@@ -12,36 +12,46 @@ use crate::config::ConfigError;
 pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Result<(Cow<'a, str>, bool), ConfigError> {
     let start = cursor.mark();
     let mut value = Cow::Borrowed("");
-    let mut gap = Gap::default();
+    let mut gap = "";
+    let mut ends_line = false;
     while !cursor.is_document_indicator() && cursor.byte() != b'#' {
-        let word = cursor.take_while(|cursor| match cursor.byte() {
-            b':' => !cursor.is_space_at(1),
-            b',' | b'?' | b'[' | b']' | b'{' | b'}' => !flow,
-            _ => !cursor.is_space_at(0),
+        let word = cursor.take_until(|cursor| match cursor.byte() {
+            b':' => cursor.is_space_at(1),
+            b',' | b'?' | b'[' | b']' | b'{' | b'}' => flow,
+            _ => cursor.is_space_at(0),
         });
         if !word.is_empty() {
             if value.is_empty() {
                 value = Cow::Borrowed(word);
             } else {
-                gap.end_into(value.to_mut());
+                fold_into(value.to_mut(), gap, false);
                 value.to_mut().push_str(word);
             }
-            gap = Gap::default();
+            ends_line = false;
         }
         if cursor.is_end() || !cursor.is_space_at(0) {
             break;
         }
-        while cursor.is_blank() || cursor.is_break() {
-            if gap.has_break && cursor.byte() == b'\t' && i64::from(cursor.column()) <= indent {
+        let gap_start = cursor.position();
+        loop {
+            cursor.take_while(|byte| byte == b' ' || byte == b'\t' && !ends_line);
+            if cursor.is_break() {
+                cursor.take_break();
+                ends_line = true;
+            } else if cursor.byte() != b'\t' {
+                break;
+            } else if cursor.column() <= indent {
                 return Err(ConfigError::yaml(start.line, "a tab stands where the indentation is; write spaces"));
+            } else {
+                cursor.skip();
             }
-            gap.take(cursor);
         }
-        if !flow && i64::from(cursor.column()) <= indent {
+        gap = cursor.since(gap_start);
+        if !flow && cursor.column() <= indent {
             break;
         }
     }
-    Ok((value, gap.has_break))
+    Ok((value, ends_line))
 }
 
 /// A scalar in single or double quotes; the cursor stands on the first one.
@@ -54,10 +64,10 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Config
         if cursor.is_document_indicator() {
             return Err(ConfigError::yaml(start.line, "a quote without its end before the document ends"));
         }
-        let mut gap = Gap::default();
+        let mut escaped_break = false;
         loop {
             let word =
-                cursor.take_while(|cursor| !cursor.is_space_at(0) && cursor.byte() != quote && cursor.byte() != b'\\');
+                cursor.take_until(|cursor| cursor.byte() == quote || cursor.byte() == b'\\' || cursor.is_space_at(0));
             append(&mut value, word);
             match cursor.byte() {
                 _ if cursor.is_end() => return Err(ConfigError::yaml(start.line, "a quote without its end")),
@@ -69,8 +79,8 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Config
                 b'\\' => {
                     cursor.skip();
                     if cursor.is_break() {
-                        cursor.skip_break();
-                        gap.has_break = true;
+                        cursor.take_break();
+                        escaped_break = true;
                         break;
                     }
                     value.to_mut().push(escape(cursor)?);
@@ -82,10 +92,12 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Config
             cursor.skip();
             return Ok(value);
         }
+        let gap_start = cursor.position();
         while cursor.is_blank() || cursor.is_break() {
-            gap.take(cursor);
+            cursor.take_while(is_blank);
+            cursor.take_break();
         }
-        gap.end_into(value.to_mut());
+        fold_into(value.to_mut(), cursor.since(gap_start), escaped_break);
     }
 }
 
@@ -145,10 +157,10 @@ pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, Conf
     let (chomping, increment) = block_header(cursor)?;
     let mut indent = increment.map_or(0, |increment| parent.max(0) + i64::from(increment));
     let mut value = String::new();
-    let mut line_break = String::new();
+    let mut line_break = "";
     let mut empty_lines = empty_lines(cursor, &mut indent, parent, start)?;
     let mut after_indented = false;
-    while i64::from(cursor.column()) == indent && !cursor.is_end() {
+    while cursor.column() == indent && !cursor.is_end() {
         // In a folded block a single break between two lines of text is a space.
         let indented = cursor.is_blank();
         if !literal && !after_indented && !indented && line_break == "\n" {
@@ -156,17 +168,16 @@ pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, Conf
                 value.push(' ');
             }
         } else {
-            value.push_str(&line_break);
+            value.push_str(line_break);
         }
-        line_break.clear();
         value.push_str(&empty_lines);
         after_indented = indented;
-        value.push_str(cursor.take_while(|cursor| !cursor.is_break()));
-        cursor.take_break_into(&mut line_break);
+        value.push_str(cursor.take_until(Cursor::is_break));
+        line_break = cursor.take_break();
         empty_lines = self::empty_lines(cursor, &mut indent, parent, start)?;
     }
     if chomping != Some(b'-') {
-        value.push_str(&line_break);
+        value.push_str(line_break);
     }
     if chomping == Some(b'+') {
         value.push_str(&empty_lines);
@@ -191,7 +202,7 @@ fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), Con
     if !cursor.is_break_or_end() {
         return Err(cursor.fault("text behind the start of a block; put it on the next line"));
     }
-    cursor.skip_break();
+    cursor.take_break();
     Ok((chomping, increment))
 }
 
@@ -201,16 +212,18 @@ fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Ma
     let mut breaks = String::new();
     let mut widest = 0;
     loop {
-        let inside = |cursor: &Cursor<'_>| *indent == 0 || i64::from(cursor.column()) < *indent;
-        cursor.take_while(|cursor| inside(cursor) && cursor.byte() == b' ');
-        widest = widest.max(i64::from(cursor.column()));
+        let inside = |cursor: &Cursor<'_>| *indent == 0 || cursor.column() < *indent;
+        while inside(cursor) && cursor.byte() == b' ' {
+            cursor.skip();
+        }
+        widest = widest.max(cursor.column());
         if inside(cursor) && cursor.byte() == b'\t' {
             return Err(ConfigError::yaml(start.line, "a block with a tab where the indentation is; write spaces"));
         }
         if !cursor.is_break() {
             break;
         }
-        cursor.take_break_into(&mut breaks);
+        breaks.push_str(cursor.take_break());
     }
     if *indent == 0 {
         *indent = widest.max(parent + 1).max(1);
@@ -218,45 +231,28 @@ fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Ma
     Ok(breaks)
 }
 
-/// The white space between two words of a scalar that is folded over lines.
-#[derive(Debug, Default)]
-struct Gap {
-    has_break: bool,
-    /// The white space of a gap without a line break.
-    blanks: String,
-    first_break: String,
-    later_breaks: String,
-}
-
-impl Gap {
-    /// Takes one blank or line break.
-    fn take(&mut self, cursor: &mut Cursor<'_>) {
-        if cursor.is_blank() {
-            if self.has_break {
-                cursor.skip();
-            } else {
-                self.blanks.push_str(cursor.take_one());
-            }
-        } else if self.has_break {
-            cursor.take_break_into(&mut self.later_breaks);
-        } else {
-            self.blanks.clear();
-            cursor.take_break_into(&mut self.first_break);
-            self.has_break = true;
+/// Adds what the white space between two words of a scalar stands for: blanks without a line break for themselves, one
+/// break for a space, each further one for a line feed. A break that is escaped stands for nothing.
+fn fold_into(value: &mut String, gap: &str, escaped_break: bool) {
+    let mut cursor = Cursor::new(gap);
+    let mut next_break = || {
+        cursor.take_while(is_blank);
+        cursor.take_break()
+    };
+    let first = if escaped_break { None } else { Some(next_break()) };
+    match first {
+        Some("") => return value.push_str(gap),
+        Some("\n") | None => {}
+        Some(separator) => value.push_str(separator),
+    }
+    let length = value.len();
+    loop {
+        match next_break() {
+            "" => break,
+            later => value.push_str(later),
         }
     }
-
-    /// Adds what the gap stands for: one break is a space, each further one a line feed.
-    fn end_into(&self, value: &mut String) {
-        if !self.has_break {
-            value.push_str(&self.blanks);
-        } else if self.first_break != "\n" {
-            value.push_str(&self.first_break);
-            value.push_str(&self.later_breaks);
-        } else if self.later_breaks.is_empty() {
-            value.push(' ');
-        } else {
-            value.push_str(&self.later_breaks);
-        }
+    if first == Some("\n") && value.len() == length {
+        value.push(' ');
     }
 }

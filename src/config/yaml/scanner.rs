@@ -12,7 +12,7 @@ use crate::config::ConfigError;
 pub(super) enum Token<'a> {
     StreamEnd,
     VersionDirective { supported: bool },
-    TagDirective { handle: String, prefix: String },
+    TagDirective { handle: &'a str, prefix: String },
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -28,7 +28,7 @@ pub(super) enum Token<'a> {
     Value,
     Alias(&'a str),
     Anchor(&'a str),
-    Tag { handle: String, suffix: String },
+    Tag { handle: &'a str, suffix: String },
     Scalar { value: Cow<'a, str>, plain: bool },
 }
 
@@ -51,6 +51,8 @@ pub(super) struct Scanner<'a> {
     simple_key_allowed: bool,
     /// At most one for each flow level, outermost first, so that their token numbers ascend.
     simple_keys: VecDeque<SimpleKey>,
+    /// Is it known that no `Key` comes before the first token?
+    ready: bool,
     ended: bool,
 }
 
@@ -65,7 +67,7 @@ struct SimpleKey {
 }
 
 /// The most characters between the start of a key and its colon.
-const MAX_SIMPLE_KEY: usize = 1024;
+const MAX_SIMPLE_KEY: i64 = 1024;
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
@@ -78,24 +80,46 @@ impl<'a> Scanner<'a> {
             flow_level: 0,
             simple_key_allowed: true,
             simple_keys: VecDeque::new(),
+            ready: false,
             ended: false,
         }
     }
 
     /// The next token and its line. Behind the end of the text, always the end.
     pub(super) fn peek(&mut self) -> Result<(&Token<'a>, u32), ConfigError> {
-        while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
-            self.fetch()?;
+        if !self.ready {
+            self.make_ready()?;
         }
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         Ok(self.tokens.front().map_or((&Token::StreamEnd, line), |(token, line)| (token, *line)))
     }
 
     /// Takes the next token away.
     pub(super) fn next(&mut self) -> Result<(Token<'a>, u32), ConfigError> {
-        let end = (Token::StreamEnd, self.peek()?.1);
+        if !self.ready {
+            self.make_ready()?;
+        }
+        self.ready = false;
         self.taken += 1;
-        Ok(self.tokens.pop_front().unwrap_or(end))
+        Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.cursor.line())))
+    }
+
+    /// The word and the line of a list entry, if it is no more than a plain word on a line of its own, and the next
+    /// entry of the same list follows on the next line. Nearly all lines of a long list have this form, and their
+    /// tokens would say nothing else. To be asked only where the entry of a block sequence can stand.
+    pub(super) fn take_word_entry(&mut self) -> Option<(&'a str, u32)> {
+        let line = self.cursor.line();
+        let at_entry = self.tokens.is_empty() && self.simple_key_allowed && self.cursor.column() == self.indent;
+        let word = if at_entry { self.cursor.take_word_entry(usize::try_from(self.indent).ok()?) } else { None };
+        Some((word?, line))
+    }
+
+    fn make_ready(&mut self) -> Result<(), ConfigError> {
+        while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
+            self.fetch()?;
+        }
+        self.ready = true;
+        Ok(())
     }
 
     /// Could the first token in the queue still turn out to be a key?
@@ -112,14 +136,13 @@ impl<'a> Scanner<'a> {
 
     /// A key ends on its line, and within 1024 characters.
     fn is_still_possible(&self, key: &SimpleKey) -> Result<bool, ConfigError> {
-        let mark = self.cursor.mark();
-        let possible = key.mark.line == mark.line && mark.index <= key.mark.index + MAX_SIMPLE_KEY;
+        let possible = key.mark.line == self.cursor.line() && self.cursor.column() <= key.mark.column + MAX_SIMPLE_KEY;
         if !possible && key.required { Err(missing_colon(key)) } else { Ok(possible) }
     }
 
     fn fetch(&mut self) -> Result<(), ConfigError> {
         self.skip_to_token();
-        self.unroll_indent(i64::from(self.cursor.column()));
+        self.unroll_indent(self.cursor.column());
         let flow = self.flow_level > 0;
         let spaced = self.cursor.is_space_at(1);
         match self.cursor.byte() {
@@ -155,12 +178,11 @@ impl<'a> Scanner<'a> {
     fn skip_to_token(&mut self) {
         loop {
             let tabs = self.flow_level > 0 || !self.simple_key_allowed;
-            self.cursor.take_while(|cursor| cursor.byte() == b' ' || (tabs && cursor.byte() == b'\t'));
+            self.cursor.take_while(|byte| byte == b' ' || tabs && byte == b'\t');
             self.cursor.skip_comment();
-            if !self.cursor.is_break() {
+            if self.cursor.take_break().is_empty() {
                 return;
             }
-            self.cursor.skip_break();
             if self.flow_level == 0 {
                 self.simple_key_allowed = true;
             }
@@ -179,7 +201,7 @@ impl<'a> Scanner<'a> {
 
     /// Adds a token that is `length` characters long.
     fn push_and_skip(&mut self, token: Token<'a>, length: usize) {
-        self.push(token, self.cursor.mark().line);
+        self.push(token, self.cursor.line());
         for _ in 0..length {
             self.cursor.skip();
         }
@@ -194,7 +216,7 @@ impl<'a> Scanner<'a> {
                 flow_level: self.flow_level,
                 token: self.taken + self.tokens.len(),
                 mark,
-                required: self.flow_level == 0 && self.indent == i64::from(mark.column),
+                required: self.flow_level == 0 && self.indent == mark.column,
             });
         }
         Ok(())
@@ -214,8 +236,7 @@ impl<'a> Scanner<'a> {
 
     /// Opens a block collection at `column`, if it is indented deeper than the innermost one; before the token of
     /// that number, or as the last.
-    fn roll_indent(&mut self, column: u32, token: Token<'a>, before: Option<usize>, line: u32) {
-        let column = i64::from(column);
+    fn roll_indent(&mut self, column: i64, token: Token<'a>, before: Option<usize>, line: u32) {
         if self.flow_level == 0 && self.indent < column {
             self.indents.push(self.indent);
             self.indent = column;
@@ -226,7 +247,7 @@ impl<'a> Scanner<'a> {
     /// Closes the block collections that are indented deeper than `column`.
     fn unroll_indent(&mut self, column: i64) {
         while self.flow_level == 0 && self.indent > column {
-            self.push(Token::BlockEnd, self.cursor.mark().line);
+            self.push(Token::BlockEnd, self.cursor.line());
             self.indent = self.indents.pop().unwrap_or(-1);
         }
     }
@@ -235,7 +256,7 @@ impl<'a> Scanner<'a> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        self.push(Token::StreamEnd, self.cursor.mark().line);
+        self.push(Token::StreamEnd, self.cursor.line());
         self.ended = true;
         Ok(())
     }
@@ -244,7 +265,7 @@ impl<'a> Scanner<'a> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         let token = tag::directive(&mut self.cursor)?;
         self.push(token, line);
         Ok(())
@@ -331,7 +352,7 @@ impl<'a> Scanner<'a> {
     fn fetch_property(&mut self) -> Result<(), ConfigError> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         let token = tag::property(&mut self.cursor)?;
         self.push(token, line);
         Ok(())
@@ -340,7 +361,7 @@ impl<'a> Scanner<'a> {
     fn fetch_block_scalar(&mut self) -> Result<(), ConfigError> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         let value = scalar::block(&mut self.cursor, self.indent)?;
         self.push(Token::Scalar { value: value.into(), plain: false }, line);
         Ok(())
@@ -349,7 +370,7 @@ impl<'a> Scanner<'a> {
     fn fetch_quoted_scalar(&mut self) -> Result<(), ConfigError> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         let value = scalar::quoted(&mut self.cursor)?;
         self.push(Token::Scalar { value, plain: false }, line);
         Ok(())
@@ -358,7 +379,7 @@ impl<'a> Scanner<'a> {
     fn fetch_plain_scalar(&mut self) -> Result<(), ConfigError> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.mark().line;
+        let line = self.cursor.line();
         let (value, ends_line) = scalar::plain(&mut self.cursor, self.indent, self.flow_level > 0)?;
         if ends_line {
             self.simple_key_allowed = true;

@@ -1,6 +1,6 @@
 //! Directives, anchors, aliases and tags: what stands around values.
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, is_blank};
 use super::scanner::Token;
 use crate::config::ConfigError;
 
@@ -11,7 +11,7 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Config
     if !cursor.is_space_at(0) {
         return Err(cursor.fault("a directive that is neither %YAML nor %TAG; put a value with % into quotes"));
     }
-    cursor.take_while(Cursor::is_blank);
+    cursor.take_while(is_blank);
     let token = match name {
         "YAML" => Token::VersionDirective { supported: version(cursor)? == (1, 1) },
         "TAG" => tag_directive(cursor)?,
@@ -21,14 +21,14 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Config
     if !cursor.is_break_or_end() {
         return Err(cursor.fault("text behind a directive"));
     }
-    cursor.skip_break();
+    cursor.take_break();
     Ok(token)
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<(u8, u8), ConfigError> {
     let mut number = |end: &str| {
-        let digits = cursor.take_while(|cursor| cursor.byte().is_ascii_digit());
-        let ended = end.is_empty() || cursor.take_while(|cursor| cursor.byte() == b'.') == end;
+        let digits = cursor.take_while(|byte| byte.is_ascii_digit());
+        let ended = end.is_empty() || cursor.take_while(|byte| byte == b'.') == end;
         digits
             .parse()
             .ok()
@@ -43,7 +43,7 @@ fn tag_directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> 
     if !(handle == "!" || handle.len() > 1 && handle.ends_with('!')) || !cursor.is_blank() {
         return Err(cursor.fault("a tag handle that does not start and end with an exclamation mark"));
     }
-    cursor.take_while(Cursor::is_blank);
+    cursor.take_while(is_blank);
     let prefix = uri(cursor, "")?;
     if prefix.is_empty() || !cursor.is_space_at(0) {
         return Err(cursor.fault("a %TAG directive without a prefix"));
@@ -81,7 +81,7 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
             return Err(cursor.fault("a tag without its closing >"));
         }
         cursor.skip();
-        Token::Tag { handle: String::new(), suffix }
+        Token::Tag { handle: "", suffix }
     } else {
         let handle = handle(cursor)?;
         if handle.len() > 1 && handle.ends_with('!') {
@@ -94,9 +94,9 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
             let suffix = uri(cursor, handle.trim_start_matches('!'))?;
             // A lone exclamation mark is a tag of its own.
             if suffix.is_empty() {
-                Token::Tag { handle: String::new(), suffix: handle }
+                Token::Tag { handle: "", suffix: handle.to_owned() }
             } else {
-                Token::Tag { handle: "!".to_owned(), suffix }
+                Token::Tag { handle: "!", suffix }
             }
         }
     };
@@ -104,24 +104,24 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
 }
 
 /// `!`, `!!`, `!name!`, or the start of a tag such as `!name`.
-fn handle(cursor: &mut Cursor<'_>) -> Result<String, ConfigError> {
+fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
+    let start = cursor.position();
     if cursor.byte() != b'!' {
         return Err(cursor.fault("a tag handle that does not start with an exclamation mark"));
     }
     cursor.skip();
-    let mut handle = format!("!{}", cursor.take_while(is_word));
+    cursor.take_while(is_word);
     if cursor.byte() == b'!' {
         cursor.skip();
-        handle.push('!');
     }
-    Ok(handle)
+    Ok(cursor.since(start))
 }
 
 /// The characters of a URI behind `head`, with their escapes resolved.
 fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, ConfigError> {
     let mut uri = head.as_bytes().to_vec();
     loop {
-        let plain = cursor.take_while(|cursor| is_word(cursor) || b";/?:@&=+$,.!~*'()[]".contains(&cursor.byte()));
+        let plain = cursor.take_while(|byte| is_word(byte) || b";/?:@&=+$,.!~*'()[]".contains(&byte));
         uri.extend_from_slice(plain.as_bytes());
         if cursor.byte() != b'%' {
             break;
@@ -141,6 +141,6 @@ fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, ConfigError> {
 }
 
 /// A letter, a digit, `-` or `_`?
-fn is_word(cursor: &Cursor<'_>) -> bool {
-    matches!(cursor.byte(), b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_')
+fn is_word(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_')
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::config::{ConfigError, Line, Problem};
 
 /// The text in `bytes`: UTF-8, or UTF-16 behind a byte order mark, without any character that YAML 1.1 excludes (§5.1).
-pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
+pub(in crate::config) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => Cow::Owned(utf16(rest, u16::from_le_bytes)?),
         [0xfe, 0xff, rest @ ..] => Cow::Owned(utf16(rest, u16::from_be_bytes)?),

@@ -4,70 +4,84 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::parser::{Event, Parser};
-use super::resolve::{self, Scalar};
+use super::resolve::{self, Scalar, Tag};
 use crate::config::error::MAX_DEPTH;
 use crate::config::shown::Bare;
 use crate::config::{ConfigError, Line, Problem};
 
-/// The first document of a text. Its nodes lie in one vector: an alias is a number, so that no alias is ever
-/// expanded, and dropping the deepest tree needs no stack.
+/// The first document of a text. Its nodes lie in one vector, in the order of the text: an alias is a number, so that
+/// no alias is ever expanded, and neither reading nor dropping the deepest tree needs a stack.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
-    /// The outermost node, unless the document is empty.
-    pub(super) root: Option<Id>,
     /// The line of what follows the document.
     pub(super) rest: Option<Line>,
 }
 
 /// The number of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Id(usize);
+pub(super) struct Id(u32);
 
 #[derive(Debug)]
 pub(super) struct Node<'a> {
-    pub(super) line: Line,
     pub(super) content: Content<'a>,
+    pub(super) line: Line,
+    tag: Option<Tag>,
+    /// Is this a scalar without quotes?
+    plain: bool,
     /// Does an alias point here?
     pub(super) has_alias: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum Content<'a> {
-    Scalar {
-        value: Cow<'a, str>,
-        plain: bool,
-        tag: Option<String>,
+    Scalar(Cow<'a, str>),
+    /// The entries are the nodes behind this one, up to the one that does not belong to it.
+    Sequence {
+        end: Id,
     },
-    Sequence(Vec<Id>),
-    /// Keys and values in turn.
-    Mapping(Vec<Id>),
+    /// Keys and values in turn, stored like the entries of a sequence.
+    Mapping {
+        end: Id,
+    },
     Alias(Id),
 }
 
-const NOTHING: Node<'static> = Node {
-    line: Line(1),
-    content: Content::Scalar { value: Cow::Borrowed(""), plain: true, tag: None },
-    has_alias: false,
-};
+/// What stands in a sequence or mapping, or what an alias stands for: the nodes to come.
+#[derive(Debug)]
+pub(super) struct Children<'t> {
+    tree: &'t Tree<'t>,
+    next: Id,
+    end: Id,
+}
+
+const NOTHING: Node<'static> =
+    Node { content: Content::Scalar(Cow::Borrowed("")), line: Line(1), tag: None, plain: true, has_alias: false };
 
 impl<'a> Tree<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, ConfigError> {
         let mut parser = Parser::new(text);
-        let mut tree = Self { nodes: Vec::new(), root: None, rest: None };
+        let mut tree = Self { nodes: Vec::new(), rest: None };
         let mut anchors: HashMap<&str, Id> = HashMap::new();
         let mut open: Vec<Id> = Vec::new();
         loop {
             let step = parser.next()?;
+            let id = tree.end();
+            let mut plain = false;
             let content = match step.event {
                 Event::DocumentEnd => break,
                 Event::End => {
-                    open.pop();
+                    if let Some(closed) = open.pop() {
+                        tree.close(closed);
+                    }
                     continue;
                 }
-                Event::Scalar { value, plain } => Content::Scalar { value, plain, tag: step.tag },
-                Event::SequenceStart => Content::Sequence(Vec::new()),
-                Event::MappingStart => Content::Mapping(Vec::new()),
+                Event::Scalar { value, plain: is_plain } => {
+                    plain = is_plain;
+                    Content::Scalar(value)
+                }
+                Event::SequenceStart => Content::Sequence { end: id },
+                Event::MappingStart => Content::Mapping { end: id },
                 Event::Alias(name) => {
                     let target = anchors.get(name).copied().ok_or_else(|| {
                         let name = Bare(name);
@@ -78,14 +92,14 @@ impl<'a> Tree<'a> {
                             ),
                         )
                     })?;
-                    if let Some(target) = tree.nodes.get_mut(target.0) {
+                    if let Some(target) = tree.nodes.get_mut(target.place()) {
                         target.has_alias = true;
                     }
                     Content::Alias(target)
                 }
             };
-            let is_collection = matches!(content, Content::Sequence(_) | Content::Mapping(_));
-            let id = tree.add(Node { line: Line(step.line), content, has_alias: false }, open.last().copied());
+            let is_collection = matches!(content, Content::Sequence { .. } | Content::Mapping { .. });
+            tree.nodes.push(Node { content, line: Line(step.line), tag: step.tag, plain, has_alias: false });
             if let Some(name) = step.anchor {
                 anchors.insert(name, id);
             }
@@ -100,24 +114,50 @@ impl<'a> Tree<'a> {
         Ok(tree)
     }
 
-    fn add(&mut self, node: Node<'a>, parent: Option<Id>) -> Id {
-        let id = Id(self.nodes.len());
-        self.nodes.push(node);
-        match parent.and_then(|parent| self.nodes.get_mut(parent.0)).map(|parent| &mut parent.content) {
-            Some(Content::Sequence(children) | Content::Mapping(children)) => children.push(id),
-            _ => self.root = Some(id),
+    /// The number of the next node.
+    fn end(&self) -> Id {
+        Id(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
+    }
+
+    /// What comes from here on no longer belongs to this collection.
+    fn close(&mut self, id: Id) {
+        let behind = self.end();
+        if let Some(Content::Sequence { end } | Content::Mapping { end }) =
+            self.nodes.get_mut(id.place()).map(|node| &mut node.content)
+        {
+            *end = behind;
         }
-        id
+    }
+
+    /// The outermost node, unless the document is empty.
+    pub(super) fn root(&self) -> Option<Id> {
+        (!self.nodes.is_empty()).then_some(Id(0))
     }
 
     pub(super) fn node(&self, id: Id) -> &Node<'a> {
-        self.nodes.get(id.0).unwrap_or(&NOTHING)
+        self.nodes.get(id.place()).unwrap_or(&NOTHING)
     }
 
     /// The node, or what it is an alias of.
-    pub(super) fn target(&self, id: Id) -> &Node<'a> {
-        let node = self.node(id);
-        if let Content::Alias(target) = node.content { self.node(target) } else { node }
+    pub(super) fn target(&self, id: Id) -> Id {
+        if let Content::Alias(target) = self.node(id).content { target } else { id }
+    }
+
+    pub(super) fn children(&self, id: Id) -> Children<'_> {
+        let (next, end) = match self.node(id).content {
+            Content::Scalar(_) => (id, id),
+            Content::Sequence { end } | Content::Mapping { end } => (id.next(), end),
+            Content::Alias(target) => (target, self.behind(target)),
+        };
+        Children { tree: self, next, end }
+    }
+
+    /// The next node that is not part of this one.
+    fn behind(&self, id: Id) -> Id {
+        match self.node(id).content {
+            Content::Sequence { end } | Content::Mapping { end } => end,
+            Content::Scalar(_) | Content::Alias(_) => id.next(),
+        }
     }
 
     /// The number of nodes as written.
@@ -126,31 +166,43 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl Id {
-    /// The place of something that belongs to this node in a vector of [`Tree::len`].
-    pub(super) fn place(self) -> usize {
-        self.0
+impl Iterator for Children<'_> {
+    type Item = Id;
+
+    fn next(&mut self) -> Option<Id> {
+        let child = (self.next < self.end).then_some(self.next)?;
+        self.next = self.tree.behind(child);
+        Some(child)
     }
 }
 
-impl Node<'_> {
-    /// The meaning of a scalar; `None` for a collection.
+impl Id {
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The place of something that belongs to this node in a vector of [`Tree::len`].
+    pub(super) fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl<'a> Node<'a> {
+    /// The meaning of a scalar; `None` for a collection and an alias.
     pub(super) fn scalar(&self) -> Result<Option<Scalar<'_>>, ConfigError> {
-        match &self.content {
-            Content::Scalar { value, plain, tag } => resolve::resolve(value, *plain, tag.as_deref())
-                .map(Some)
-                .map_err(|what| ConfigError::at(self.line, Problem::Yaml(what))),
-            _ => Ok(None),
+        let Content::Scalar(value) = &self.content else { return Ok(None) };
+        match resolve::resolve(value, self.plain, self.tag) {
+            Ok(meaning) => Ok(Some(meaning)),
+            Err(what) => Err(ConfigError::at(self.line, Problem::Yaml(what))),
         }
     }
 
     /// The text of a scalar as written.
-    pub(super) fn text(&self) -> &str {
-        if let Content::Scalar { value, .. } = &self.content { value } else { "" }
+    pub(super) fn text(&self) -> Cow<'a, str> {
+        if let Content::Scalar(value) = &self.content { value.clone() } else { Cow::default() }
     }
 
     pub(super) fn is_merge_key(&self) -> bool {
-        matches!(&self.content, Content::Scalar { value, plain, tag }
-            if resolve::is_merge_key(value, *plain, tag.as_deref()))
+        matches!(&self.content, Content::Scalar(value) if resolve::is_merge_key(value, self.plain, self.tag))
     }
 }
