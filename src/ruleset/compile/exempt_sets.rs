@@ -1,8 +1,6 @@
 //! In which sets a list of ranges is kept, so that looking an address up costs the least.
 
-use std::collections::BTreeMap;
-
-use crate::net::AddressRange;
+use crate::net::{AddressRange, Cidr};
 use crate::ruleset::{Match, Set, SetKind};
 
 /// Up to so many prefix lengths each has a hash set of its own. A lookup in one costs about 45 ns with its mask (up to
@@ -19,26 +17,29 @@ pub(super) struct ExemptSets {
 
 /// The sets for ranges that are merged.
 pub(super) fn exempt_sets(ranges: Vec<AddressRange>) -> ExemptSets {
-    let mut by_length: BTreeMap<u8, Vec<AddressRange>> = BTreeMap::new();
-    for cidr in ranges.iter().flat_map(AddressRange::cidrs) {
-        by_length.entry(cidr.prefix_len()).or_default().push(AddressRange::single(cidr.network()));
-    }
-    if by_length.contains_key(&0) {
+    let mut cidrs: Vec<Cidr> = ranges.iter().flat_map(AddressRange::cidrs).collect();
+    if cidrs.iter().any(Cidr::is_everything) {
         return ExemptSets { sets: Vec::new(), lookups: vec![None] };
     }
-    if by_length.len() > MAX_PREFIX_LENGTHS {
+    cidrs.sort_by_key(Cidr::prefix_len);
+    let by_length = || cidrs.chunk_by(|one, next| one.prefix_len() == next.prefix_len());
+    if by_length().count() > MAX_PREFIX_LENGTHS {
         let set = Set { name: "exempt".to_owned(), kind: SetKind::Intervals, elements: ranges };
         let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: None };
         return ExemptSets { sets: vec![set], lookups: vec![Some(lookup)] };
     }
-    let lookup = |(len, elements): (u8, Vec<AddressRange>)| {
-        let set =
-            Set { name: format!("exempt-{len}"), kind: SetKind::Addresses { size: room(elements.len()) }, elements };
-        let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
-        (set, Some(lookup))
-    };
-    let (sets, lookups) = by_length.into_iter().map(lookup).unzip();
+    let (sets, lookups) = by_length().filter_map(set_of_addresses).unzip();
     ExemptSets { sets, lookups }
+}
+
+/// The set for CIDRs of one length, and how to look a destination up in it.
+fn set_of_addresses(cidrs: &[Cidr]) -> Option<(Set, Option<Match>)> {
+    let len = cidrs.first()?.prefix_len();
+    let elements: Vec<AddressRange> = cidrs.iter().map(|cidr| AddressRange::single(cidr.network())).collect();
+    let kind = SetKind::Addresses { size: room(elements.len()) };
+    let set = Set { name: format!("exempt-{len}"), kind, elements };
+    let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
+    Some((set, Some(lookup)))
 }
 
 /// Room for twice as many elements at least, so that a list can grow for long before its set has to be made anew.
