@@ -4,9 +4,11 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
+pub(crate) mod cases;
 pub(crate) mod daemon;
 pub(crate) mod files;
 pub(crate) mod generation;
+pub(crate) mod native;
 pub(crate) mod netns;
 pub(crate) mod probe;
 pub(crate) mod ran;
