@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::netlink::NetlinkError;
-use crate::ruleset::{Change, TableId};
+use crate::ruleset::{Change, Conflict, TableId};
 
 /// The kernel, or the way to it, refused. Nothing was changed.
 #[derive(Debug, Error)]
@@ -14,11 +14,8 @@ pub enum BackendError {
     /// A chain cannot be deleted while a rule jumps to it.
     #[error("a rule that is not ours still jumps to the chain")]
     InUse(Box<Change>),
-    /// The table is protected, and another process owns it.
-    #[error(
-        "table {0} belongs to another process, which protects it (flags owner, persist); a running agent does that: stop \
-         it first, or let it do the change"
-    )]
+    /// The table is protected, and another process has come to own it since it was read.
+    #[error("{}", Conflict::Owned(*.0))]
     Owned(TableId),
     /// Something failed, at one change of a plan or as a whole.
     #[error("could not {doing}: {source}")]

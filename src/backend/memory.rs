@@ -6,8 +6,8 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Generation, Handle, Known, Observed, ObservedChain, ObservedRule, ObservedTable, Plan, Protection, Rule,
-    Verdict,
+    Action, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan,
+    Protection, Rule, SetKind, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -55,12 +55,38 @@ impl Memory {
                 return Err(BackendError::InUse(Box::new(change.clone())));
             }
             match &change.action {
-                Action::CreateTable { .. } => {}
-                Action::DeleteTable
-                | Action::CreateSet { .. }
-                | Action::DeleteSet { .. }
-                | Action::AddElements { .. }
-                | Action::DeleteElements { .. } => unreachable!("sets are no part of this kernel"),
+                Action::CreateTable { protection } => table.protection = Ok(*protection),
+                Action::DeleteTable => self.state.tables.retain(|table| table.id != change.table),
+                Action::CreateSet { set, kind } if table.set(set).is_none() => {
+                    table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Vec::new() });
+                }
+                Action::CreateSet { .. } => return Err(rejected("the set is there already")),
+                Action::DeleteSet { set } => {
+                    if table.set(set).is_none() || looked_up(table, set) {
+                        return Err(rejected("the set is missing or looked up"));
+                    }
+                    table.sets.retain(|present| present.name != *set);
+                }
+                Action::AddElements { set, elements, .. } => {
+                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
+                    for element in elements {
+                        if set.elements.iter().any(|present| present.overlaps(element)) {
+                            return Err(rejected("the element overlaps another"));
+                        }
+                        set.elements.push(*element);
+                    }
+                    set.elements.sort_unstable();
+                    if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
+                        return Err(rejected("the set is full"));
+                    }
+                }
+                Action::DeleteElements { set, elements, .. } => {
+                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
+                    for element in elements {
+                        let at = set.elements.iter().position(|present| present == element);
+                        set.elements.remove(at.ok_or_else(|| rejected("no such element"))?);
+                    }
+                }
                 Action::CreateChain { chain, base } => {
                     table.chains.push(ObservedChain { name: chain.clone(), base: base.clone(), rules: Vec::new() });
                 }
@@ -71,6 +97,11 @@ impl Memory {
                     table.chains.retain(|present| present.name != *chain);
                 }
                 Action::Append { chain, rule } => {
+                    if rule.matches().iter().any(
+                        |condition| matches!(condition, Match::DestinationIn { set, .. } if table.set(set).is_none()),
+                    ) {
+                        return Err(rejected("the rule looks up a set that is not there"));
+                    }
                     if let Verdict::Jump(target) = rule.verdict()
                         && table.chain(target).is_none()
                     {
@@ -137,4 +168,13 @@ fn present(handle: Handle, rule: &Rule) -> ObservedRule {
 
 fn jumps_to(rule: &ObservedRule, name: &str) -> bool {
     rule.rule.as_ref().is_ok_and(|rule| matches!(rule.verdict(), Verdict::Jump(target) if target == name))
+}
+
+fn elements_of<'a>(table: &'a mut ObservedTable, set: &str) -> Option<&'a mut ObservedSet> {
+    table.sets.iter_mut().find(|present| present.name == set)
+}
+
+fn looked_up(table: &ObservedTable, name: &str) -> bool {
+    let rules = table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok());
+    rules.flat_map(Rule::matches).any(|condition| matches!(condition, Match::DestinationIn { set, .. } if set == name))
 }

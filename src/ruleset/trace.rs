@@ -38,7 +38,7 @@ impl Packet {
 }
 
 /// Does the packet keep its source?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {
     /// It leaves with the source that it has.
     Kept,

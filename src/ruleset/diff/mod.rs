@@ -2,12 +2,13 @@
 
 mod own;
 mod shared;
+mod step;
 
 pub use shared::our_jump;
 
 use thiserror::Error;
 
-use super::{Action, Chain, Change, Observed, ObservedChain, ObservedTable, Plan, Ruleset, TableId};
+use super::{Action, Chain, Change, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId};
 use crate::net::{ChainName, Family};
 
 /// Something of somebody else stands where ours would have to stand, and it is not ours to remove.
@@ -36,13 +37,20 @@ pub enum Conflict {
         /// The chain.
         chain: ChainName,
     },
+    /// The table is protected, and another process owns it.
+    #[error(
+        "table {0} belongs to another process, which protects it (flags owner, persist); a running agent does that: stop \
+         it first, or let it do the change"
+    )]
+    Owned(TableId),
 }
 
 /// The changes that turn `observed` into `desired`. Rules and elements that already stand are left alone, with their
-/// counters. New rules come before old ones go, should a table be left for another.
+/// counters.
 ///
-/// Where one transaction could let an address through that neither the old nor the new rules let through, the plan is the
-/// first of two: what is missing comes, and the next plan takes what is too much.
+/// Where a packet on its way could meet an answer that neither the old nor the new rules give, if all were committed at
+/// once, the plan is the first of several: what is missing comes, and the next plan, made from what is there then, takes
+/// what is too much. So it is where a table is left for another: its rules go only after the new ones stand.
 ///
 /// # Errors
 ///
@@ -51,10 +59,20 @@ pub fn plan(desired: &Ruleset, observed: &Observed) -> Result<Plan, Conflict> {
     let mut plan = Plan::default();
     for family in Family::ALL {
         let (own, nat) = (TableId::own(family), TableId::nat(family));
-        let differ = |changes| Differ { table: own, observed: observed.table(own), changes };
-        differ(&mut plan.changes).own_table(desired.table(own), desired.hold);
-        let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut plan.changes };
+        let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
+        let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own };
+        differ.own_table(desired.table(own), desired.hold);
+        let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat };
         differ.shared_table(&desired.chain, desired.table(nat))?;
+        let owner = observed.table(own).and_then(|table| table.owner);
+        if !of_own.is_empty() && matches!(owner, Some(Owner::Other(_))) {
+            return Err(Conflict::Owned(own));
+        }
+        match (desired.table(own), desired.table(nat)) {
+            (Some(_), None) if !of_own.is_empty() => plan.changes.append(&mut of_own),
+            (None, Some(_)) if !of_nat.is_empty() => plan.changes.append(&mut of_nat),
+            _ => plan.changes.extend(of_own.into_iter().chain(of_nat)),
+        }
     }
     Ok(plan)
 }
@@ -111,3 +129,6 @@ const fn is_cheaper_anew(kept: usize, touched: usize, chain: usize) -> bool {
     const STEPS_PER_RULE: usize = 1_600;
     kept.saturating_mul(STEPS_PER_RULE) < touched.saturating_mul(chain)
 }
+
+#[cfg(test)]
+mod tests;

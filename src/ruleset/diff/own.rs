@@ -1,8 +1,9 @@
 //! A table of our own: everything in it is ours, so everything in it that is not desired goes.
 
 use super::Differ;
-use crate::net::{AddressRange, Cidr};
-use crate::ruleset::{Action, Chain, Match, ObservedSet, ObservedTable, Protection, Rule, Set, SetKind, Table};
+use super::step::{Delta, Step, is_late, is_looked_up};
+use crate::net::AddressRange;
+use crate::ruleset::{Action, Chain, ObservedTable, Protection, Set, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -10,76 +11,109 @@ impl Differ<'_> {
             (None, None) => {}
             (None, Some(_)) => self.push(Action::DeleteTable),
             (Some(desired), None) => self.create(desired),
+            (Some(desired), Some(present)) if !can_become(present, desired) => {
+                self.push(Action::DeleteTable);
+                self.create_at_once(desired);
+            }
             (Some(desired), Some(present)) => {
-                let deltas: Vec<Delta> =
-                    desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
-                let moves = moves_between_sets(present, desired, &deltas);
-                let fits = !moves || (same_lookups(present, desired) && have_room(present, desired, &deltas));
-                if can_become(present, desired) && fits {
-                    self.change(present, desired, &deltas, moves, hold);
-                } else {
-                    self.push(Action::DeleteTable);
-                    self.create(desired);
+                if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
+                    self.push(Action::CreateTable { protection: desired.protection });
                 }
+                self.change(present, desired);
             }
         }
     }
 
     fn create(&mut self, desired: &Table) {
+        if !desired.sets.iter().any(is_late) {
+            return self.create_at_once(desired);
+        }
         self.push(Action::CreateTable { protection: desired.protection });
         for set in &desired.sets {
             self.create_set(set);
         }
-        for chain in &desired.chains {
-            self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
+    }
+
+    fn create_at_once(&mut self, desired: &Table) {
+        self.push(Action::CreateTable { protection: desired.protection });
+        for set in &desired.sets {
+            self.create_set(set);
         }
+        self.create_chains(desired, None);
         for chain in &desired.chains {
-            for rule in &chain.rules {
-                self.push(Action::Append { chain: chain.name.clone(), rule: rule.clone() });
-            }
+            self.append_all(chain);
         }
     }
 
-    fn change(
-        &mut self,
-        present: &ObservedTable,
-        desired: &Table,
-        deltas: &[Delta],
-        additions_first: bool,
-        hold: bool,
-    ) {
-        if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
-            self.push(Action::CreateTable { protection: desired.protection });
+    fn change(&mut self, present: &ObservedTable, desired: &Table) {
+        let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
+        let step = Step::next(present, desired, &deltas);
+        if step == Step::Exchange {
+            return self.exchange(present, desired);
         }
-        for (set, delta) in desired.sets.iter().zip(deltas) {
+        for (set, delta) in desired.sets.iter().zip(&deltas) {
             if present.set(&set.name).is_none() {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
             }
             // In an interval set what comes may lie where something goes, which has to go first.
-            if !additions_first {
+            if step == Step::All || !is_looked_up(present, set) {
                 self.elements(set, &delta.gone, false);
             }
             self.elements(set, &delta.come, true);
         }
-        if additions_first {
+        if step == Step::Additions {
             return;
         }
-        for chain in &desired.chains {
-            if self.chain(&chain.name).is_none() {
-                self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
-            }
-        }
+        self.create_chains(desired, Some(present));
         for chain in &desired.chains {
             self.own_chain(chain);
         }
+        self.delete_chains(present, desired);
+        for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
+            self.push(Action::DeleteSet { set: set.name.clone() });
+        }
+    }
+
+    /// All sets and the rules that look them up are made anew: a packet meets the old ones with the old ones or the new
+    /// ones with the new ones, because a set that is deleted keeps its elements for whoever has still to look at them.
+    fn exchange(&mut self, present: &ObservedTable, desired: &Table) {
+        for chain in present.chains.iter().filter(|chain| !chain.rules.is_empty()) {
+            self.push(Action::Flush { chain: chain.name.clone() });
+        }
+        for set in &present.sets {
+            self.push(Action::DeleteSet { set: set.name.clone() });
+        }
+        for set in &desired.sets {
+            self.create_set(set);
+        }
+        self.create_chains(desired, Some(present));
+        for chain in &desired.chains {
+            self.append_all(chain);
+        }
+        for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
+            self.push(Action::DeleteChain { chain: chain.name.clone() });
+        }
+    }
+
+    fn create_chains(&mut self, desired: &Table, present: Option<&ObservedTable>) {
+        let is_there = |chain: &&Chain| present.is_some_and(|table| table.chain(&chain.name).is_some());
+        for chain in desired.chains.iter().filter(|chain| !is_there(chain)) {
+            self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
+        }
+    }
+
+    fn append_all(&mut self, chain: &Chain) {
+        for rule in &chain.rules {
+            self.push(Action::Append { chain: chain.name.clone(), rule: rule.clone() });
+        }
+    }
+
+    fn delete_chains(&mut self, present: &ObservedTable, desired: &Table) {
         for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
             if !chain.rules.is_empty() {
                 self.push(Action::Flush { chain: chain.name.clone() });
             }
             self.push(Action::DeleteChain { chain: chain.name.clone() });
-        }
-        for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
-            self.push(Action::DeleteSet { set: set.name.clone() });
         }
     }
 
@@ -101,115 +135,8 @@ impl Differ<'_> {
     }
 }
 
-/// What comes into a set and what goes from it.
-struct Delta {
-    come: Vec<AddressRange>,
-    gone: Vec<AddressRange>,
-}
-
-impl Delta {
-    fn of(present: Option<&ObservedSet>, desired: &Set) -> Self {
-        let present = present.map_or(&[][..], |set| &set.elements);
-        Self { come: missing(&desired.elements, present), gone: missing(present, &desired.elements) }
-    }
-}
-
-/// The elements of a sorted list that another does not have.
-fn missing(of: &[AddressRange], from: &[AddressRange]) -> Vec<AddressRange> {
-    let mut from = from.iter().peekable();
-    let is_missing = |element: &&AddressRange| {
-        while from.next_if(|other| *other < *element).is_some() {}
-        from.peek() != Some(element)
-    };
-    of.iter().filter(is_missing).copied().collect()
-}
-
-/// Can the table be changed into the desired one? Its flags, its base chains' hooks, and how its sets are kept are fixed
-/// when they are created.
+/// Can the table be changed into the desired one? Its flags and its base chains' hooks are fixed when it is created.
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
     let same_base = |chain: &Chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base);
-    let fits = |set: &Set| present.set(&set.name).is_none_or(|present| can_hold(present, set));
-    present.protection == Ok(desired.protection)
-        && desired.chains.iter().all(same_base)
-        && desired.sets.iter().all(fits)
-}
-
-/// Can the set take the desired elements? A hash table may have more room than it would be given today.
-fn can_hold(present: &ObservedSet, desired: &Set) -> bool {
-    match (&present.kind, desired.kind) {
-        (Ok(SetKind::Addresses { size }), SetKind::Addresses { .. }) => {
-            u32::try_from(desired.elements.len()).is_ok_and(|elements| elements <= *size)
-        }
-        (present, desired) => *present == Ok(desired),
-    }
-}
-
-/// Can the sets take what comes while what goes is still there?
-fn have_room(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
-    let needed = |set: &ObservedSet, delta: &Delta| set.elements.len() + delta.come.len();
-    desired.sets.iter().zip(deltas).all(|(set, delta)| match (present.set(&set.name), set.kind) {
-        (Some(present), SetKind::Addresses { .. }) => {
-            matches!(present.kind, Ok(SetKind::Addresses { size }) if needed(present, delta) <= size as usize)
-        }
-        _ => true,
-    })
-}
-
-/// Is each address looked up in the same sets? Where one moves to another set and other rules look it up there, only a new
-/// table lets no packet see the rules of one moment with the sets of another.
-fn same_lookups(present: &ObservedTable, desired: &Table) -> bool {
-    present_lookups(present) == desired_lookups(desired)
-}
-
-/// Does an address that one set loses come into another? A packet looks one set up after the other, and may see the first
-/// before a commit and the second after it: it would find the address in neither.
-fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
-    let mut come: Vec<(AddressRange, &str)> = Vec::new();
-    let mut gone: Vec<(AddressRange, &str)> = Vec::new();
-    let (before, after) = (present_lookups(present), desired_lookups(desired));
-    for (set, delta) in desired.sets.iter().zip(deltas) {
-        come.extend(covered(&delta.come, &set.name, &after));
-        gone.extend(covered(&delta.gone, &set.name, &before));
-    }
-    for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
-        gone.extend(covered(&set.elements, &set.name, &before));
-    }
-    come.sort_unstable();
-    gone.sort_unstable();
-    let mut come = come.iter().peekable();
-    gone.iter().any(|(gone, from)| {
-        while come.next_if(|(come, _)| come.last() < gone.first()).is_some() {}
-        come.clone()
-            .take_while(|(come, _)| come.first() <= gone.last())
-            .any(|(come, to)| come.overlaps(gone) && to != from)
-    })
-}
-
-/// The addresses that elements of a set stand for, by how the set is looked up.
-fn covered<'a>(
-    elements: &'a [AddressRange],
-    set: &'a str,
-    lookups: &'a [(&str, Option<u8>)],
-) -> impl Iterator<Item = (AddressRange, &'a str)> {
-    let prefix_len = lookups.iter().find(|(name, _)| *name == set).and_then(|(_, prefix_len)| *prefix_len);
-    elements.iter().map(move |element| {
-        let masked = prefix_len.and_then(|len| Cidr::around(element.first(), len));
-        (masked.map_or(*element, AddressRange::from), set)
-    })
-}
-
-fn present_lookups(table: &ObservedTable) -> Vec<(&str, Option<u8>)> {
-    lookups(table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok()))
-}
-
-fn desired_lookups(table: &Table) -> Vec<(&str, Option<u8>)> {
-    lookups(table.chains.iter().flat_map(|chain| &chain.rules))
-}
-
-fn lookups<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<(&'a str, Option<u8>)> {
-    let lookup = |condition: &'a Match| match condition {
-        Match::DestinationIn { set, prefix_len } => Some((set.as_str(), *prefix_len)),
-        _ => None,
-    };
-    rules.flat_map(Rule::matches).filter_map(lookup).collect()
+    present.protection == Ok(desired.protection) && desired.chains.iter().all(same_base)
 }

@@ -1,0 +1,341 @@
+//! Never a third answer: whatever a packet can see while the plans that lead from one policy to another are committed, it
+//! is treated as the old policy has it or as the new one.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::backend::Backend as _;
+use crate::backend::memory::Memory;
+use crate::net::{AddressRange, Cidr};
+use crate::policy::Policy;
+use crate::ruleset::tests::policy;
+use crate::ruleset::{Answer, Match, ObservedSet, Packet, Protection, Rule, SetKind, Shape, Verdict, compile, trace};
+
+/// So many addresses are asked about.
+const MOST_ADDRESSES: usize = 150;
+
+/// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left.
+const MOST_COMMITS: usize = 4;
+
+const SEVEN_LENGTHS: [&str; 7] =
+    ["10.0.0.0/8", "20.0.0.0/9", "30.0.0.0/10", "40.0.0.0/11", "50.0.0.0/12", "60.0.0.0/13", "70.0.0.0/14"];
+
+#[test]
+fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
+    let native = Shape::Native(Protection::Off);
+    for (what, old, new, commits) in [
+        ("the same", (native, &["10.0.0.0/8"][..]), (native, &["10.0.0.0/8"][..]), 0),
+        ("a range comes", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/8"]), 1),
+        ("a range of a new length comes", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/16"]), 1),
+        ("the last of a length goes", (native, &["10.0.0.0/8", "12.0.0.0/16"]), (native, &["10.0.0.0/8"]), 1),
+        (
+            "a range moves to another set: additions, removals",
+            (native, &["10.0.0.0/8", "12.1.0.0/16"]),
+            (native, &["10.1.0.0/16", "12.0.0.0/8"]),
+            2,
+        ),
+        ("it moves to a new set: additions, rules", (native, &["10.0.0.0/8"]), (native, &["10.1.0.0/16"]), 2),
+        (
+            "it moves from a set that stays to a new one: additions, rules, removals",
+            (native, &["10.0.0.0/8", "12.0.0.0/8"]),
+            (native, &["10.1.0.0/16", "12.0.0.0/8"]),
+            3,
+        ),
+        ("an interval set comes: the set, the rules", (native, &["10.0.0.0/8"]), (native, &SEVEN_LENGTHS), 2),
+        ("it changes", (native, &SEVEN_LENGTHS), (native, &[&SEVEN_LENGTHS[..], &["10.0.0.0/7"]].concat()), 1),
+        ("to a table of our own", (Shape::Compat, &["10.0.0.0/8"]), (native, &["10.0.0.0/8"]), 2),
+        ("from a table of our own", (native, &["10.0.0.0/8"]), (Shape::Compat, &["10.0.0.0/8"]), 2),
+        (
+            "another protection: a new table",
+            (native, &["10.0.0.0/8"]),
+            (Shape::Native(Protection::OwnerPersist), &["10.0.0.0/8"]),
+            1,
+        ),
+    ] {
+        let ruleset = |(shape, exempt): (Shape, &[&str])| compile(&policy(exempt, ""), shape);
+        let mut kernel = Memory::default();
+        become_(&mut kernel, &ruleset(old), &mut |_, _, _| ());
+        let mut taken = 0;
+        become_(&mut kernel, &ruleset(new), &mut |_, _, _| taken += 1);
+        assert_eq!(taken, commits, "{what}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn every_packet_meets_the_old_policy_or_the_new_one(old in any_ruleset(), new in any_ruleset()) {
+        let mut kernel = Memory::default();
+        if let Some(old) = &old {
+            become_(&mut kernel, old, &mut |_, _, _| ());
+        }
+        let (old, new) = (old.unwrap_or_else(nothing), new.unwrap_or_else(nothing));
+        let addresses = interesting(&[&old, &new]);
+        become_(&mut kernel, &new, &mut |before, after, plan| {
+            for address in &addresses {
+                let allowed = [&old, &new].map(|ruleset| trace(ruleset, &Packet::to(*address)).answer).into();
+                Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
+            }
+        });
+    }
+
+    #[test]
+    fn after_a_crash_between_two_commits_every_packet_meets_what_stood_or_the_policy_that_comes(
+        first in any_ruleset(), second in any_ruleset(), third in any_ruleset(),
+    ) {
+        let rulesets = [first, second, third].map(|ruleset| ruleset.unwrap_or_else(nothing));
+        let [first, second, third] = &rulesets;
+        let addresses = interesting(&[first, second, third]);
+        let mut kernel = Memory::default();
+        become_(&mut kernel, first, &mut |_, _, _| ());
+        let mut left = Vec::new();
+        become_(&mut kernel, second, &mut |_, after, _| left.push(after.clone()));
+        for stood in left {
+            let nothing_changes = Plan::default();
+            let mut crashed = Memory { state: stood.clone(), last_handle: kernel.last_handle, ..Memory::default() };
+            become_(&mut crashed, third, &mut |before, after, plan| {
+                for address in &addresses {
+                    let mut allowed = Commit { states: [&stood, &stood], plan: &nothing_changes }.answers(*address);
+                    allowed.insert(trace(third, &Packet::to(*address)).answer);
+                    Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
+                }
+            });
+        }
+    }
+}
+
+/// Commits plans until nothing differs, and shows each of them.
+fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
+    for _ in 0..=MOST_COMMITS {
+        let before = kernel.state.clone();
+        let plan = plan(desired, &before).unwrap();
+        if plan.is_empty() {
+            return;
+        }
+        kernel.commit(&plan, before.generation).unwrap();
+        seen(&before, &kernel.state, &plan);
+    }
+    panic!("more than {MOST_COMMITS} commits");
+}
+
+/// A commit: what was there before it, what is there after it, and how it came about.
+struct Commit<'a> {
+    states: [&'a Observed; 2],
+    plan: &'a Plan,
+}
+
+/// Before a commit or after it: an index into its states.
+type Moment = usize;
+
+impl Commit<'_> {
+    fn assert_answers(&self, address: IpAddr, allowed: &BTreeSet<Answer>) {
+        let seen = self.answers(address);
+        assert!(
+            seen.is_subset(allowed),
+            "{address}: {seen:?} of {allowed:?} by {:#?} on {:#?}",
+            self.plan,
+            self.states
+        );
+    }
+
+    /// All answers that a packet can meet whose way through the rules begins before the commit or after it, and may go on
+    /// after it.
+    fn answers(&self, address: IpAddr) -> BTreeSet<Answer> {
+        let family = Family::of(address);
+        let mut bases: Vec<(i32, TableId, &str)> = Vec::new();
+        for table in self.states.iter().flat_map(|state| &state.tables).filter(|table| table.id.family == family) {
+            bases.extend(
+                table
+                    .chains
+                    .iter()
+                    .filter_map(|chain| chain.base.as_ref().map(|base| (base.priority, table.id, chain.name.as_str()))),
+            );
+        }
+        bases.sort_unstable();
+        bases.dedup();
+        let mut answers = BTreeSet::new();
+        let mut on_the_way = BTreeSet::from([0]);
+        for (_, table, chain) in bases {
+            // The rules are taken when the packet enters the base chain.
+            let entries: BTreeSet<Moment> = on_the_way.iter().flat_map(|moment| *moment..2).collect();
+            on_the_way.clear();
+            for moment in entries {
+                for (masqueraded, moment) in self.walk(address, table, chain, moment, moment) {
+                    if masqueraded {
+                        answers.insert(Answer::Masqueraded);
+                    } else {
+                        on_the_way.insert(moment);
+                    }
+                }
+            }
+        }
+        if !on_the_way.is_empty() {
+            answers.insert(Answer::Kept);
+        }
+        answers
+    }
+
+    /// The ends of a packet's way through a chain, whose rules are of one moment: is it masqueraded, and when is that?
+    fn walk(
+        &self,
+        address: IpAddr,
+        table: TableId,
+        chain: &str,
+        rules: Moment,
+        now: Moment,
+    ) -> BTreeSet<(bool, Moment)> {
+        let mut ends = BTreeSet::new();
+        let mut on_the_way = BTreeSet::from([now]);
+        let present = self.states[rules].table(table).and_then(|table| table.chain(chain));
+        for rule in present.map_or(&[][..], |chain| &chain.rules) {
+            let rule = rule.rule.as_ref().unwrap();
+            for now in std::mem::take(&mut on_the_way) {
+                for (holds, now) in self.match_(address, table, rule, rules, now) {
+                    match rule.verdict() {
+                        _ if !holds => _ = on_the_way.insert(now),
+                        Verdict::Return => _ = ends.insert((false, now)),
+                        Verdict::Masquerade(_) => _ = ends.insert((true, now)),
+                        Verdict::Jump(target) => {
+                            for (masqueraded, now) in self.walk(address, table, target, rules, now) {
+                                if masqueraded {
+                                    ends.insert((true, now));
+                                } else {
+                                    on_the_way.insert(now);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        ends.extend(on_the_way.into_iter().map(|now| (false, now)));
+        ends
+    }
+
+    fn match_(
+        &self,
+        address: IpAddr,
+        table: TableId,
+        rule: &Rule,
+        rules: Moment,
+        now: Moment,
+    ) -> BTreeSet<(bool, Moment)> {
+        let mut states = BTreeSet::from([(true, now)]);
+        for condition in rule.matches() {
+            states = states
+                .into_iter()
+                .flat_map(|(holds, now)| match condition {
+                    _ if !holds => vec![(false, now)],
+                    Match::DestinationIn { set, prefix_len } => {
+                        let key = prefix_len.map_or(Some(address), |len| Some(Cidr::around(address, len)?.network()));
+                        let found = |now| {
+                            self.elements(table, set, rules, now)
+                                .into_iter()
+                                .map(move |elements| (key.is_some_and(|key| is_element(elements, key)), now))
+                        };
+                        (now..2).flat_map(found).collect()
+                    }
+                    Match::Destination(cidr) => vec![(cidr.contains(address), now)],
+                    Match::DestinationNotLocal => vec![(true, now)],
+                    Match::Protocol(_) | Match::Chance(_) => panic!("{rule:?} is not in these rulesets"),
+                })
+                .collect();
+        }
+        states
+    }
+
+    /// What a lookup can find in the set that a rule of one moment names, in another.
+    fn elements(&self, table: TableId, set: &str, rules: Moment, now: Moment) -> Vec<&[AddressRange]> {
+        let of = |moment: Moment| -> &ObservedSet { self.states[moment].table(table).unwrap().set(set).unwrap() };
+        let does = |done: &dyn Fn(&Action) -> bool| {
+            self.plan.changes.iter().any(|change| change.table == table && done(&change.action))
+        };
+        let made_anew = does(&|action| matches!(action, Action::CreateSet { set: created, .. } if created == set));
+        let deleted = does(&|action| match action {
+            Action::DeleteTable => true,
+            Action::DeleteSet { set: deleted } => deleted == set,
+            _ => false,
+        });
+        match (rules, now) {
+            (0, 0) => vec![&of(0).elements],
+            // It keeps its elements for whoever has still to look.
+            (0, _) if deleted => vec![&of(0).elements],
+            _ if of(1).kind != Ok(SetKind::Intervals) => vec![&of(1).elements],
+            // The array is exchanged for the new one at the end of the commit.
+            _ if made_anew => vec![&[], &of(1).elements],
+            _ => vec![&of(0).elements, &of(1).elements],
+        }
+    }
+}
+
+fn is_element(elements: &[AddressRange], address: IpAddr) -> bool {
+    let behind = elements.partition_point(|element| element.first() <= address);
+    behind.checked_sub(1).is_some_and(|at| elements[at].contains(address))
+}
+
+fn nothing() -> Ruleset {
+    Ruleset::nothing(ChainName::default())
+}
+
+/// Rules in either shape, or none.
+fn any_ruleset() -> impl Strategy<Value = Option<Ruleset>> {
+    let shape =
+        proptest::sample::select(vec![Shape::Compat, Shape::Native(Protection::Off), Shape::Native(Protection::Off)]);
+    proptest::option::weighted(0.9, (shape, any_policy()).prop_map(|(shape, policy)| compile(&policy, shape)))
+}
+
+/// Ranges so close together that they overlap, touch and contain each other; of few prefix lengths, of many, and more than
+/// there is room for in a set that a short list made.
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let few = (proptest::sample::select(vec![&[8_u8, 24][..], &[8, 24, 32], &[0, 1, 32]]), 0..10_usize);
+    let many_lengths = (Just(&[9_u8, 10, 12, 15, 16, 20, 24, 30, 31, 32][..]), 10..30_usize);
+    let many_ranges = (proptest::sample::select(vec![&[32_u8][..], &[31, 32]]), 120..200_usize);
+    prop_oneof![8 => few, 3 => many_lengths, 2 => many_ranges].prop_flat_map(|(lengths, count)| {
+        let range = (proptest::sample::select(lengths), any::<bool>(), 10..12_u32, 0..256_u32, 0..256_u32);
+        proptest::collection::vec(range, count).prop_map(|ranges| {
+            let texts: Vec<String> = ranges.into_iter().map(range_text).collect();
+            policy(&texts.iter().map(String::as_str).collect::<Vec<_>>(), "")
+        })
+    })
+}
+
+fn range_text((len, v6, a, b, c): (u8, bool, u32, u32, u32)) -> String {
+    // Long prefixes lie in few shorter ones.
+    let bits = if len > 16 { a << 24 | (b % 4) << 16 | (c % 4) << 8 | c } else { a << 24 | b << 16 };
+    let address: IpAddr =
+        if v6 { IpAddr::V6((u128::from(bits | 0xf000_0000) << 96).into()) } else { IpAddr::V4(bits.into()) };
+    Cidr::around(address, len).unwrap().to_string()
+}
+
+/// The first and the last address of each range, and their neighbours.
+fn interesting(rulesets: &[&Ruleset]) -> BTreeSet<IpAddr> {
+    let mut ranges: Vec<AddressRange> = Vec::new();
+    for table in rulesets.iter().flat_map(|ruleset| &ruleset.tables) {
+        let rules = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(Rule::matches);
+        for condition in rules {
+            match condition {
+                Match::Destination(cidr) => ranges.push((*cidr).into()),
+                Match::DestinationIn { set, prefix_len } => {
+                    ranges.extend(table.set(set).unwrap().elements.iter().map(|element| match prefix_len {
+                        Some(len) => Cidr::around(element.first(), *len).unwrap().into(),
+                        None => *element,
+                    }));
+                }
+                _ => {}
+            }
+        }
+    }
+    let previous = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
+    };
+    let of_range =
+        |range: AddressRange| [Some(range.first()), Some(range.last()), previous(range.first()), range.next()];
+    let all: BTreeSet<IpAddr> = ranges.into_iter().flat_map(of_range).flatten().collect();
+    // Of very many, a sample.
+    let step = all.len().div_ceil(MOST_ADDRESSES).max(1);
+    all.into_iter().step_by(step).collect()
+}
