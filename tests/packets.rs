@@ -1,7 +1,7 @@
 //! Real packets through a pod, its node and the world: whose address the receiver sees.
 //!
-//! Every packet meets the rules three times: as the agent writes them, as upstream's own text for iptables says them
-//! (so that a probe which could not tell the difference would be found out), and on paper, by `explain`.
+//! Every packet meets the rules in each shape as the agent writes them, as upstream's own text for iptables says them (so
+//! that a probe which could not tell the difference would be found out), and on paper, by `explain`.
 
 #[cfg(test)]
 mod support;
@@ -13,6 +13,9 @@ use ip_masq_agent::net::{Family, Protocol};
 use support::probe::{Endpoint, Sources, send};
 use support::tables::{FAMILIES, restore};
 use support::topology::{Topology, node_uplink, parsed};
+
+/// The shapes in which the agent can keep its rules.
+const BACKENDS: [&str; 2] = ["nft-compat", "nft"];
 
 /// What shall become of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +119,42 @@ const EDGES: Setting = Setting {
     ..DEFAULTS
 };
 
+/// More prefix lengths than have hash sets of their own.
+const MANY_LENGTHS: Setting = Setting {
+    exempt: &[
+        "10.200.0.0/17",
+        "172.16.4.0/22",
+        "192.168.55.4/31",
+        "100.64.0.0/29",
+        "198.51.100.8/30",
+        "11.22.33.45/32",
+        "224.0.0.0/3",
+        "fd00:200::8/125",
+        "2001:db8:fffe::/48",
+        "2001:db8:ffff::/126",
+        "2001:db8:ffff:1::/64",
+        "fd77:1::/33",
+        "fd77:2::/34",
+        "ff00::/8",
+    ],
+    packets: &[
+        packet("a range of 17 bits", Pod, "10.200.0.9", Kept),
+        packet("a range of 22 bits", Pod, "172.16.5.5", Kept),
+        packet("the last of two addresses", Pod, "192.168.55.5", Kept),
+        packet("behind a range of eight addresses", Pod, "100.64.0.9", Masqueraded),
+        packet("inside a range of four addresses", Pod, "198.51.100.9", Kept),
+        packet("before the one exempt address", Pod, "11.22.33.44", Masqueraded),
+        packet("the one exempt address", Pod, "11.22.33.45", Kept),
+        packet("link-local", Pod, "169.254.169.254", Kept),
+        packet("inside a range of eight IPv6 addresses", Pod, "fd00:200::9", Kept),
+        packet("behind a range of four IPv6 addresses", Pod, "2001:db8:ffff::9", Masqueraded),
+        packet("inside a range of a subnet", Pod, "2001:db8:ffff:1::10", Kept),
+        packet("the node's own address", Pod, "192.0.2.1", Local),
+        packet("an IPv6 link-local neighbour", Node, "fe80::2", Kept),
+    ],
+    ..DEFAULTS
+};
+
 /// Everything is exempt.
 const EVERYTHING: Setting = Setting {
     exempt: &["0.0.0.0/0", "::/0"],
@@ -168,6 +207,11 @@ fn a_range_ends_where_it_ends() {
 }
 
 #[test]
+fn ranges_of_many_prefix_lengths_end_where_they_end() {
+    MANY_LENGTHS.check();
+}
+
+#[test]
 fn a_range_of_all_addresses_exempts_everything() {
     EVERYTHING.check();
 }
@@ -190,21 +234,25 @@ fn masqueraded_flows_use_the_ports_of_the_one_range_only() {
 #[test]
 fn masqueraded_flows_use_the_ports_of_every_range_and_no_others() {
     TWO_PORT_RANGES.check();
-    let Some(topology) = Topology::new() else { return };
-    topology.node.agent(&TWO_PORT_RANGES.arguments("apply"), &TWO_PORT_RANGES.yaml()).ended_with(0);
-    for (to, family) in [("11.22.33.44", Family::Ipv4), ("2001:db8:ffff::9", Family::Ipv6)] {
-        // Each range has a share of one half: 24 flows miss one of the two once in eight million runs.
-        let used: BTreeSet<u16> = (0..24)
-            .map(|_| send(Protocol::Udp, topology.pod(family), topology.destination(parsed(to))))
-            .map(|sources| TWO_PORT_RANGES.port_range(sources.seen.1).0)
-            .collect();
-        assert_eq!(used, BTreeSet::from([20_000, 30_000]), "{family:?}");
+    for backend in BACKENDS {
+        let Some(topology) = Topology::new() else { return };
+        topology.node.agent(&TWO_PORT_RANGES.arguments("apply", backend), &TWO_PORT_RANGES.yaml()).ended_with(0);
+        for (to, family) in [("11.22.33.44", Family::Ipv4), ("2001:db8:ffff::9", Family::Ipv6)] {
+            // Each range has a share of one half: 24 flows miss one of the two once in eight million runs.
+            let used: BTreeSet<u16> = (0..24)
+                .map(|_| send(Protocol::Udp, topology.pod(family), topology.destination(parsed(to))))
+                .map(|sources| TWO_PORT_RANGES.port_range(sources.seen.1).0)
+                .collect();
+            assert_eq!(used, BTreeSet::from([20_000, 30_000]), "{backend} {family:?}");
+        }
     }
 }
 
 #[test]
 fn packets_through_upstreams_own_rules_have_the_same_fates() {
-    for setting in [DEFAULTS, LINK_LOCAL, EDGES, EVERYTHING, NOTHING, PORTS_KEPT, ONE_PORT_RANGE, TWO_PORT_RANGES] {
+    for setting in
+        [DEFAULTS, LINK_LOCAL, EDGES, MANY_LENGTHS, EVERYTHING, NOTHING, PORTS_KEPT, ONE_PORT_RANGE, TWO_PORT_RANGES]
+    {
         let Some(topology) = Topology::new() else { return };
         for family in FAMILIES {
             restore(&topology.node, family, &setting.upstreams_rules(family));
@@ -224,14 +272,16 @@ fn without_any_rules_every_source_is_kept() {
 }
 
 impl Setting {
-    /// Applies the setting, sends its packets, and asks `explain` about each.
+    /// Applies the setting in each shape, sends its packets, and asks `explain` about each.
     fn check(&self) {
-        let Some(topology) = Topology::new() else { return };
-        topology.node.agent(&self.arguments("apply"), &self.yaml()).ended_with(0);
-        self.send_all(&topology, "the agent's rules");
-        for packet in self.packets {
-            for protocol in [Protocol::Udp, Protocol::Tcp] {
-                self.explain(packet, protocol, &topology);
+        for backend in BACKENDS {
+            let Some(topology) = Topology::new() else { return };
+            topology.node.agent(&self.arguments("apply", backend), &self.yaml()).ended_with(0);
+            self.send_all(&topology, &format!("the agent's rules ({backend})"));
+            for packet in self.packets {
+                for protocol in [Protocol::Udp, Protocol::Tcp] {
+                    self.explain(packet, protocol, backend, &topology);
+                }
             }
         }
     }
@@ -272,15 +322,15 @@ impl Setting {
         below.copied().unwrap_or_default()
     }
 
-    fn explain(&self, packet: &Packet, protocol: Protocol, topology: &Topology) {
+    fn explain(&self, packet: &Packet, protocol: Protocol, backend: &str, topology: &Topology) {
         let (from, _) = packet.ends(topology);
         let (local, expected) = match packet.fate {
             Kept => ("", "kept"),
             Masqueraded => ("", "masqueraded"),
             Local => (" --local", "kept"),
         };
-        let arguments =
-            self.arguments(&format!("explain {} --source {} --protocol {protocol}{local}", packet.to, from.address));
+        let verb = format!("explain {} --source {} --protocol {protocol}{local}", packet.to, from.address);
+        let arguments = self.arguments(&verb, backend);
         let said = topology.node.agent(&arguments, &self.yaml()).stdout();
         let first = said.split(|character: char| !character.is_ascii_alphabetic()).next();
         assert_eq!(first, Some(expected), "{}: {said}", packet.name);
@@ -295,10 +345,10 @@ impl Setting {
     }
 
     /// A verb with this setting's flags.
-    fn arguments(&self, verb: &str) -> String {
+    fn arguments(&self, verb: &str, backend: &str) -> String {
         let ranges: Vec<String> = self.to_ports.iter().map(|(first, last)| format!("{first}-{last}")).collect();
         let to_ports = if ranges.is_empty() { String::new() } else { format!(" --to-ports={}", ranges.join(",")) };
-        format!("{verb} --enable-ipv6 --random-fully={}{to_ports}", self.random_fully)
+        format!("{verb} --backend {backend} --enable-ipv6 --random-fully={}{to_ports}", self.random_fully)
     }
 
     /// What kubernetes-sigs/ip-masq-agent gives to iptables-restore for this setting, with its jump.
