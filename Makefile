@@ -12,6 +12,7 @@ DEPENDENCIES := \
 	nft:nftables \
 	iptables-nft:iptables \
 	setpriv:util-linux \
+	strace:strace \
 	file:file \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \

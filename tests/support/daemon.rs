@@ -64,8 +64,14 @@ impl Daemon {
 
     /// Waits until it has said something.
     pub(crate) fn wait_until_said(&mut self, text: &str) {
+        self.wait_until_said_times(text, 1);
+    }
+
+    /// Waits until it has said something so many times at least.
+    pub(crate) fn wait_until_said_times(&mut self, text: &str, times: usize) {
         let log = Arc::clone(&self.log);
-        self.wait_until(&format!("the agent says {text:?}"), || log.lock().unwrap().contains(text));
+        let what = format!("the agent says {text:?} ({times} times)");
+        self.wait_until(&what, || log.lock().unwrap().matches(text).count() >= times);
     }
 
     /// Sends it a signal.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The programs that the tests call, and the Debian package that has each.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("iptables-nft", "iptables"),
@@ -17,6 +17,7 @@ const TOOLS: [(&str, &str); 10] = [
     ("ip6tables-nft-save", "iptables"),
     ("ip6tables-nft-restore", "iptables"),
     ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("timeout", "coreutils"),
 ];
 
