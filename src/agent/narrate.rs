@@ -89,6 +89,9 @@ fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
 }
 
 fn tell_outcome(outcome: &Outcome) {
+    if let Some(interference) = outcome.interference() {
+        info!("{interference}");
+    }
     if outcome.plan.is_empty() {
         debug!("the rules are as they shall be");
         return;

@@ -28,6 +28,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How often somebody else was in the way, in a sentence; `None` if nobody was.
+    #[must_use]
+    pub fn interference(&self) -> Option<String> {
+        let restarts = self.restarts;
+        (restarts > 0).then(|| {
+            format!("somebody else changed the rules {restarts} times meanwhile; each time all was read again")
+        })
+    }
+
     /// What was left undone, in sentences.
     pub fn left_undone(&self) -> impl Iterator<Item = String> {
         self.in_use.iter().map(|change| {

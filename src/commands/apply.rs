@@ -47,6 +47,9 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
         0 => info!("the rules are in force already; nothing would be changed"),
         changes => info!("{changes} changes would be made; nothing was changed"),
     }
+    if fitted.result.more {
+        info!("more changes would follow in a commit of their own, so that no packet meets half of them");
+    }
     print_plan(&fitted.result)?;
     Ok(Exit::Done)
 }

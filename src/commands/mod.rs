@@ -101,6 +101,9 @@ fn print_plan(plan: &Plan) -> Result<()> {
 
 /// Tells what the outcome of a pass leaves to worry about.
 fn tell_worries(outcome: &Outcome) {
+    if let Some(interference) = outcome.interference() {
+        info!("{interference}");
+    }
     for undone in outcome.left_undone() {
         warn!("{undone}");
     }

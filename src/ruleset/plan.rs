@@ -8,6 +8,8 @@ use crate::net::AddressRange;
 pub struct Plan {
     /// Empty if there is nothing to do.
     pub changes: Vec<Change>,
+    /// Is this the first of several plans? The next one is made from what is there then.
+    pub more: bool,
 }
 
 /// One change, in one table. It never names a chain or rule of somebody else as its object.

@@ -60,19 +60,29 @@ pub fn plan(desired: &Ruleset, observed: &Observed) -> Result<Plan, Conflict> {
     for family in Family::ALL {
         let (own, nat) = (TableId::own(family), TableId::nat(family));
         let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
-        let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own };
+        let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own, more: false };
         differ.own_table(desired.table(own), desired.hold);
-        let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat };
+        plan.more |= differ.more;
+        let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat, more: false };
         differ.shared_table(&desired.chain, desired.table(nat))?;
         let owner = observed.table(own).and_then(|table| table.owner);
         if !of_own.is_empty() && matches!(owner, Some(Owner::Other(_))) {
             return Err(Conflict::Owned(own));
         }
-        match (desired.table(own), desired.table(nat)) {
-            (Some(_), None) if !of_own.is_empty() => plan.changes.append(&mut of_own),
-            (None, Some(_)) if !of_nat.is_empty() => plan.changes.append(&mut of_nat),
-            _ => plan.changes.extend(of_own.into_iter().chain(of_nat)),
+        let (mut first, then) = match (desired.table(own), desired.table(nat)) {
+            (Some(_), None) => (of_own, of_nat),
+            (None, Some(_)) => (of_nat, of_own),
+            _ => {
+                of_own.append(&mut of_nat);
+                (of_own, of_nat)
+            }
+        };
+        if first.is_empty() {
+            first = then;
+        } else {
+            plan.more |= !then.is_empty();
         }
+        plan.changes.append(&mut first);
     }
     Ok(plan)
 }
@@ -82,6 +92,8 @@ struct Differ<'a> {
     table: TableId,
     observed: Option<&'a ObservedTable>,
     changes: &'a mut Vec<Change>,
+    /// Is there more to do afterwards?
+    more: bool,
 }
 
 impl<'a> Differ<'a> {

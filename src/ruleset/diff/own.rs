@@ -32,6 +32,7 @@ impl Differ<'_> {
         for set in &desired.sets {
             self.create_set(set);
         }
+        self.more = true;
     }
 
     fn create_at_once(&mut self, desired: &Table) {
@@ -51,6 +52,7 @@ impl Differ<'_> {
         if step == Step::Exchange {
             return self.exchange(present, desired);
         }
+        self.more = step != Step::All;
         for (set, delta) in desired.sets.iter().zip(&deltas) {
             if present.set(&set.name).is_none() {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
