@@ -3,9 +3,8 @@
 use crate::net::{AddressRange, Cidr};
 use crate::ruleset::{Match, Set, SetKind};
 
-/// Up to so many prefix lengths each has a hash set of its own. A lookup in one costs about 45 ns with its mask (up to
-/// 120 ns where its 100,000 elements do not fit the processor's caches), a lookup in an interval set about 270 ns at 4
-/// ranges, 300 ns at 64 and 1,100 ns at 100,000 (docs/benchmarks.md).
+/// Up to so many prefix lengths each has a hash set of its own. At 64 ranges a lookup in one was seen to cost 45 ns with
+/// its mask, and a lookup in an interval set 300 ns; a longer list favours hash sets still more (docs/decisions.md).
 const MAX_PREFIX_LENGTHS: usize = 6;
 
 /// Sets, and how to look a destination up in them.
