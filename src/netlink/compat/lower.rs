@@ -49,8 +49,8 @@ pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
 }
 
 /// The comment of a rule that has no other xt match. It goes beside the expressions, where nft has its comments: iptables
-/// shows, checks and deletes such a rule as it does one with the match `comment`, but the kernel keeps a third of the bytes
-/// for it and walks past it sooner. Among other matches iptables would lose the comment's place, and so the rule.
+/// shows, checks and deletes such a rule as it does one with the match `comment`, but the kernel keeps no match of 256 bytes
+/// for it and calls none. Among other matches iptables would list the comment in another place, and not find the rule.
 #[must_use]
 pub fn comment_beside(rule: &Rule) -> Option<&str> {
     let is_xt = |condition: &Match| matches!(condition, Match::DestinationNotLocal | Match::Chance(_));
