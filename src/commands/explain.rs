@@ -10,8 +10,8 @@ use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::{Origin, Policy};
-use crate::render::rule_text;
-use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Shape, compile, trace};
+use crate::render::{iptables_rule, nft_rule};
+use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Rule, Shape, TableId, TableName, compile, trace};
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
@@ -51,8 +51,16 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
         let _ = writeln!(
             text,
             "  rule {number} of chain {chain} in table {table}{share}: {}",
-            rule_text(*table, chain, rule)
+            in_its_tools_words(*table, chain, rule)
         );
     }
     text
+}
+
+/// The rule as the tool that shows its table writes it.
+fn in_its_tools_words(table: TableId, chain: &str, rule: &Rule) -> String {
+    match table.name {
+        TableName::Nat => iptables_rule(chain, rule),
+        TableName::Own => nft_rule(table.family, rule),
+    }
 }

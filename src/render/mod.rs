@@ -8,4 +8,4 @@ mod plan;
 pub use iptables::{iptables_rule, iptables_save};
 pub use json::json;
 pub use nft::{nft, nft_rule};
-pub use plan::{change_line, plan_lines, rule_text};
+pub use plan::{change_line, plan_lines};

@@ -44,8 +44,7 @@ fn list(elements: &[AddressRange]) -> String {
 }
 
 /// A rule in the language of the tool that shows the table it stands in.
-#[must_use]
-pub fn rule_text(table: TableId, chain: &str, rule: &Rule) -> String {
+fn rule_text(table: TableId, chain: &str, rule: &Rule) -> String {
     match table.name {
         TableName::Nat => iptables_rule(chain, rule),
         TableName::Own => format!("chain {chain}: {}", nft_rule(table.family, rule)),
