@@ -1,6 +1,6 @@
 //! What can happen to the agent.
 
-/// Everything that wakes the agent. The set is closed: a new cause is a new variant, and the step has to answer it.
+/// Everything that wakes the agent. The set is closed: a new cause is a new variant. Each of them leads to one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The agent begins.

@@ -314,9 +314,15 @@ impl<'a> Parser<'a> {
         ConfigError::yaml(line, format!("no {expected} where one is expected, in the {collection} from line {start}"))
     }
 
+    /// An entry that is one plain word, in one step.
+    fn word_entry(&mut self) -> Option<Node<'a>> {
+        let (word, line) = self.scanner.take_word_entry()?;
+        Some(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line))
+    }
+
     fn block_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
-        if let Some((word, line)) = self.scanner.take_word_entry() {
-            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        if let Some(entry) = self.word_entry() {
+            return Ok(entry);
         }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {
@@ -332,8 +338,8 @@ impl<'a> Parser<'a> {
     }
 
     fn indentless_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
-        if let Some((word, line)) = self.scanner.take_word_entry() {
-            return Ok(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line));
+        if let Some(entry) = self.word_entry() {
+            return Ok(entry);
         }
         match self.scanner.peek()? {
             (Token::BlockEntry, line) => {

@@ -4,10 +4,8 @@ use proptest::prelude::*;
 
 use super::{comment_beside, lower, raise};
 use crate::net::Family;
-use crate::netlink::expression::{
-    Bitwise, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Masq, Meta, Payload, PayloadBase, VerdictCode,
-};
-use crate::netlink::tests::{any_rule, batch, expressions};
+use crate::netlink::expression::{CmpOp, Counter, Expression, Extension, Fib, Immediate, Masq, Meta, VerdictCode};
+use crate::netlink::tests::{any_rule, batch, cmp, expressions, load, mask};
 use crate::netlink::xt;
 use crate::ruleset::{Action, Chance, Masquerade, Match, Opaque, Rule, Verdict};
 
@@ -39,18 +37,6 @@ proptest! {
         let turned: Vec<_> = parts.into_iter().flatten().chain([verdict]).collect();
         prop_assert_eq!(raise(family, &turned, comment_beside(&rule)), Ok(rule));
     }
-}
-
-fn load(offset: u32, len: u32) -> Expression {
-    Expression::Payload(Payload { register: 1, base: PayloadBase::NETWORK, offset, len })
-}
-
-fn mask(mask: &[u8]) -> Expression {
-    Expression::Bitwise(Bitwise { source: 1, destination: 1, mask: mask.to_vec(), xor: vec![0; mask.len()] })
-}
-
-fn cmp(op: CmpOp, value: &[u8]) -> Expression {
-    Expression::Cmp(Cmp { register: 1, op, value: value.to_vec() })
 }
 
 fn equal(value: &[u8]) -> Expression {

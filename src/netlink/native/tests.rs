@@ -5,12 +5,11 @@ use proptest::prelude::*;
 use super::{lower, raise};
 use crate::net::{Family, PortRange};
 use crate::netlink::expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
-    Payload, PayloadBase, VerdictCode,
+    Byteorder, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen, VerdictCode,
 };
 use crate::netlink::message::{Content, Kind, Messages};
 use crate::netlink::rule::RuleInfo;
-use crate::netlink::tests::{any_native_rule, of_kernel, own_batch};
+use crate::netlink::tests::{any_native_rule, cmp, load, mask, of_kernel, own_batch};
 use crate::ruleset::{Action, Chance, Masquerade, Match, Opaque, Rule, Verdict};
 
 /// What a transaction that appends the rule says to the kernel.
@@ -42,18 +41,6 @@ fn a_comment_that_nft_would_not_take_is_cut_off_at_a_characters_end() {
         let rule = Rule::new(Vec::new(), Some(comment.into()), Verdict::Return);
         assert_eq!(decoded(Family::Ipv4, &rule).comment, Some(kept));
     }
-}
-
-fn load(offset: u32, len: u32) -> Expression {
-    Expression::Payload(Payload { register: 1, base: PayloadBase::NETWORK, offset, len })
-}
-
-fn mask(mask: &[u8]) -> Expression {
-    Expression::Bitwise(Bitwise { source: 1, destination: 1, mask: mask.to_vec(), xor: vec![0; mask.len()] })
-}
-
-fn cmp(op: CmpOp, value: &[u8]) -> Expression {
-    Expression::Cmp(Cmp { register: 1, op, value: value.to_vec() })
 }
 
 fn lookup(inverted: bool) -> Expression {

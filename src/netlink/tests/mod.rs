@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::expression::Expression;
+use super::expression::{Bitwise, Cmp, CmpOp, Expression, Payload, PayloadBase};
 use super::message::{Content, Kind, Messages};
 use super::rule::{self, RuleInfo};
 use super::transaction::{Batch, Transaction};
@@ -34,6 +34,21 @@ pub(super) fn transaction(table: TableId, actions: impl IntoIterator<Item = Acti
         transaction.push(&Change { table, action });
     }
     transaction
+}
+
+/// Loads bytes of the network header.
+pub(super) fn load(offset: u32, len: u32) -> Expression {
+    Expression::Payload(Payload { register: 1, base: PayloadBase::NETWORK, offset, len })
+}
+
+/// Masks what was loaded.
+pub(super) fn mask(mask: &[u8]) -> Expression {
+    Expression::Bitwise(Bitwise { source: 1, destination: 1, mask: mask.to_vec(), xor: vec![0; mask.len()] })
+}
+
+/// Compares what was loaded.
+pub(super) fn cmp(op: CmpOp, value: &[u8]) -> Expression {
+    Expression::Cmp(Cmp { register: 1, op, value: value.to_vec() })
 }
 
 /// The expressions of all rules in a datagram.
