@@ -1,11 +1,18 @@
 //! The agent's life: events come in, each leads to one pass, and a signal ends it.
 
+mod alarm;
+mod counters;
 mod event;
 mod narrate;
 mod pass;
+mod patience;
+mod readable;
+mod rules_watch;
 mod run;
+mod signals;
 mod watch;
 
+pub use counters::Counters;
 pub use event::Event;
 pub use pass::{Agent, ConfigNews, Instead, Pass};
 pub use run::{RunError, run};

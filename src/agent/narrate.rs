@@ -4,9 +4,12 @@ use std::path::Path;
 
 use tracing::{debug, error, info, warn};
 
+use super::Counters;
 use super::pass::{ConfigNews, Instead, Pass};
+use super::patience::{News, Quarrel};
 use crate::backend::{FitError, Outcome};
 use crate::config::Config;
+use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
 
@@ -22,8 +25,8 @@ pub(super) struct Narrator {
 }
 
 impl Narrator {
-    /// Tells what is new in a pass; `config` is what is in force after it.
-    pub(super) fn tell(&mut self, pass: &Pass, path: &Path, config: &Config) {
+    /// Tells what is new in a pass, before which others were heard; `config` is what is in force after it.
+    pub(super) fn tell(&mut self, pass: &Pass, heard: &Heard, path: &Path, config: &Config) {
         if let Some(news) = &pass.config {
             tell_config(news, path, config);
         }
@@ -39,10 +42,27 @@ impl Narrator {
                 if self.shape.replace(fitted.shape) != Some(fitted.shape) {
                     info!("backend: {}, which the kernel takes", fitted.shape);
                 }
+                if pass.repaired {
+                    info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
+                }
                 tell_outcome(&fitted.result);
                 self.tell_rivalries(&fitted.result.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
+        }
+    }
+
+    /// Tells that repairs begin to wait, or need not wait any more.
+    pub(super) fn tell_news(&self, news: &News, config: &Config) {
+        let interval = config.resync_interval.value;
+        match news {
+            News::Quarrel(Quarrel { repairs, time, suspects }) => warn!(
+                "our rules were undone and repaired {repairs} times in {time:.1?}; {}. Repairs wait from now on, longer each \
+                 time, up to the resync interval ({interval}): find the program that removes them and stop it, or stop \
+                 this one",
+                suspicion(suspects)
+            ),
+            News::Peace => info!("nobody undoes our rules any more; from now on they are repaired at once again"),
         }
     }
 
@@ -60,9 +80,27 @@ impl Narrator {
             debug!("still: {text}");
             return;
         }
-        error!("the rules are not in force: {text}; the next attempt is in {interval} or when the file changes");
+        error!(
+            "the rules are not in force: {text}; it is tried again, at the latest after {interval}, or when the file or the rules change"
+        );
         self.failure = Some(text);
     }
+}
+
+/// Who may have done it: whoever committed since the last look.
+fn suspicion(processes: &[Process]) -> String {
+    let names: Vec<String> = processes.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        "the kernel did not say who did it".to_owned()
+    } else {
+        format!("before that committed: {}", names.join(", "))
+    }
+}
+
+/// The last words.
+pub(super) fn tell_end(counters: &Counters) {
+    debug!("{counters:?}");
+    info!("ending, as SIGTERM or SIGINT asks; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
 }
 
 fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
@@ -113,7 +151,8 @@ fn tell_outcome(outcome: &Outcome) {
     }
 }
 
-fn summary(config: &Config) -> String {
+/// What is in force, in short.
+pub(super) fn summary(config: &Config) -> String {
     let link_local = |masqueraded: bool| if masqueraded { "masqueraded" } else { "exempt" };
     format!(
         "{} ranges exempt, link-local {} (IPv6 {}), resync every {}",

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{Counters, Event};
 use crate::backend::{Backend, FitError, Fitted, Fitting, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::policy::{Flags, Policy};
@@ -23,6 +24,9 @@ pub struct Agent<B> {
     found: Option<Result<Vec<u8>, String>>,
     /// The generation in which the rules were last seen to be as they shall be.
     settled: Option<Generation>,
+    /// Were the rules of the configuration in force ever seen to be as they shall be?
+    stood: bool,
+    counters: Counters,
 }
 
 /// What one pass found and did.
@@ -32,6 +36,8 @@ pub struct Pass {
     pub config: Option<ConfigNews>,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
+    /// Were rules that had been in force put back?
+    pub repaired: bool,
 }
 
 /// What is new about the configuration file.
@@ -64,7 +70,19 @@ impl<B: Backend> Agent<B> {
     pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf) -> Self {
         let config = Config::defaults(&Context::from(&flags));
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, shape));
-        Self { backend, flags, path, config, fitting, chosen: false, found: None, settled: None }
+        let counters = Counters::default();
+        Self {
+            backend,
+            flags,
+            path,
+            config,
+            fitting,
+            chosen: false,
+            found: None,
+            settled: None,
+            stood: false,
+            counters,
+        }
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -79,24 +97,45 @@ impl<B: Backend> Agent<B> {
         &self.config
     }
 
-    /// Reads the file and brings the rules in line with it, or with what holds instead. If the file says what it said, and
-    /// nobody has changed any rule since they were as they shall be, nothing more is read.
-    pub fn pass(&mut self) -> Pass {
-        let config = self.read();
+    /// What was done since the start.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Somebody was heard to commit so often.
+    pub(super) const fn count_foreign_commits(&mut self, commits: u64) {
+        self.counters.foreign_commits += commits;
+    }
+
+    /// From now on repairs wait.
+    pub(super) const fn count_quarrel(&mut self) {
+        self.counters.quarrels += 1;
+    }
+
+    /// Reads the file, if the event has to do with it, and brings the rules in line with it, or with what holds instead. If
+    /// the file says what it said, and nobody has changed any rule since they were as they shall be, nothing more is read.
+    pub fn pass(&mut self, event: Event) -> Pass {
+        self.counters.passes += 1;
+        let config = if event.concerns_the_file() { self.read() } else { None };
         if config.is_some() {
             self.settled = None;
+            self.stood = false;
         }
-        let rules = match self.settled {
-            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => {
-                return Pass { config, rules: Ok(None) };
-            }
-            _ => {
-                let compile = |shape| ruleset(&self.config, &self.flags, shape);
-                self.fitting.reconcile(&mut self.backend, &compile)
-            }
-        };
+        if let Some(settled) = self.settled
+            && self.backend.generation().is_ok_and(|now| now == settled)
+        {
+            return Pass { config, rules: Ok(None), repaired: false };
+        }
+        let compile = |shape| ruleset(&self.config, &self.flags, shape);
+        let rules = self.fitting.reconcile(&mut self.backend, &compile);
         self.settled = rules.as_ref().ok().map(|fitted| fitted.result.generation);
-        Pass { config, rules: rules.map(Some) }
+        let changed = rules.as_ref().is_ok_and(|fitted| !fitted.result.plan.is_empty());
+        let repaired = self.stood && changed;
+        self.stood |= rules.is_ok();
+        self.counters.repairs += u64::from(repaired);
+        self.counters.failures += u64::from(rules.is_err());
+        Pass { config, rules: rules.map(Some), repaired }
     }
 
     /// What is new about the file. A valid one is in force from here on, and so is its absence.

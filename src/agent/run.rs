@@ -2,16 +2,22 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
+use super::alarm::Alarm;
+use super::narrate::{self, Narrator};
+use super::patience::{Finding, News, Patience};
+use super::rules_watch::RulesWatch;
+use super::signals::Signals;
 use super::watch::ConfigWatch;
-use super::{Agent, Event, narrate::Narrator};
+use super::{Agent, Event, Pass};
 use crate::backend::{Backend, BackendError, FitError, ReconcileError};
+use crate::netlink::{Monitor, NetlinkSocket};
+use crate::telemetry::ServiceManager;
 
 /// How long a file that has vanished may take to come back before its absence counts: editors and copying tools delete
 /// and create, and the defaults must not be in force for that moment.
@@ -20,63 +26,132 @@ const GRACE_FOR_A_MISSING_FILE: Duration = Duration::from_millis(500);
 /// Why the agent could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// Signals could not be subscribed to.
-    #[error("could not subscribe to signals: {0}")]
-    Signals(#[from] io::Error),
+    /// There is no way to hear of signals, of time or of the kernel.
+    #[error(
+        "could not set up what the agent waits for: {0}; look at the limits of open files and processes (`ulimit -a`)"
+    )]
+    Sources(#[from] io::Error),
     /// The capability is missing; no later pass would fare better.
     #[error(transparent)]
     Denied(BackendError),
 }
 
-/// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends.
+/// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends. Without a `monitor`, what others do to the rules is
+/// found at the resync interval. To be called before another thread is started, because of the signals.
 ///
 /// # Errors
 ///
 /// [`RunError`], for what cannot get better by waiting.
-pub async fn run<B: Backend>(mut agent: Agent<B>, path: &Path) -> Result<(), RunError> {
-    let mut signals = Signals::subscribe()?;
-    let mut watch = Watch { inner: ConfigWatch::new(path), complaint: None };
+pub async fn run<B: Backend>(
+    mut agent: Agent<B>,
+    path: &Path,
+    monitor: Option<Monitor<NetlinkSocket>>,
+) -> Result<(), RunError> {
+    let mut sources = Sources::open(path, monitor)?;
     let mut narrator = Narrator::default();
+    let mut patience = Patience::default();
+    let mut is_ready = false;
+    let manager = ServiceManager::from_environment()?;
     let mut event = Event::Start;
-    loop {
+    while event != Event::Stop {
         debug!("{event:?}");
-        // Watched first, read after: a change in between leads to another event.
-        watch.refresh();
-        let pass = agent.pass();
-        narrator.tell(&pass, path, agent.config());
-        match pass.rules {
-            Err(FitError::Reconcile(ReconcileError::Backend(error))) if error.is_denied() => {
-                return Err(RunError::Denied(error));
-            }
-            _ => {}
+        if event == Event::Reload {
+            patience.start_afresh();
         }
-        let next_tick = Instant::now() + agent.resync_interval();
-        let next = tokio::select! {
+        let began = Instant::now();
+        // Heard first, read after: what happens in between leads to another event.
+        if event.concerns_the_file() {
+            sources.file.refresh();
+        }
+        let heard = sources.rules.take();
+        agent.count_foreign_commits(heard.commits);
+        let pass = agent.pass(event);
+        narrator.tell(&pass, &heard, path, agent.config());
+        let finding = finding(&pass);
+        if let Err(FitError::Reconcile(ReconcileError::Backend(error))) = pass.rules
+            && error.is_denied()
+        {
+            return Err(RunError::Denied(error));
+        }
+        let interval = agent.resync_interval();
+        if let Some(news) = patience.learn((began, Instant::now()), finding, heard, interval) {
+            if matches!(news, News::Quarrel(_)) {
+                agent.count_quarrel();
+            }
+            narrator.tell_news(&news, agent.config());
+        }
+        if !is_ready && finding != Finding::Failed {
+            manager.ready(&narrate::summary(agent.config()));
+            is_ready = true;
+        } else if pass.config.is_some() {
+            manager.status(&narrate::summary(agent.config()));
+        }
+        if event.concerns_the_file() {
+            sources.tick = Instant::now() + interval;
+        }
+        event = sources.next(path, &patience).await?;
+    }
+    manager.stopping();
+    narrate::tell_end(&agent.counters());
+    Ok(())
+}
+
+fn finding(pass: &Pass) -> Finding {
+    match pass.rules {
+        Err(_) => Finding::Failed,
+        Ok(_) if pass.repaired => Finding::Repaired,
+        Ok(_) => Finding::InOrder,
+    }
+}
+
+/// All that can wake the agent.
+struct Sources {
+    signals: Signals,
+    file: FileWatch,
+    rules: RulesWatch,
+    alarm: Alarm,
+    /// When the resync interval is over.
+    tick: Instant,
+}
+
+impl Sources {
+    fn open(path: &Path, monitor: Option<Monitor<NetlinkSocket>>) -> io::Result<Self> {
+        Ok(Self {
+            // Before the watch on the file, which starts a thread.
+            signals: Signals::subscribe()?,
+            file: FileWatch { inner: ConfigWatch::new(path), complaint: None, missing_until: None },
+            rules: RulesWatch::new(monitor)?,
+            alarm: Alarm::new()?,
+            tick: Instant::now(),
+        })
+    }
+
+    /// The next thing that happens.
+    async fn next(&mut self, path: &Path, patience: &Patience) -> io::Result<Event> {
+        let retry = patience.retry().filter(|retry| *retry < self.tick);
+        let due = retry.unwrap_or(self.tick);
+        self.alarm.set(due.saturating_duration_since(Instant::now()))?;
+        tokio::select! {
             biased;
-            _ = signals.terminate.recv() => None,
-            _ = signals.interrupt.recv() => None,
-            _ = signals.hangup.recv() => Some(Event::Reload),
-            () = watch.changed(path) => Some(Event::ConfigChanged),
-            () = sleep_until(next_tick) => Some(Event::Tick),
-        };
-        let Some(next) = next else {
-            info!(
-                "ending, as SIGTERM or SIGINT asks; the rules stay in force (`ip-masq-agent cleanup` takes them out)"
-            );
-            return Ok(());
-        };
-        event = next;
+            event = self.signals.next() => Ok(event),
+            () = self.file.changed(path) => Ok(Event::ConfigChanged),
+            result = self.alarm.due() => result.map(|()| if retry.is_some() { Event::Retry } else { Event::Tick }),
+            () = self.rules.changed(patience.not_before()) => Ok(Event::RulesChanged),
+        }
     }
 }
 
 /// The watch on the file, which tells of its own failure once.
-struct Watch {
+struct FileWatch {
     inner: ConfigWatch,
     complaint: Option<String>,
+    /// The file has vanished. Until when it may come back as if it had not.
+    missing_until: Option<Instant>,
 }
 
-impl Watch {
+impl FileWatch {
     fn refresh(&mut self) {
+        self.missing_until = None;
         let complaint = self.inner.refresh().err().map(|error| error.to_string());
         if complaint != self.complaint {
             if let Some(complaint) = &complaint {
@@ -88,27 +163,18 @@ impl Watch {
         self.complaint = complaint;
     }
 
+    /// Completes once the file has to be read. Losing the future loses nothing.
     async fn changed(&mut self, path: &Path) {
-        self.inner.changed().await;
-        if !path.exists() {
+        if self.missing_until.is_none() {
+            self.inner.changed().await;
+            if path.exists() {
+                return;
+            }
             self.refresh();
-            let _ = timeout(GRACE_FOR_A_MISSING_FILE, self.inner.changed()).await;
+            self.missing_until = Some(Instant::now() + GRACE_FOR_A_MISSING_FILE);
         }
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn subscribe() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        if let Some(until) = self.missing_until {
+            let _ = timeout_at(until.into(), self.inner.changed()).await;
+        }
     }
 }

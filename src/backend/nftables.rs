@@ -44,6 +44,11 @@ impl Nftables<NetlinkSocket> {
 }
 
 impl<T: Transport> Nftables<T> {
+    /// The number by which the kernel knows the socket, and names it to others as the one that committed.
+    pub fn port(&self) -> u32 {
+        self.connection.port()
+    }
+
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
         let known = |table, set: &str| known.elements(generation, table, set);

@@ -2,19 +2,23 @@
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::Builder;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::agent::{Agent, run as run_agent};
 use crate::backend::Nftables;
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::netlink::Monitor;
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
     let backend = Nftables::open()?;
+    let monitor = Monitor::open(backend.port()).inspect_err(|error| {
+        warn!("changes of the rules by others are noticed at the resync interval only: {error}");
+    });
     let agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone());
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;
-    runtime.block_on(run_agent(agent, &cli.config))?;
+    runtime.block_on(run_agent(agent, &cli.config, monitor.ok()))?;
     Ok(Exit::Done)
 }

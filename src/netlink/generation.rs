@@ -2,10 +2,13 @@
 
 use crate::ruleset::Generation;
 
+use super::Process;
 use super::wire::{Attributes, Malformed, Writer};
 
 /// `NFTA_GEN_ID` and `NFNL_BATCH_GENID` are the same number.
 const GENERATION_ID: u16 = 1;
+const PROCESS_ID: u16 = 2;
+const PROCESS_NAME: u16 = 3;
 
 /// In the frame of a batch: commit only if this is still the generation.
 pub(super) fn emit(writer: &mut Writer, generation: Generation) {
@@ -20,4 +23,17 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Result<Generation, Malformed>
         }
     }
     Err(Malformed("a generation has no number"))
+}
+
+/// Who made the generation, if the kernel says so.
+pub(super) fn parse_process(attributes: Attributes<'_>) -> Option<Process> {
+    let (mut pid, mut name) = (None, None);
+    for attribute in attributes.map_while(Result::ok) {
+        match attribute.kind {
+            PROCESS_ID => pid = attribute.be32().ok(),
+            PROCESS_NAME => name = Some(attribute.text()),
+            _ => {}
+        }
+    }
+    Some(Process { pid: pid?, name: name? })
 }

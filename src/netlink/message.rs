@@ -60,6 +60,11 @@ impl Kind {
     const fn nf_tables(number: u16) -> Self {
         Self(SUBSYSTEM << 8 | number)
     }
+
+    /// The type as it stands in the header of a message.
+    pub(crate) const fn bytes(self) -> [u8; 2] {
+        self.0.to_ne_bytes()
+    }
 }
 
 /// What a message is, apart from its attributes.
@@ -113,6 +118,8 @@ const fn nfproto(family: Family) -> u8 {
 #[derive(Clone, Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) sequence: u32,
+    /// In an answer: our own address. In an announcement: that of the socket whose doing is announced.
+    pub(crate) port: u32,
     /// The dump of which this is a part has to be repeated ([`flag::DUMP_INTR`]).
     pub(crate) interrupted: bool,
     pub(crate) content: Content<'a>,
@@ -195,7 +202,7 @@ fn split_message(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
     let (header, payload) =
         bytes.split_first_chunk::<HEADER_LEN>().ok_or(Malformed("a message is shorter than its header"))?;
-    let [_, _, _, _, kind_0, kind_1, flags_0, flags_1, s0, s1, s2, s3, ..] = *header;
+    let [_, _, _, _, kind_0, kind_1, flags_0, flags_1, s0, s1, s2, s3, p0, p1, p2, p3] = *header;
     let kind = u16::from_ne_bytes([kind_0, kind_1]);
     let flags = u16::from_ne_bytes([flags_0, flags_1]);
     let content = match kind {
@@ -208,7 +215,12 @@ fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         }
         _ => Content::Other,
     };
-    Ok(Message { sequence: u32::from_ne_bytes([s0, s1, s2, s3]), interrupted: flags & flag::DUMP_INTR != 0, content })
+    Ok(Message {
+        sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+        port: u32::from_ne_bytes([p0, p1, p2, p3]),
+        interrupted: flags & flag::DUMP_INTR != 0,
+        content,
+    })
 }
 
 /// `struct nlmsgerr`: the negative error number and the header of the request, then the rest of the request unless it

@@ -14,6 +14,7 @@ mod error;
 mod expression;
 mod generation;
 mod message;
+mod monitor;
 pub mod native;
 mod reading;
 mod rule;
@@ -32,6 +33,7 @@ pub use expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
+pub use monitor::{Heard, Monitor, Process};
 pub use rule::RuleInfo;
 pub use set::SetInfo;
 pub use socket::NetlinkSocket;

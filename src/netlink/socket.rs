@@ -1,11 +1,14 @@
 //! The netlink socket: the only I/O of the codec.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
+use socket2::{SockFilter, SockRef};
 
+use super::message::Kind;
 use super::{Connection, NetlinkError, Transport};
 
 /// The kernel's own address.
@@ -14,6 +17,8 @@ const KERNEL: u32 = 0;
 const DATAGRAM_LEN: usize = 64 * 1024;
 /// What the kernel keeps back of a send buffer (`netlink_sendmsg`).
 const SEND_RESERVE: usize = 32;
+/// The multicast group to which the kernel announces every change of `nf_tables` (`enum nfnetlink_groups`).
+const NFNLGRP_NFTABLES: u32 = 7;
 
 /// A socket of the netfilter subsystem, bound to the network namespace in which it was opened.
 #[derive(Debug)]
@@ -47,6 +52,15 @@ impl NetlinkSocket {
         Ok(Self { socket, port, sendable })
     }
 
+    /// A socket that hears announcements of one kind. The kernel filters them before they are queued: a transaction of
+    /// 100,000 elements announces each of them, and would leave no room for anything else.
+    pub(super) fn listening(kind: Kind) -> io::Result<Self> {
+        let listening = Self::open()?;
+        SockRef::from(&listening.socket).attach_filter(&only(kind))?;
+        listening.socket.add_membership(NFNLGRP_NFTABLES)?;
+        Ok(listening)
+    }
+
     /// Makes room for a transaction, which has to be one datagram. Where the kernel grants too little, sending says so
     /// (`EMSGSIZE`).
     fn make_room(&mut self, len: usize) -> io::Result<()> {
@@ -60,6 +74,23 @@ impl NetlinkSocket {
         self.sendable = sendable(&self.socket)?;
         Ok(())
     }
+}
+
+/// A program of the classic BPF (Linux' Documentation/networking/filter.rst): datagrams whose first message is of this
+/// kind pass whole, all others are dropped.
+fn only(kind: Kind) -> [SockFilter; 4] {
+    const LOAD_U16: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    const NLMSG_TYPE_OFFSET: u32 = 4;
+    // The program loads in network order what stands there in the host's.
+    let kind = u32::from(u16::from_be_bytes(kind.bytes()));
+    [
+        SockFilter::new(LOAD_U16, 0, 0, NLMSG_TYPE_OFFSET),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, kind),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 fn sendable(socket: &Socket) -> io::Result<usize> {
@@ -90,7 +121,14 @@ impl Transport for NetlinkSocket {
             return Ok(());
         }
     }
+
     fn port(&self) -> u32 {
         self.port
+    }
+}
+
+impl AsRawFd for NetlinkSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

@@ -1,5 +1,7 @@
 //! What the agent tells of itself while it works.
 
 mod logging;
+mod systemd;
 
 pub use logging::{LoggingError, Verbosity, init};
+pub use systemd::ServiceManager;

@@ -36,7 +36,7 @@ impl InProcess {
         fs::write(&self.file, text)?;
         let mut agent = self.agent.borrow_mut();
         let start = Instant::now();
-        agent.pass().rules?;
+        agent.pass(Event::ConfigChanged).rules?;
         Ok(start.elapsed())
     }
 }
