@@ -134,16 +134,6 @@ fn a_bad_file_keeps_the_rules_in_force_and_repaired_and_is_reported_once() {
 }
 
 #[test]
-fn a_flushed_table_is_back_after_the_interval() {
-    let Some(netns) = Netns::new("flushed") else { return };
-    let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\nresyncInterval: 1s\n");
-    let mut daemon = Daemon::start(&netns, &config, &[]);
-    wait_for(&mut daemon, &netns, "10.91.0.0/16");
-    netns.nft("flush ruleset");
-    wait_for(&mut daemon, &netns, "10.91.0.0/16");
-}
-
-#[test]
 fn sighup_reads_the_file_again_and_repairs() {
     let Some(netns) = Netns::new("sighup") else { return };
     let config = netns.write("config", &exempting("10.91.0.0/16"));

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ip_masq_agent::config::{self, Config, Context};
 use ip_masq_agent::netlink::{Batch, Transaction};
 use ip_masq_agent::policy::{Flags, Policy};
-use ip_masq_agent::ruleset::{Generation, Observed, Plan, Protection, Ruleset, Shape, compile, plan};
+use ip_masq_agent::ruleset::{Generation, Known, Observed, Plan, Protection, Ruleset, Shape, compile, plan};
 
 use crate::agent::Backend;
 
@@ -35,7 +35,7 @@ pub fn ruleset(text: &str, shape: Shape) -> Result<Ruleset> {
 
 /// Plans how the rules get into an empty namespace.
 pub fn plan_from_nothing(ruleset: &Ruleset) -> Result<Plan> {
-    Ok(plan(ruleset, &Observed::default())?)
+    Ok(plan(ruleset, &Observed::default(), &Known::default())?)
 }
 
 /// Writes a plan down as the one datagram that the kernel is sent.

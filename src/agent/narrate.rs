@@ -22,6 +22,8 @@ pub(super) struct Narrator {
     failure: Option<String>,
     rivalries: Vec<Rivalry>,
     shape: Option<Shape>,
+    /// Are the rules being undone again and again? Then repairs are told briefly.
+    quarrel: bool,
 }
 
 impl Narrator {
@@ -45,7 +47,7 @@ impl Narrator {
                 if pass.repaired {
                     info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
                 }
-                tell_outcome(&fitted.result);
+                tell_outcome(&fitted.result, if self.quarrel && pass.repaired { 0 } else { LINES_TOLD });
                 self.tell_rivalries(&fitted.result.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
@@ -53,8 +55,9 @@ impl Narrator {
     }
 
     /// Tells that repairs begin to wait, or need not wait any more.
-    pub(super) fn tell_news(&self, news: &News, config: &Config) {
+    pub(super) fn tell_news(&mut self, news: &News, config: &Config) {
         let interval = config.resync_interval.value;
+        self.quarrel = matches!(news, News::Quarrel(_));
         match news {
             News::Quarrel(Quarrel { repairs, time, suspects }) => warn!(
                 "our rules were undone and repaired {repairs} times in {time:.1?}; {}. Repairs wait from now on, longer each \
@@ -126,7 +129,7 @@ fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
     }
 }
 
-fn tell_outcome(outcome: &Outcome) {
+fn tell_outcome(outcome: &Outcome, most_lines: usize) {
     if let Some(interference) = outcome.interference() {
         info!("{interference}");
     }
@@ -137,14 +140,14 @@ fn tell_outcome(outcome: &Outcome) {
     let changes = outcome.plan.changes.len();
     info!("the rules were changed and read back: {changes} changes");
     for (index, line) in plan_lines(&outcome.plan).enumerate() {
-        if index < LINES_TOLD {
+        if index < most_lines {
             info!("  {line}");
         } else {
             debug!("  {line}");
         }
     }
-    if changes > LINES_TOLD {
-        info!("  … and {} more (all of them with -v=4)", changes - LINES_TOLD);
+    if changes > most_lines && most_lines > 0 {
+        info!("  … and {} more (all of them with -v=4)", changes - most_lines);
     }
     for undone in outcome.left_undone() {
         warn!("{undone}");

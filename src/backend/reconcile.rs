@@ -74,7 +74,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
     let mut remaining = Plan::default();
     for _ in 0..MAX_ROUNDS {
         let observed = backend.observe(&desired.chain, known)?;
-        remaining = ruleset::plan(desired, &observed)?;
+        remaining = ruleset::plan(desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
@@ -103,8 +103,9 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
 ///
 /// As [`reconcile`].
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
-    let observed = backend.observe(&desired.chain, &Known::default())?;
-    let plan = ruleset::plan(desired, &observed)?;
+    let nothing = Known::default();
+    let observed = backend.observe(&desired.chain, &nothing)?;
+    let plan = ruleset::plan(desired, &observed, &nothing)?;
     match backend.probe(&plan) {
         // A chain that has to stay is told of when it matters.
         Ok(()) | Err(BackendError::InUse(_)) => Ok(plan),

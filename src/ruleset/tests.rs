@@ -58,7 +58,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
 }
 
 fn lines(desired: &Ruleset, observed: &Observed) -> Vec<String> {
-    plan_lines(&plan(desired, observed).unwrap()).collect()
+    plan_lines(&plan(desired, observed, &Known::default()).unwrap()).collect()
 }
 
 fn chain_mut<'a>(observed: &'a mut Observed, family: Family, name: &str) -> &'a mut ObservedChain {
@@ -108,7 +108,7 @@ fn a_rule_reads_the_same_in_whatever_order_its_conditions_come() {
 #[test]
 fn nothing_changes_where_everything_stands() {
     let desired = compat(&policy(&["10.0.0.0/8", "fd00::/8"], "1024-2047"));
-    assert_eq!(plan(&desired, &standing(&desired)), Ok(Plan::default()));
+    assert_eq!(plan(&desired, &standing(&desired), &Known::default()), Ok(Plan::default()));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_empty_kernel_gets_tables_chains_rules_and_jumps_in_an_order_that_it_accept
 fn only_the_middle_that_differs_is_replaced() {
     let before = compat(&policy(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], ""));
     let after = compat(&policy(&["10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"], ""));
-    let plan = plan(&after, &standing(&before)).unwrap();
+    let plan = plan(&after, &standing(&before), &Known::default()).unwrap();
     let [Change { action: Action::Delete { was, .. }, .. }, Change { action: Action::Insert { rule, before, .. }, .. }] =
         plan.changes.as_slice()
     else {
@@ -159,9 +159,61 @@ fn a_jump_that_stands_twice_is_left_once_and_other_peoples_rules_are_left_alone(
     let foreign = ObservedRule { handle: Handle(98), rule: Err(Opaque("an unknown match".to_owned())) };
     let again = ObservedRule { handle: Handle(99), ..postrouting.rules[0].clone() };
     postrouting.rules.extend([foreign, again]);
-    let plan = plan(&desired, &observed).unwrap();
+    let plan = plan(&desired, &observed, &Known::default()).unwrap();
     let [Change { action: Action::Delete { was, .. }, .. }] = plan.changes.as_slice() else { panic!("{plan:#?}") };
     assert_eq!(was.handle, Handle(99));
+}
+
+#[test]
+fn a_jump_that_somebody_moved_comes_back_behind_the_rules_behind_which_it_stood() {
+    let desired = compat(&policy(&[], ""));
+    let foreign = |handle| ObservedRule { handle: Handle(handle), rule: Err(Opaque("an unknown match".to_owned())) };
+    let mut observed = standing(&desired);
+    let jump = chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules.remove(0);
+    let moved = ObservedRule { handle: Handle(90), ..jump.clone() };
+    let rules = |before: Vec<ObservedRule>, after: Vec<ObservedRule>| {
+        let mut observed = observed.clone();
+        chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules = [before, after].concat();
+        observed
+    };
+    let known = Known::of(rules(vec![foreign(50), foreign(51), jump.clone()], vec![foreign(52)]));
+    let planned = |observed: &Observed| {
+        plan_lines(&plan(&desired, observed, &known).unwrap()).map(|line| line[..20].to_owned()).collect::<Vec<_>>()
+    };
+    let (taken, back) = ("- ip nat -A POSTROUT", "+ ip nat -A POSTROUT");
+    for (what, observed, expected, before) in [
+        ("where it was", rules(vec![foreign(50), foreign(51), jump.clone()], vec![foreign(52)]), vec![], None),
+        (
+            "to the front",
+            rules(vec![moved.clone(), foreign(50), foreign(51)], vec![foreign(52)]),
+            vec![taken, back],
+            Some(52),
+        ),
+        ("between two", rules(vec![foreign(50), moved.clone(), foreign(51)], vec![]), vec![taken, back], None),
+        ("to the end", rules(vec![foreign(50), foreign(51), foreign(52), moved.clone()], vec![]), vec![], None),
+        (
+            "others came in front",
+            rules(vec![foreign(60), foreign(50), foreign(51), jump.clone()], vec![]),
+            vec![],
+            None,
+        ),
+        ("all rules are new", rules(vec![moved.clone(), foreign(70), foreign(71)], vec![]), vec![], None),
+        (
+            "also doubled",
+            rules(vec![moved.clone(), foreign(50), foreign(51), jump.clone()], vec![foreign(52)]),
+            vec![taken],
+            None,
+        ),
+        ("it is gone", rules(vec![foreign(50), foreign(51)], vec![foreign(52)]), vec![back], None),
+    ] {
+        assert_eq!(planned(&observed), expected, "{what}");
+        let plan = plan(&desired, &observed, &known).unwrap();
+        let place = plan.changes.iter().find_map(|change| match &change.action {
+            Action::Insert { before, .. } => Some(before.0),
+            _ => None,
+        });
+        assert_eq!(place, before, "{what}");
+    }
 }
 
 #[test]
@@ -210,7 +262,7 @@ fn a_jump_with_another_comment_is_somebody_elses() {
     let other = Rule::new(vec![Match::DestinationNotLocal], Some("mine".into()), Verdict::Jump("OTHER".to_owned()));
     let observed_rule = ObservedRule { handle: Handle(99), rule: Ok(other) };
     chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules.push(observed_rule);
-    assert_eq!(plan(&desired, &observed), Ok(Plan::default()));
+    assert_eq!(plan(&desired, &observed, &Known::default()), Ok(Plan::default()));
     let nothing = Ruleset::nothing(ChainName::default());
     assert!(!lines(&nothing, &observed).iter().any(|line| line.contains("OTHER")));
 }
@@ -221,12 +273,12 @@ fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
     let mut observed = standing(&desired);
     chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).base =
         Some(BaseChain { priority: 50, ..BaseChain::IPTABLES_POSTROUTING });
-    let message = plan(&desired, &observed).unwrap_err().to_string();
+    let message = plan(&desired, &observed, &Known::default()).unwrap_err().to_string();
     assert!(message.contains("table ip nat is a base chain (type nat, hook postrouting, priority 50)"), "{message}");
     let mut observed = standing(&desired);
     chain_mut(&mut observed, Family::Ipv4, "IP-MASQ-AGENT").base = Some(BaseChain::IPTABLES_POSTROUTING);
     let conflict = Conflict::OurName { table: TableId::nat(Family::Ipv4), chain: ChainName::default() };
-    assert_eq!(plan(&desired, &observed), Err(conflict));
+    assert_eq!(plan(&desired, &observed, &Known::default()), Err(conflict));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ip_masq_agent::agent::Agent;
+use ip_masq_agent::agent::{Agent, Event};
 use ip_masq_agent::backend::{Nftables, Protect};
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use ip_masq_agent::netlink::Connection;
-use ip_masq_agent::ruleset::Observed;
+use ip_masq_agent::ruleset::{Known, Observed};
 use tempfile::TempDir;
 
 use crate::agent::{Agent, Backend};
@@ -117,7 +117,7 @@ fn kernels_share(namespace: &Namespace, ranges: &[Range], backend: Backend) -> R
     namespace.inside(|| {
         let mut connection = Connection::open()?;
         let observed = Observed { generation: connection.generation()?, ..Observed::default() };
-        let plan = ip_masq_agent::ruleset::plan(&ruleset, &observed)?;
+        let plan = ip_masq_agent::ruleset::plan(&ruleset, &observed, &Known::default())?;
         let batch = pure::encode(&plan, Some(observed.generation))?;
         let start = Instant::now();
         connection.commit(&batch)?;

@@ -8,7 +8,7 @@ pub use shared::our_jump;
 
 use thiserror::Error;
 
-use super::{Action, Chain, Change, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId};
+use super::{Action, Chain, Change, Known, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId};
 use crate::net::{ChainName, Family};
 
 /// Something of somebody else stands where ours would have to stand, and it is not ours to remove.
@@ -52,10 +52,12 @@ pub enum Conflict {
 /// once, the plan is the first of several: what is missing comes, and the next plan, made from what is there then, takes
 /// what is too much. So it is where a table is left for another: its rules go only after the new ones stand.
 ///
+/// What is `known` of the last look tells whether somebody has moved our jump since.
+///
 /// # Errors
 ///
 /// A [`Conflict`], if something of somebody else would have to go first.
-pub fn plan(desired: &Ruleset, observed: &Observed) -> Result<Plan, Conflict> {
+pub fn plan(desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
     let mut plan = Plan::default();
     for family in Family::ALL {
         let (own, nat) = (TableId::own(family), TableId::nat(family));
@@ -64,7 +66,7 @@ pub fn plan(desired: &Ruleset, observed: &Observed) -> Result<Plan, Conflict> {
         differ.own_table(desired.table(own), desired.hold);
         plan.more |= differ.more;
         let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat, more: false };
-        differ.shared_table(&desired.chain, desired.table(nat))?;
+        differ.shared_table(&desired.chain, desired.table(nat), known.preceding(nat))?;
         let owner = observed.table(own).and_then(|table| table.owner);
         if !of_own.is_empty() && matches!(owner, Some(Owner::Other(_))) {
             return Err(Conflict::Owned(own));

@@ -5,10 +5,16 @@ use std::collections::BTreeSet;
 
 use super::{Conflict, Differ};
 use crate::net::ChainName;
-use crate::ruleset::{Action, BaseChain, Protection, Rule, Table, Verdict, jump};
+use crate::ruleset::{Action, BaseChain, Handle, ObservedRule, Protection, Rule, Table, Verdict, jump};
 
 impl Differ<'_> {
-    pub(super) fn shared_table(&mut self, ours: &ChainName, desired: Option<&Table>) -> Result<(), Conflict> {
+    /// `preceding` are the rules of others behind which our jump stood when it was last looked at.
+    pub(super) fn shared_table(
+        &mut self,
+        ours: &ChainName,
+        desired: Option<&Table>,
+        preceding: &[Handle],
+    ) -> Result<(), Conflict> {
         self.refuse_conflicts(ours, desired.is_some())?;
         if desired.is_some() && self.observed.is_none() {
             self.push(Action::CreateTable { protection: Protection::Off });
@@ -24,7 +30,7 @@ impl Differ<'_> {
             self.own_chain(chain);
         }
         let wanted = chains.iter().filter(|chain| chain.base.is_some()).flat_map(|chain| &chain.rules);
-        let abandoned = self.jumps(&wanted.collect::<Vec<_>>(), ours);
+        let abandoned = self.jumps(&wanted.collect::<Vec<_>>(), ours, preceding);
         for chain in abandoned.into_iter().filter(|name| !chains.iter().any(|chain| chain.name == *name)) {
             self.remove_chain(&chain);
         }
@@ -47,30 +53,37 @@ impl Differ<'_> {
         }
     }
 
-    /// Each wanted jump stands once in POSTROUTING, and no other jump of ours. Returns the chains of ours to which
-    /// nothing of ours leads any more.
-    fn jumps(&mut self, wanted: &[&Rule], ours: &ChainName) -> BTreeSet<String> {
+    /// Each wanted jump stands once in POSTROUTING, not in front of rules behind which it stood before, and no other jump
+    /// of ours is there. Returns the chains of ours to which nothing of ours leads any more.
+    fn jumps(&mut self, wanted: &[&Rule], ours: &ChainName, preceding: &[Handle]) -> BTreeSet<String> {
         let mut abandoned = BTreeSet::new();
         if self.chain(ours.as_str()).is_some() {
             abandoned.insert(ours.to_string());
         }
         let mut standing: Vec<&Rule> = Vec::new();
         let postrouting = BaseChain::POSTROUTING;
-        for present in self.chain(postrouting).map_or(&[][..], |chain| &chain.rules) {
-            let Some((rule, target)) = present.rule.as_ref().ok().and_then(|rule| Some((rule, our_jump(rule)?))) else {
-                continue;
-            };
-            if wanted.contains(&rule) && !standing.contains(&rule) {
-                standing.push(rule);
+        let present = self.chain(postrouting).map_or(&[][..], |chain| &chain.rules);
+        let place = present.iter().rposition(|rule| preceding.contains(&rule.handle)).map_or(0, |last| last + 1);
+        for (index, rule) in present.iter().enumerate() {
+            let Some((jump, target)) = as_our_jump(rule) else { continue };
+            if wanted.contains(&jump) && !standing.contains(&jump) && index >= place {
+                standing.push(jump);
                 continue;
             }
-            self.push(Action::Delete { chain: postrouting.to_owned(), was: present.clone() });
+            self.push(Action::Delete { chain: postrouting.to_owned(), was: rule.clone() });
             if self.chain(target.as_str()).is_some_and(|chain| chain.base.is_none()) {
                 abandoned.insert(target.to_string());
             }
         }
+        // It comes last, unless it was moved: then it comes back to where it was.
+        let was_moved = present.iter().take(place).any(|rule| as_our_jump(rule).is_some());
+        let next = present.iter().skip(place).find(|rule| was_moved && as_our_jump(rule).is_none());
         for rule in wanted.iter().filter(|rule| !standing.contains(*rule)) {
-            self.push(Action::Append { chain: postrouting.to_owned(), rule: (*rule).clone() });
+            let (chain, rule) = (postrouting.to_owned(), (*rule).clone());
+            self.push(match next {
+                Some(next) => Action::Insert { chain, rule, before: next.handle },
+                None => Action::Append { chain, rule },
+            });
         }
         abandoned
     }
@@ -81,6 +94,11 @@ impl Differ<'_> {
         }
         self.push(Action::DeleteChain { chain: chain.to_owned() });
     }
+}
+
+fn as_our_jump(rule: &ObservedRule) -> Option<(&Rule, ChainName)> {
+    let rule = rule.rule.as_ref().ok()?;
+    Some((rule, our_jump(rule)?))
 }
 
 /// The chain to which a rule jumps, if the rule is the jump that we make for this chain. Such a rule is ours, also under

@@ -111,7 +111,7 @@ proptest! {
 fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
     for _ in 0..=MOST_COMMITS {
         let before = kernel.state.clone();
-        let plan = plan(desired, &before).unwrap();
+        let plan = plan(desired, &before, &Known::default()).unwrap();
         if plan.is_empty() {
             return;
         }

@@ -1,0 +1,271 @@
+//! What others do to the agent's rules is undone at once, whatever it is; and nobody is fought over it.
+
+#[cfg(test)]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use ip_masq_agent::net::Family;
+use nix::sys::signal::Signal;
+
+use support::daemon::Daemon;
+use support::generation::generation;
+use support::native::Tables;
+use support::netns::Netns;
+use support::tables::{FAMILIES, chains_and_rules, program, saved};
+
+/// A resync cannot be what repairs within the deadline.
+const CONFIG: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12, fd00::/8]\nresyncInterval: 1h\n";
+const REPAIRED: &str = "somebody changed our rules, and they were repaired";
+/// As long as there is no more damage than this between two reloads, it is repaired at once.
+const AT_ONCE: usize = 8;
+
+/// What is done, in one transaction or by one program, and with what: `$F` is `ip` or `ip6`.
+type Damage = (&'static str, Tool);
+
+#[derive(Clone, Copy)]
+enum Tool {
+    /// `nft -f -` with this text; `$JUMP`, `$FIRST` and `$LAST` are handles: of the jump, of the first and of the last rule
+    /// of our chain.
+    Nft(&'static str),
+    /// `iptables-nft -t nat` or `ip6tables-nft -t nat` with these arguments.
+    Iptables(&'static str),
+}
+
+const COMPAT: [Damage; 15] = [
+    ("the ruleset is flushed", Tool::Nft("flush ruleset")),
+    ("the table is deleted", Tool::Nft("delete table $F nat")),
+    ("all rules of the table are flushed", Tool::Nft("flush table $F nat")),
+    ("our chain is flushed by nft", Tool::Nft("flush chain $F nat IP-MASQ-AGENT")),
+    ("our chain is flushed by iptables", Tool::Iptables("-F IP-MASQ-AGENT")),
+    ("POSTROUTING is flushed", Tool::Iptables("-F POSTROUTING")),
+    ("the table is flushed by iptables", Tool::Iptables("-F")),
+    ("the base chain is deleted", Tool::Nft("flush chain $F nat POSTROUTING\ndelete chain $F nat POSTROUTING")),
+    ("the jump is deleted", Tool::Nft("delete rule $F nat POSTROUTING handle $JUMP")),
+    ("a rule of ours is deleted", Tool::Nft("delete rule $F nat IP-MASQ-AGENT handle $FIRST")),
+    ("the masquerade rule is deleted", Tool::Nft("delete rule $F nat IP-MASQ-AGENT handle $LAST")),
+    ("a rule of ours is replaced", Tool::Nft("replace rule $F nat IP-MASQ-AGENT handle $FIRST counter return")),
+    ("a foreign rule comes first in our chain", Tool::Iptables("-I IP-MASQ-AGENT -j ACCEPT")),
+    ("a foreign rule comes last in our chain", Tool::Iptables("-A IP-MASQ-AGENT -j ACCEPT")),
+    ("a rule is inserted in the middle of our chain", Tool::Iptables("-I IP-MASQ-AGENT 2 -p tcp -j RETURN")),
+];
+
+const NATIVE: [Damage; 12] = [
+    ("the ruleset is flushed", Tool::Nft("flush ruleset")),
+    ("the table is deleted", Tool::Nft("delete table $F ip-masq-agent")),
+    ("all rules of the table are flushed", Tool::Nft("flush table $F ip-masq-agent")),
+    ("our chain is flushed", Tool::Nft("flush chain $F ip-masq-agent IP-MASQ-AGENT")),
+    (
+        "the base chain is deleted",
+        Tool::Nft("flush chain $F ip-masq-agent postrouting\ndelete chain $F ip-masq-agent postrouting"),
+    ),
+    ("the jump is deleted", Tool::Nft("delete rule $F ip-masq-agent postrouting handle $JUMP")),
+    (
+        "the jump is doubled and followed",
+        Tool::Nft(
+            "add rule $F ip-masq-agent postrouting jump IP-MASQ-AGENT\nadd rule $F ip-masq-agent postrouting accept",
+        ),
+    ),
+    ("a rule of ours is deleted", Tool::Nft("delete rule $F ip-masq-agent IP-MASQ-AGENT handle $FIRST")),
+    (
+        "a rule of ours is replaced",
+        Tool::Nft("replace rule $F ip-masq-agent IP-MASQ-AGENT handle $FIRST counter return"),
+    ),
+    ("a foreign rule comes first", Tool::Nft("insert rule $F ip-masq-agent IP-MASQ-AGENT accept")),
+    (
+        "a foreign chain and set come",
+        Tool::Nft(
+            "add chain $F ip-masq-agent x { type filter hook input priority 0; }\nadd set $F ip-masq-agent y { type inet_service; }",
+        ),
+    ),
+    (
+        "elements go and come",
+        Tool::Nft("flush set $F ip-masq-agent $SET\nadd element $F ip-masq-agent $SET { $ELEMENT }"),
+    ),
+];
+
+fn nft_family(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ip",
+        Family::Ipv6 => "ip6",
+    }
+}
+
+/// What `nft` calls the rules of a chain; none if there is no such chain.
+fn handles(netns: &Netns, family: Family, table: &str, chain: &str) -> Vec<String> {
+    let text = netns.try_run("nft", &["-a", "list", "chain", nft_family(family), table, chain], "").stdout;
+    let handle = |line: &str| line.split_once("# handle ").map(|(_, handle)| handle.trim().to_owned());
+    text.lines().filter(|line| !line.contains('{')).filter_map(handle).collect()
+}
+
+fn do_damage(netns: &Netns, family: Family, table: &str, tool: Tool) {
+    match tool {
+        Tool::Iptables(arguments) => {
+            let arguments: Vec<&str> = ["-t", "nat"].into_iter().chain(arguments.split(' ')).collect();
+            netns.try_run(&program(family, ""), &arguments, "").ended_with(0);
+        }
+        Tool::Nft(text) => {
+            let base = if table == "nat" { "POSTROUTING" } else { "postrouting" };
+            let (jumps, rules) = (handles(netns, family, table, base), handles(netns, family, table, "IP-MASQ-AGENT"));
+            let (set, element) = match family {
+                Family::Ipv4 => ("exempt-8", "11.0.0.0"),
+                Family::Ipv6 => ("exempt-8", "fe00::"),
+            };
+            let text = text
+                .replace("$JUMP", &jumps[jumps.len() - 1])
+                .replace("$FIRST", &rules[0])
+                .replace("$LAST", &rules[rules.len() - 1])
+                .replace("$SET", set)
+                .replace("$ELEMENT", element)
+                .replace("$F", nft_family(family));
+            netns.nft(&text);
+        }
+    }
+}
+
+/// What is in force, of both families, in the words of the tools.
+fn in_force(netns: &Netns) -> (Vec<String>, Tables) {
+    let shared = FAMILIES.map(|family| chains_and_rules(&saved(netns, family)).join("\n"));
+    (shared.to_vec(), Tables::of(netns))
+}
+
+/// Each kind of damage, to each family in turn, is repaired, and is told as a repair.
+fn all_is_repaired(backend: &str, table: &str, damages: &[Damage]) {
+    let Some(netns) = Netns::new("repair") else { return };
+    let config = netns.write("config", CONFIG);
+    let flags = ["--backend", backend, "--protect", "off", "--enable-ipv6"];
+    let mut daemon = Daemon::start(&netns, &config, &flags);
+    daemon.wait_until_said("were changed and read back");
+    let whole = in_force(&netns);
+    let mut repairs = 0;
+    for (what, tool) in damages {
+        for family in FAMILIES {
+            if repairs % (AT_ONCE - 1) == 0 {
+                // Damage without end is repaired more and more slowly, until the operator says otherwise.
+                daemon.signal(Signal::SIGHUP);
+            }
+            do_damage(&netns, family, table, *tool);
+            repairs += 1;
+            daemon.wait_until_said_times(REPAIRED, repairs);
+            let now = in_force(&netns);
+            assert_eq!(now, whole, "{backend}, {family:?}: {what}");
+        }
+    }
+}
+
+#[test]
+fn whatever_somebody_does_to_the_rules_in_iptables_table_is_undone_at_once() {
+    all_is_repaired("nft-compat", "nat", &COMPAT);
+}
+
+#[test]
+fn whatever_somebody_does_to_tables_of_our_own_is_undone_at_once() {
+    all_is_repaired("nft", "ip-masq-agent", &NATIVE);
+}
+
+#[test]
+fn a_jump_that_is_doubled_or_moved_goes_back_behind_the_rules_of_others() {
+    let Some(netns) = Netns::new("moved") else { return };
+    for family in FAMILIES {
+        netns
+            .try_run(&program(family, ""), &["-t", "nat", "-A", "POSTROUTING", "-p", "tcp", "-j", "ACCEPT"], "")
+            .ended_with(0);
+    }
+    let config = netns.write("config", CONFIG);
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "--enable-ipv6"]);
+    daemon.wait_until_said("were changed and read back");
+    for family in FAMILIES {
+        // Somebody came later, behind ours.
+        netns
+            .try_run(&program(family, ""), &["-t", "nat", "-A", "POSTROUTING", "-p", "udp", "-j", "ACCEPT"], "")
+            .ended_with(0);
+    }
+    // That is nobody's damage, and has been seen once something behind it is repaired.
+    netns.run("iptables-nft -t nat -F IP-MASQ-AGENT");
+    daemon.wait_until_said(REPAIRED);
+    let whole = in_force(&netns);
+    let mut repairs = 1;
+    for family in FAMILIES {
+        let lines = saved(&netns, family);
+        let jump = lines.iter().find(|line| line.ends_with("-j IP-MASQ-AGENT")).expect("our jump");
+        for text in [
+            format!("*nat\n{jump}\nCOMMIT\n"),
+            format!("*nat\n{}\n{}\nCOMMIT\n", jump.replacen("-A", "-D", 1), jump.replacen("-A", "-I", 1)),
+        ] {
+            netns.try_run(&program(family, "-restore"), &["--noflush"], &text).ended_with(0);
+            repairs += 1;
+            daemon.wait_until_said_times(REPAIRED, repairs);
+            assert_eq!(in_force(&netns), whole, "{family:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn commits_that_touch_nothing_of_ours_lead_to_no_write() {
+    let Some(netns) = Netns::new("others") else { return };
+    let config = netns.write("config", CONFIG);
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "-v=4"]);
+    daemon.wait_until_said("were changed and read back");
+    let mut before = generation(&netns);
+    for (number, text) in [
+        "table inet filter { chain c { type filter hook input priority 0; }; }",
+        "add rule inet filter c accept",
+        "add chain ip nat OTHERS\nadd rule ip nat POSTROUTING counter jump OTHERS",
+        "delete table inet filter",
+    ]
+    .iter()
+    .enumerate()
+    {
+        netns.nft(text);
+        daemon.wait_until_said_times("the rules are as they shall be", number + 1);
+        assert_eq!(generation(&netns), before + 1, "{text}: only that was committed");
+        before += 1;
+    }
+    assert!(!daemon.log().contains(REPAIRED), "{}", daemon.log());
+}
+
+#[test]
+fn two_agents_that_undo_each_other_name_each_other_and_slow_down() {
+    let Some(netns) = Netns::new("quarrel") else { return };
+    let config = netns.write("config", CONFIG);
+    let agents =
+        ["ONE", "TWO"].map(|chain| Daemon::start(&netns, &config, &["--backend", "nft-compat", "--masq-chain", chain]));
+    let began = Instant::now();
+    for mut agent in agents {
+        agent.wait_until_said("Repairs wait from now on");
+        let log = agent.log();
+        let warning = log.lines().find(|line| line.contains("Repairs wait")).expect("it was just said");
+        assert!(warning.contains("before that committed: ip-masq-agent (pid "), "{warning}");
+        agent.wait_until_said_times(REPAIRED, 12);
+        // 100, 200 and 400 ms behind the ninth, tenth and eleventh.
+        assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
+        assert_eq!(agent.log().matches("Repairs wait").count(), 1, "{}", agent.log());
+        // From then on the changes are not listed again and again.
+        let log = agent.log();
+        let (_, after) = log.split_once("Repairs wait").expect("it was said");
+        assert!(!after.contains("  + ip nat"), "{after}");
+    }
+}
+
+#[test]
+fn without_end_undone_rules_are_repaired_once_more_when_the_operator_asks() {
+    let Some(netns) = Netns::new("asked") else { return };
+    let config = netns.write("config", CONFIG);
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft", "--protect", "off"]);
+    daemon.wait_until_said("were changed and read back");
+    let mut repairs = 0;
+    while !daemon.log().contains("Repairs wait") {
+        netns.nft("flush ruleset");
+        repairs += 1;
+        daemon.wait_until_said_times(REPAIRED, repairs);
+    }
+    assert_eq!(repairs, AT_ONCE + 1);
+    assert!(daemon.log().contains("before that committed: nft (pid "), "{}", daemon.log());
+    // Far longer pauses than the deadline of the test, if it went on.
+    for _ in 0..AT_ONCE {
+        daemon.signal(Signal::SIGHUP);
+        netns.nft("flush ruleset");
+        repairs += 1;
+        daemon.wait_until_said_times(REPAIRED, repairs);
+    }
+}
