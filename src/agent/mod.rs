@@ -3,6 +3,7 @@
 mod alarm;
 mod counters;
 mod event;
+mod file_watch;
 mod narrate;
 mod pass;
 mod patience;

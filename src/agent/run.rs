@@ -2,26 +2,21 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
-use tokio::time::timeout_at;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::alarm::Alarm;
+use super::file_watch::FileWatch;
 use super::narrate::{self, Narrator};
 use super::patience::{Finding, News, Patience};
 use super::rules_watch::RulesWatch;
 use super::signals::Signals;
-use super::watch::ConfigWatch;
 use super::{Agent, Event, Pass};
 use crate::backend::{Backend, BackendError, FitError, ReconcileError};
 use crate::netlink::{Monitor, NetlinkSocket};
 use crate::telemetry::ServiceManager;
-
-/// How long a file that has vanished may take to come back before its absence counts: editors and copying tools delete
-/// and create, and the defaults must not be in force for that moment.
-const GRACE_FOR_A_MISSING_FILE: Duration = Duration::from_millis(500);
 
 /// Why the agent could not go on.
 #[derive(Debug, Error)]
@@ -50,8 +45,8 @@ pub async fn run<B: Backend>(
     let mut sources = Sources::open(path, monitor)?;
     let mut narrator = Narrator::default();
     let mut patience = Patience::default();
-    let mut is_ready = false;
     let manager = ServiceManager::from_environment()?;
+    let mut status = Status::default();
     let mut event = Event::Start;
     while event != Event::Stop {
         debug!("{event:?}");
@@ -80,12 +75,7 @@ pub async fn run<B: Backend>(
             }
             narrator.tell_news(&news, agent.config());
         }
-        if !is_ready && finding != Finding::Failed {
-            manager.ready(&narrate::summary(agent.config()));
-            is_ready = true;
-        } else if pass.config.is_some() {
-            manager.status(&narrate::summary(agent.config()));
-        }
+        tell_manager(&manager, &mut status, finding, &agent);
         if event.concerns_the_file() {
             sources.tick = Instant::now() + interval;
         }
@@ -104,6 +94,26 @@ fn finding(pass: &Pass) -> Finding {
     }
 }
 
+/// What the service manager was told.
+#[derive(Default)]
+struct Status {
+    is_ready: bool,
+    text: String,
+}
+
+/// Tells the service manager what is new. The agent is ready once rules were read back as being in force.
+fn tell_manager<B: Backend>(manager: &ServiceManager, told: &mut Status, finding: Finding, agent: &Agent<B>) {
+    let in_force = finding != Finding::Failed;
+    let text = if in_force { narrate::summary(agent.config()) } else { "not in force; the log says why".to_owned() };
+    if in_force && !told.is_ready {
+        manager.ready(&text);
+        told.is_ready = true;
+    } else if text != told.text {
+        manager.status(&text);
+    }
+    told.text = text;
+}
+
 /// All that can wake the agent.
 struct Sources {
     signals: Signals,
@@ -119,7 +129,7 @@ impl Sources {
         Ok(Self {
             // Before the watch on the file, which starts a thread.
             signals: Signals::subscribe()?,
-            file: FileWatch { inner: ConfigWatch::new(path), complaint: None, missing_until: None },
+            file: FileWatch::new(path),
             rules: RulesWatch::new(monitor)?,
             alarm: Alarm::new()?,
             tick: Instant::now(),
@@ -137,44 +147,6 @@ impl Sources {
             () = self.file.changed(path) => Ok(Event::ConfigChanged),
             result = self.alarm.due() => result.map(|()| if retry.is_some() { Event::Retry } else { Event::Tick }),
             () = self.rules.changed(patience.not_before()) => Ok(Event::RulesChanged),
-        }
-    }
-}
-
-/// The watch on the file, which tells of its own failure once.
-struct FileWatch {
-    inner: ConfigWatch,
-    complaint: Option<String>,
-    /// The file has vanished. Until when it may come back as if it had not.
-    missing_until: Option<Instant>,
-}
-
-impl FileWatch {
-    fn refresh(&mut self) {
-        self.missing_until = None;
-        let complaint = self.inner.refresh().err().map(|error| error.to_string());
-        if complaint != self.complaint {
-            if let Some(complaint) = &complaint {
-                warn!("{complaint}");
-            } else {
-                info!("changes of the configuration file are heard at once again");
-            }
-        }
-        self.complaint = complaint;
-    }
-
-    /// Completes once the file has to be read. Losing the future loses nothing.
-    async fn changed(&mut self, path: &Path) {
-        if self.missing_until.is_none() {
-            self.inner.changed().await;
-            if path.exists() {
-                return;
-            }
-            self.refresh();
-            self.missing_until = Some(Instant::now() + GRACE_FOR_A_MISSING_FILE);
-        }
-        if let Some(until) = self.missing_until {
-            let _ = timeout_at(until.into(), self.inner.changed()).await;
         }
     }
 }

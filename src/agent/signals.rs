@@ -13,7 +13,7 @@ use super::Event;
 use crate::exit::Exit;
 
 /// How long the loop may take to end by itself. Idle, it takes less than a millisecond.
-const GRACE: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_millis(25);
 
 /// It does next to nothing.
 const STACK_BYTES: usize = 64 * 1024;

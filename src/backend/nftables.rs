@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use nix::errno::Errno;
+use tracing::debug;
 
 use super::{Backend, BackendError};
 use crate::net::{AddressRange, ChainName, Family};
@@ -175,6 +176,7 @@ impl<T: Transport> Backend for Nftables<T> {
 
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
         let batch = transaction(plan, Some(generation)).seal().map_err(|error| doing("change the rules", error))?;
+        debug!("sending a transaction of {} bytes", batch.as_bytes().len());
         self.connection.commit(&batch).map_err(|error| explain(plan, error))
     }
 }

@@ -21,7 +21,13 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it; what it does is waited for by the test.
     pub(crate) fn start(netns: &Netns, config: &Path, flags: &[&str]) -> Self {
+        Self::start_with(netns, config, flags, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = netns.command(AGENT);
+        command.envs(environment.iter().copied());
         command.arg("run").arg("--config").arg(config).args(flags);
         let mut child = command
             .stdin(Stdio::null())
@@ -77,6 +83,11 @@ impl Daemon {
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("the agent lives");
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has ended; its exit status, `None` if a signal ended it.

@@ -1,18 +1,15 @@
 //! What others do to the agent's rules is undone at once, whatever it is; and nobody is fought over it.
 
-#[cfg(test)]
-mod support;
-
 use std::time::{Duration, Instant};
 
 use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
-use support::daemon::Daemon;
-use support::generation::generation;
-use support::native::Tables;
-use support::netns::Netns;
-use support::tables::{FAMILIES, chains_and_rules, program, saved};
+use crate::support::daemon::Daemon;
+use crate::support::generation::generation;
+use crate::support::native::Tables;
+use crate::support::netns::Netns;
+use crate::support::tables::{FAMILIES, chains_and_rules, program, saved};
 
 /// A resync cannot be what repairs within the deadline.
 const CONFIG: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12, fd00::/8]\nresyncInterval: 1h\n";
@@ -206,20 +203,18 @@ fn commits_that_touch_nothing_of_ours_lead_to_no_write() {
     let config = netns.write("config", CONFIG);
     let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "-v=4"]);
     daemon.wait_until_said("were changed and read back");
-    let mut before = generation(&netns);
-    for (number, text) in [
+    let mut commits = 0;
+    let before = generation(&netns);
+    for text in [
         "table inet filter { chain c { type filter hook input priority 0; }; }",
         "add rule inet filter c accept",
         "add chain ip nat OTHERS\nadd rule ip nat POSTROUTING counter jump OTHERS",
         "delete table inet filter",
-    ]
-    .iter()
-    .enumerate()
-    {
+    ] {
         netns.nft(text);
-        daemon.wait_until_said_times("the rules are as they shall be", number + 1);
-        assert_eq!(generation(&netns), before + 1, "{text}: only that was committed");
-        before += 1;
+        commits += 1;
+        daemon.wait_until_said_times("the rules are as they shall be", commits);
+        assert_eq!(generation(&netns) as usize, before as usize + commits, "{text}: only that was committed");
     }
     assert!(!daemon.log().contains(REPAIRED), "{}", daemon.log());
 }

@@ -1,17 +1,14 @@
 //! The agent as it runs on a node: what it does at start, when the file changes, at the interval and on signals.
 
-#[cfg(test)]
-mod support;
-
 use std::fs;
 
 use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
-use support::daemon::Daemon;
-use support::files::{ConfigMap, rename_over};
-use support::netns::Netns;
-use support::tables::saved;
+use crate::support::daemon::Daemon;
+use crate::support::files::{ConfigMap, rename_over};
+use crate::support::netns::Netns;
+use crate::support::tables::saved;
 
 /// A range that is in force by default, and in none of the files of these tests.
 const BY_DEFAULT: &str = "172.16.0.0/12";

@@ -1,0 +1,202 @@
+//! The agent as a service: when it says that it is ready, what wakes it, and how it ends.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use ip_masq_agent::net::Family;
+use nix::sys::signal::Signal;
+
+use crate::support::daemon::Daemon;
+use crate::support::files::{ConfigMap, rename_over};
+use crate::support::native::Tables;
+use crate::support::netns::Netns;
+use crate::support::tables::{saved, saved_text};
+use crate::support::{DEADLINE, wait_until};
+
+const IN_FORCE: &str = "were changed and read back";
+
+fn exempting(range: &str) -> String {
+    format!("nonMasqueradeCIDRs: [{range}]\nresyncInterval: 1h\n")
+}
+
+/// Where a service manager listens.
+fn service_manager(netns: &Netns) -> (UnixDatagram, String) {
+    let path = netns.scratch().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    (socket, path.to_str().unwrap().to_owned())
+}
+
+fn told(socket: &UnixDatagram) -> io::Result<String> {
+    let mut buffer = [0; 4096];
+    let len = socket.recv(&mut buffer)?;
+    Ok(String::from_utf8(buffer[..len].to_vec()).unwrap())
+}
+
+#[test]
+fn the_service_manager_hears_of_readiness_once_the_rules_are_in_force_and_of_the_end() {
+    let Some(netns) = Netns::new("ready") else { return };
+    let (socket, path) = service_manager(&netns);
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let mut daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
+    let ready = told(&socket).unwrap();
+    let rules = saved_text(&netns);
+    assert!(ready.starts_with("READY=1\nSTATUS=1 ranges exempt"), "{ready}");
+    assert!(rules.contains("-d 10.91.0.0/16") && rules.contains("-j MASQUERADE"), "{rules}");
+    rename_over(&config, &exempting("10.91.0.0/16, 10.92.0.0/16"));
+    assert!(told(&socket).unwrap().starts_with("STATUS=2 ranges exempt"));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(told(&socket).unwrap(), "STOPPING=1");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn an_agent_whose_rules_are_refused_is_not_ready_and_is_as_soon_as_the_obstacle_has_gone() {
+    let Some(netns) = Netns::new("unready") else { return };
+    netns.nft("table ip nat { chain POSTROUTING { type filter hook postrouting priority 0; }; }");
+    let (socket, path) = service_manager(&netns);
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let flags = ["--backend", "nft-compat"];
+    let mut daemon = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
+    daemon.wait_until_said("the rules are not in force");
+    assert_eq!(told(&socket).unwrap(), "STATUS=not in force; the log says why");
+    socket.set_nonblocking(true).unwrap();
+    assert_eq!(told(&socket).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    socket.set_nonblocking(false).unwrap();
+    netns.nft("delete table ip nat");
+    assert!(told(&socket).unwrap().starts_with("READY=1\n"));
+}
+
+/// How often each thread has gone to sleep, by the thread's name.
+fn sleeps(daemon: &Daemon) -> BTreeMap<String, u64> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    let of = |task: io::Result<fs::DirEntry>| {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+        (field("Name:"), field("voluntary_ctxt_switches:").parse().unwrap())
+    };
+    tasks.map(of).collect()
+}
+
+#[test]
+fn idle_for_a_minute_it_wakes_for_its_resync_and_for_nothing_else() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let Some(netns) = Netns::new("idle") else { return };
+    let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\n");
+    let mut daemon = Daemon::start(&netns, &config, &["-v=4"]);
+    daemon.wait_until_said(IN_FORCE);
+    // It has gone to sleep for good once all threads have slept through the time between two looks.
+    let mut before = BTreeMap::new();
+    wait_until(DEADLINE, "the agent is idle", || std::mem::replace(&mut before, sleeps(&daemon)) == before);
+    let began = Instant::now();
+    wait_until(MINUTE * 2, "a minute has passed", || began.elapsed() > MINUTE);
+    daemon.wait_until_said("Tick");
+    let mut after = BTreeMap::new();
+    wait_until(DEADLINE, "the agent is idle", || std::mem::replace(&mut after, sleeps(&daemon)) == after);
+    let woken = |name: &str| {
+        let name = before.keys().find(|known| known.starts_with(name)).unwrap_or_else(|| panic!("{name}: {before:?}"));
+        after[name] - before[name]
+    };
+    assert_eq!(daemon.log().matches("Tick").count(), 1, "{}", daemon.log());
+    assert_eq!(woken("ip-masq-agent"), 1, "{before:?} {after:?}");
+    assert_eq!(woken("signals"), 0, "{before:?} {after:?}");
+    // The library's thread sees the agent open the file.
+    assert!(woken("notify") <= 4, "{before:?} {after:?}");
+    assert_eq!(before.len(), 3, "{before:?}");
+}
+
+#[test]
+fn many_changes_of_the_file_at_once_are_read_once() {
+    let Some(netns) = Netns::new("burst") else { return };
+    let map = ConfigMap::create(netns.scratch().join("volume"), &exempting("10.0.0.0/16"));
+    let mut daemon = Daemon::start(&netns, &map.file(), &["-v=4"]);
+    daemon.wait_until_said(IN_FORCE);
+    for number in 1..=5 {
+        map.update(&format!("..{number}"), &exempting(&format!("10.{number}.0.0/16")));
+    }
+    daemon.wait_until_said("+ ip nat -A IP-MASQ-AGENT -d 10.5.0.0/16");
+    // Whatever is still to come of the burst comes before this.
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until_said("Reload");
+    let reads = daemon.log().matches("ConfigChanged").count();
+    assert!(reads <= 2, "{reads} reads:\n{}", daemon.log());
+    assert!(saved(&netns, Family::Ipv4).iter().any(|line| line.contains("10.5.0.0/16")));
+}
+
+#[test]
+fn the_end_that_is_asked_for_comes_in_the_middle_of_a_large_change_and_leaves_the_old_rules_or_the_new() {
+    const RANGES: u32 = 100_000;
+    let Some(netns) = Netns::new("end") else { return };
+    // Seven lengths and more make an interval set, the slowest to change.
+    let cidr = |index: u32| {
+        let network = std::net::Ipv4Addr::from((11 << 24) + (index << 10));
+        format!("{network}/{}", 24 + index % 8)
+    };
+    let large: Vec<String> = (0..RANGES).map(cidr).collect();
+    let large = exempting(&large.join(", ")).replace("resync", "cidrLimit: 1000000\nresync");
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let flags = ["--backend", "nft", "--protect", "off", "-v=4"];
+    let mut daemon = Daemon::start(&netns, &config, &flags);
+    daemon.wait_until_said(IN_FORCE);
+    let sent = daemon.log().matches("sending a transaction").count();
+    let old = Tables::of(&netns);
+    rename_over(&config, &large);
+    daemon.wait_until_said_times("sending a transaction", sent + 1);
+    daemon.signal(Signal::SIGTERM);
+    let asked = Instant::now();
+    assert_eq!(daemon.ended(), Some(0));
+    let took = asked.elapsed();
+    let log = daemon.log();
+    if log.contains("in the middle of a change") {
+        assert!(!log.contains(&format!("{IN_FORCE}: {RANGES}")), "{log}");
+    }
+    println!("ended {took:?} after SIGTERM");
+    let now = Tables::of(&netns);
+    let committed = now.elements().len() > RANGES as usize / 2;
+    assert!(committed || now == old, "half of a transaction:\n{now:?}");
+    // Whatever was there, the next one brings the new rules about.
+    let mut next = Daemon::start(&netns, &config, &flags);
+    next.wait_until_said("sending a transaction");
+    next.wait_until("all ranges are in force", || Tables::of(&netns).elements().len() > RANGES as usize / 2);
+}
+
+#[test]
+fn rules_of_another_version_are_replaced_without_a_flush() {
+    for (backend, table) in [
+        (
+            "nft-compat",
+            "table ip nat {
+                chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; counter jump IP-MASQ-AGENT; }
+                chain IP-MASQ-AGENT { ip daddr 10.0.0.0/8 return; ip daddr 172.16.0.0/12 counter accept; masquerade random; }
+            }",
+        ),
+        (
+            "nft",
+            "table ip ip-masq-agent {
+                map verdicts { type ipv4_addr : verdict; flags interval; elements = { 10.0.0.0/8 : return }; }
+                set exempt-16 { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
+                chain first { type nat hook prerouting priority dstnat; policy accept; }
+                chain IP-MASQ-AGENT { ip daddr vmap @verdicts; masquerade; }
+                chain postrouting { type nat hook postrouting priority srcnat; policy accept; jump IP-MASQ-AGENT; }
+            }",
+        ),
+    ] {
+        let Some(netns) = Netns::new("fresh") else { return };
+        let config = exempting("10.91.0.0/16");
+        let flags = format!("apply --backend {backend} --protect off");
+        netns.agent(&flags, &config).ended_with(0);
+        let expected = (Tables::of(&netns), chain(&netns));
+        let Some(netns) = Netns::new("version") else { return };
+        netns.nft(table);
+        netns.agent(&flags, &config).ended_with(0);
+        assert_eq!((Tables::of(&netns), chain(&netns)), expected, "{backend}");
+    }
+}
+
+/// Our chain in iptables' table.
+fn chain(netns: &Netns) -> Vec<String> {
+    saved(netns, Family::Ipv4).into_iter().filter(|line| line.contains("-A IP-MASQ-AGENT")).collect()
+}
