@@ -90,9 +90,14 @@ impl Running {
         Ok(running)
     }
 
-    /// Has it read its file again and go over the rules, and waits until it has.
+    /// Has it read its file again and go over the rules.
+    pub fn signal_reload(&self) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGHUP)?)
+    }
+
+    /// The same, and waits until it has.
     pub fn reload(&mut self) -> Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGHUP)?;
+        self.signal_reload()?;
         self.wait_until_idle()
     }
 

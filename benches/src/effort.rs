@@ -1,5 +1,7 @@
 //! How much is measured.
 
+use crate::agent::Backend;
+
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -36,6 +38,17 @@ impl Effort {
             (Self::Full, ..=1_000) => 31,
             (Self::Full, ..=10_000) => 15,
             (Self::Full, _) => 9,
+        }
+    }
+
+    /// How often rules are taken out and their repair is waited for.
+    #[must_use]
+    pub const fn repairs(self, ranges: usize, backend: Backend) -> usize {
+        match (self, backend, ranges) {
+            (Self::Quick, ..) => 14,
+            // Each takes a sixth of a second.
+            (Self::Full, Backend::Compat, 10_000..) => 200,
+            (Self::Full, ..) => 1_000,
         }
     }
 

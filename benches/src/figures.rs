@@ -82,12 +82,14 @@ impl Samples {
         self.unit.written(value)
     }
 
+    /// The one below which this share of all lies.
+    #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a share of a length is a place below that length"
     )]
-    fn quantile(&self, share: f64) -> f64 {
+    pub fn quantile(&self, share: f64) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
         let place = (share * last as f64).round() as usize;
         self.sorted.get(place).copied().unwrap_or(f64::NAN)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -103,6 +103,12 @@ impl<T: Transport> Monitor<T> {
 impl AsRawFd for Monitor<NetlinkSocket> {
     fn as_raw_fd(&self) -> RawFd {
         self.transport.as_raw_fd()
+    }
+}
+
+impl AsFd for Monitor<NetlinkSocket> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
     }
 }
 

@@ -7,6 +7,7 @@ mod in_process;
 mod linear;
 mod memory;
 mod read_back;
+mod repair;
 mod replace;
 mod resync;
 mod topology;
@@ -48,10 +49,11 @@ pub struct Bench {
 pub type Question = (&'static str, fn(&Bench) -> Result<Section>);
 
 /// All questions, in the document's order.
-pub const QUESTIONS: [Question; 8] = [
+pub const QUESTIONS: [Question; 9] = [
     ("apply", apply::apply),
     ("change", change::change),
     ("resync", resync::resync),
+    ("repair", repair::repair),
     ("replace", replace::replace),
     ("linear", linear::linear),
     ("read-back", read_back::read_back),

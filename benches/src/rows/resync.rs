@@ -72,9 +72,8 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<Vec<Row>> {
 
 /// The processor time of the agent's next pass. What it did before the call does not count.
 fn next_pass(running: &Running) -> Result<Duration> {
-    /// A pass waits for nothing, so a pause means its end; but a timer of the runtime may fire in two steps that are up
-    /// to 64 ms apart, and both belong to the pass.
-    const PAUSE: Duration = Duration::from_millis(200);
+    /// A pass waits for nothing, so a pause means its end.
+    const PAUSE: Duration = Duration::from_millis(100);
     let give_up = Instant::now() + Duration::from_secs(20);
     let quiet = |mut used: Duration| -> Result<Duration> {
         let mut since = Instant::now();
