@@ -8,12 +8,16 @@ use crate::net::{AddressRange, Family};
 use crate::ruleset::{Generation, Opaque, SetKind};
 
 use super::message::{Content, Head, Kind, Message, Messages, flag};
-use super::transaction::{Batch, Probe};
+use super::transaction::{Batch, Probe, Transaction};
 use super::wire::{Attributes, Malformed, Writer};
 use super::{ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, table};
 
-/// How often a dump is tried that others keep overtaking.
+/// How often a request is sent that others keep overtaking, or whose answer goes wrong on its way.
 const TRIES: u32 = 16;
+
+/// How many datagrams are received for one request. A dump fills each with up to 32 KiB (`netlink_dump`), so that a million
+/// intervals of IPv6, or as many rules, take less than a quarter of them.
+const MOST_DATAGRAMS: u32 = 16_384;
 
 /// What carries datagrams to the kernel and back.
 pub trait Transport {
@@ -21,14 +25,16 @@ pub trait Transport {
     ///
     /// # Errors
     ///
-    /// That of the system call; then nothing was sent.
+    /// That of the system call. What the kernel does it does during the call, so that something may have been done
+    /// before the call failed.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 
     /// Puts the next datagram from the kernel into `buffer`, in place of what was there. Never waits.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if none is queued; `ENOBUFS` if some were lost; others of the system call.
+    /// [`io::ErrorKind::WouldBlock`] if none is queued; `EINTR` if a signal came first; `ENOBUFS` if some were lost; others
+    /// of the system call.
     fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()>;
 
     /// The port of this end (`nl_pid`; `netlink(7)`), by which the kernel knows it.
@@ -42,6 +48,7 @@ pub trait Transport {
 #[derive(Debug)]
 pub struct Connection<T> {
     transport: T,
+    /// The number of the last message sent. Each has its own, so that no late answer is taken for that to another.
     sequence: u32,
     request: Writer,
     answer: Vec<u8>,
@@ -61,6 +68,9 @@ enum Received {
     /// Something was queued that could not be had.
     Lost,
 }
+
+/// What may still be received for one request: whatever is at the other end, no exchange goes on for ever.
+struct Allowance(u32);
 
 /// A request that changes nothing.
 struct Request<'a> {
@@ -167,45 +177,57 @@ impl<T: Transport> Connection<T> {
         Err(NetlinkError::Interrupted { tries: TRIES })
     }
 
+    /// An empty transaction whose answers can be told from all that came before, if it is the next thing that is sent.
+    pub fn begin(&self, expected: Option<Generation>) -> Transaction {
+        Transaction::numbered(expected, self.sequence.wrapping_add(1))
+    }
+
     /// Commits a transaction, as a whole or not at all. An empty one is not sent.
     ///
     /// # Errors
     ///
-    /// Any of [`NetlinkError`]. If several changes were refused, the first of them is named.
+    /// Any of [`NetlinkError`]. If several changes were refused, the first of them is named. It is not sent again after any
+    /// of them: whether it has to be is for a new reading to tell.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), NetlinkError> {
         if batch.is_empty() {
             return Ok(());
         }
         self.discard_leftovers()?;
+        self.sequence = batch.last_sequence();
         let bytes = batch.as_bytes();
         self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))?;
-        let (mut acknowledged, mut lost) = (false, 0);
+        let (mut acknowledged, mut lost) = (false, false);
         let mut refused = None;
+        let mut allowance = Allowance::full();
         loop {
-            match self.receive()? {
+            match self.receive(&mut allowance)? {
                 Received::Datagram => {}
                 // The answers that are queued are still to be had, and the first error is the first of them.
-                Received::Lost if lost < TRIES => {
-                    lost += 1;
+                Received::Lost => {
+                    lost = true;
                     continue;
                 }
-                Received::Nothing | Received::Lost => break,
+                Received::Nothing => break,
             }
             for message in Messages::new(&self.answer) {
-                let Message { sequence, content: Content::Answer(report), .. } = message? else { continue };
-                match report.error() {
-                    None => acknowledged |= batch.is_acknowledged_by(sequence),
-                    Some(errno) if refused.is_none() => {
-                        refused = Some(NetlinkError::from_report(errno, &report, batch.change(sequence)));
-                    }
-                    Some(_) => {}
+                let Message { sequence, content, .. } = message?;
+                match content {
+                    Content::Answer(report) if batch.has(sequence) => match report.error() {
+                        None => acknowledged |= batch.is_acknowledged_by(sequence),
+                        Some(errno) if refused.is_none() => {
+                            refused = Some(NetlinkError::from_report(errno, &report, batch.change(sequence)));
+                        }
+                        Some(_) => {}
+                    },
+                    Content::Overrun => lost = true,
+                    _ => {}
                 }
             }
         }
         match refused {
             Some(error) => Err(error),
             // The kernel acknowledges the last message even if another failed, so no error may have been lost.
-            None if acknowledged && lost == 0 => Ok(()),
+            None if acknowledged && !lost => Ok(()),
             None => Err(NetlinkError::NoAnswer),
         }
     }
@@ -220,18 +242,23 @@ impl<T: Transport> Connection<T> {
         self.commit(&probe.0)
     }
 
-    /// Asks until an answer is whole, a bounded number of times.
+    /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
     fn read<I>(
         &mut self,
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Vec<I>, NetlinkError> {
+        let mut failure = NetlinkError::Interrupted { tries: TRIES };
         for _ in 0..TRIES {
-            if let Attempt::Complete(items) = self.attempt(request, &parse)? {
-                return Ok(items);
-            }
+            failure = match self.attempt(request, &parse) {
+                Ok(Attempt::Complete(items)) => return Ok(items),
+                Ok(Attempt::Interrupted) => NetlinkError::Interrupted { tries: TRIES },
+                Err(error @ NetlinkError::Endless { .. }) => return Err(error),
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Err(error),
+            };
         }
-        Err(NetlinkError::Interrupted { tries: TRIES })
+        Err(failure)
     }
 
     fn attempt<I>(
@@ -243,8 +270,9 @@ impl<T: Transport> Connection<T> {
         self.send(request)?;
         let mut items = Vec::new();
         let mut interrupted = false;
+        let mut allowance = Allowance::full();
         loop {
-            match self.receive()? {
+            match self.receive(&mut allowance)? {
                 Received::Datagram => {}
                 Received::Nothing => return Err(NetlinkError::NoAnswer),
                 Received::Lost => return Ok(Attempt::Interrupted),
@@ -266,6 +294,10 @@ impl<T: Transport> Connection<T> {
                             Some(Errno::EINTR | Errno::ENOBUFS) => Ok(Attempt::Interrupted),
                             // What was asked for is not there.
                             Some(Errno::ENOENT) => Ok(Attempt::Complete(Vec::new())),
+                            // So netfilter answers whatever is meant for a subsystem that it does not have.
+                            Some(errno @ Errno::EINVAL) if request.kind == Kind::GET_GEN => {
+                                Err(NetlinkError::Unsupported { change: None, errno, text: report.text() })
+                            }
                             Some(errno) => Err(NetlinkError::from_report(errno, &report, None)),
                         };
                     }
@@ -286,27 +318,39 @@ impl<T: Transport> Connection<T> {
     /// Takes what is left of an answer that was given up, so that it is not taken for part of the next. The kernel
     /// begins no dump on a socket before the last one is through.
     fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
-        let mut lost = 0;
-        while lost < TRIES {
-            match self.receive()? {
-                Received::Datagram => {}
+        let mut allowance = Allowance::full();
+        loop {
+            match self.receive(&mut allowance)? {
+                Received::Datagram | Received::Lost => {}
                 Received::Nothing => return Ok(()),
-                Received::Lost => lost += 1,
             }
         }
-        Err(NetlinkError::Interrupted { tries: TRIES })
     }
 
-    fn receive(&mut self) -> Result<Received, NetlinkError> {
-        match self.transport.receive(&mut self.answer) {
-            Ok(()) => Ok(Received::Datagram),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
-            // A signal, or a full receive buffer.
-            Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EINTR | Errno::ENOBUFS)) => {
-                Ok(Received::Lost)
+    fn receive(&mut self, allowance: &mut Allowance) -> Result<Received, NetlinkError> {
+        loop {
+            allowance.take()?;
+            match self.transport.receive(&mut self.answer) {
+                Ok(()) => return Ok(Received::Datagram),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                // A signal; nothing was taken from the queue.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The receive buffer was full.
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Ok(Received::Lost),
+                Err(error) => return Err(NetlinkError::from_io(error, 0)),
             }
-            Err(error) => Err(NetlinkError::from_io(error, 0)),
         }
+    }
+}
+
+impl Allowance {
+    const fn full() -> Self {
+        Self(MOST_DATAGRAMS)
+    }
+
+    fn take(&mut self) -> Result<(), NetlinkError> {
+        self.0 = self.0.checked_sub(1).ok_or(NetlinkError::Endless { datagrams: MOST_DATAGRAMS })?;
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@ use super::wire::Malformed;
 /// Why the kernel did not do, or did not say, what was asked.
 ///
 /// A transaction is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer
-/// went missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`]) it may have been.
+/// went missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`], [`NetlinkError::Endless`])
+/// it may have been.
 #[derive(Debug, Error)]
 pub enum NetlinkError {
     /// The socket itself failed.
@@ -69,6 +70,12 @@ pub enum NetlinkError {
     /// The kernel did not say whether it did it. For a transaction: read the rules to find out.
     #[error("the kernel gave no answer; read the rules again before anything is sent")]
     NoAnswer,
+    /// There was always one more datagram.
+    #[error("the kernel's answer had not come to its end after {datagrams} datagrams; this is a bug here or there")]
+    Endless {
+        /// How many were received.
+        datagrams: u32,
+    },
     /// Every attempt to read was overtaken by changes, or lost messages.
     #[error("the rules changed faster than they could be read, {tries} times in a row; try again later")]
     Interrupted {
@@ -78,6 +85,32 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
+    /// May the same succeed when it is tried again, without anybody having mended anything?
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Io(_)
+            | Self::StaleGeneration
+            | Self::Malformed(_)
+            | Self::NoAnswer
+            | Self::Endless { .. }
+            | Self::Interrupted { .. } => true,
+            // A signal, or a want of memory or room: about the kernel's state at that moment, not about what was asked.
+            Self::Rejected { errno, .. } => matches!(
+                errno,
+                Errno::EINTR
+                    | Errno::EAGAIN
+                    | Errno::ENOBUFS
+                    | Errno::ENOMEM
+                    | Errno::ENOSPC
+                    | Errno::ENFILE
+                    | Errno::EMFILE
+                    | Errno::EBUSY
+            ),
+            Self::Denied | Self::Unsupported { .. } | Self::TooLarge { .. } | Self::Unrepresentable { .. } => false,
+        }
+    }
+
     /// The error that a report of the kernel amounts to.
     pub(super) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
         let text = report.text();

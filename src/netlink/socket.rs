@@ -42,7 +42,12 @@ impl Connection<NetlinkSocket> {
 }
 
 impl NetlinkSocket {
-    fn open() -> io::Result<Self> {
+    /// A socket to the kernel of this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system calls that make and bind it.
+    pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
@@ -106,20 +111,17 @@ impl Transport for NetlinkSocket {
 
     fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        loop {
+        buffer.clear();
+        buffer.reserve(DATAGRAM_LEN);
+        let (len, sender) = self.socket.recv_from(buffer, flags.bits())?;
+        if sender.port_number() != KERNEL {
+            // Other processes may send to this socket, too. A datagram without messages is passed over, and counted.
             buffer.clear();
-            buffer.reserve(DATAGRAM_LEN);
-            let (len, sender) = self.socket.recv_from(buffer, flags.bits())?;
-            // Other processes may send to this socket, too.
-            if sender.port_number() != KERNEL {
-                continue;
-            }
-            if len > buffer.len() {
-                let why = format!("the kernel sent a datagram of {len} bytes; expected at most {DATAGRAM_LEN}");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            return Ok(());
+        } else if len > buffer.len() {
+            let why = format!("the kernel sent a datagram of {len} bytes; expected at most {DATAGRAM_LEN}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
+        Ok(())
     }
 
     fn port(&self) -> u32 {

@@ -11,6 +11,8 @@ use super::{NetlinkError, chain, compat, element, generation, native, rule, set,
 #[derive(Debug)]
 pub struct Transaction {
     writer: Writer,
+    /// The sequence number of the message that begins it; those behind it count up.
+    first: u32,
     /// For every message behind the frame's beginning, the change that it stands for.
     changes: Vec<usize>,
     /// How many changes were pushed.
@@ -25,6 +27,7 @@ pub struct Transaction {
 #[derive(Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
+    first: u32,
     changes: Vec<usize>,
 }
 
@@ -33,9 +36,6 @@ pub struct Batch {
 /// a jump from a base chain at the wrong hook to a rule that masquerades.
 #[derive(Debug)]
 pub struct Probe(pub(super) Batch);
-
-/// The sequence number of the message that begins a batch; those behind it count up.
-const FIRST_SEQUENCE: u32 = 1;
 
 /// Where a new rule goes in its chain.
 #[derive(Clone, Copy)]
@@ -49,14 +49,19 @@ impl Transaction {
     /// answers [`NetlinkError::StaleGeneration`].
     #[must_use]
     pub fn begin(expected: Option<Generation>) -> Self {
+        Self::numbered(expected, 1)
+    }
+
+    /// The same, with sequence numbers from `first` on.
+    pub(super) fn numbered(expected: Option<Generation>, first: u32) -> Self {
         let mut writer = Writer::new();
-        let head = Head { kind: Kind::BATCH_BEGIN, flags: 0, sequence: FIRST_SEQUENCE, family: None };
+        let head = Head { kind: Kind::BATCH_BEGIN, flags: 0, sequence: first, family: None };
         writer.message(head, |writer| {
             if let Some(expected) = expected {
                 generation::emit(writer, expected);
             }
         });
-        Self { writer, changes: Vec::new(), pushed: 0, last: 0, unrepresentable: None }
+        Self { writer, first, changes: Vec::new(), pushed: 0, last: 0, unrepresentable: None }
     }
 
     /// Adds a change; errors name it by its number, counted from 0.
@@ -148,7 +153,7 @@ impl Transaction {
     fn encoded(self) -> Result<Batch, NetlinkError> {
         match self.unrepresentable {
             Some(change) => Err(NetlinkError::Unrepresentable { change }),
-            None => Ok(Batch { bytes: self.writer.into_bytes(), changes: self.changes }),
+            None => Ok(Batch { bytes: self.writer.into_bytes(), first: self.first, changes: self.changes }),
         }
     }
 
@@ -190,8 +195,7 @@ impl Transaction {
     }
 
     fn next_sequence(&self) -> u32 {
-        let messages = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
-        FIRST_SEQUENCE.wrapping_add(1).wrapping_add(messages)
+        last_of(self.first, &self.changes).wrapping_add(1)
     }
 }
 
@@ -210,13 +214,27 @@ impl Batch {
 
     /// The change for which the message with this sequence number stands; `None` for the frame.
     pub(super) fn change(&self, sequence: u32) -> Option<usize> {
-        let index = sequence.checked_sub(FIRST_SEQUENCE + 1)?;
+        let index = sequence.wrapping_sub(self.first).checked_sub(1)?;
         self.changes.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Is a message of the batch numbered so, the frame's own two among them?
+    pub(super) fn has(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.first) <= self.last_sequence().wrapping_sub(self.first)
+    }
+
+    /// The number of its end.
+    pub(super) fn last_sequence(&self) -> u32 {
+        last_of(self.first, &self.changes).wrapping_add(1)
     }
 
     /// Does the message with this sequence number carry the batch's one request for an acknowledgement?
     pub(super) fn is_acknowledged_by(&self, sequence: u32) -> bool {
-        let last = u32::try_from(self.changes.len()).ok().and_then(|messages| messages.checked_add(FIRST_SEQUENCE));
-        !self.is_empty() && last == Some(sequence)
+        !self.is_empty() && last_of(self.first, &self.changes) == sequence
     }
+}
+
+/// The number of the last message before the end.
+fn last_of(first: u32, changes: &[usize]) -> u32 {
+    first.wrapping_add(u32::try_from(changes.len()).unwrap_or(u32::MAX))
 }

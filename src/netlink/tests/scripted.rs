@@ -51,8 +51,8 @@ impl Transport for &mut Script {
                 if bytes.get(8..12) == Some(&SAME.to_ne_bytes()) {
                     bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
                 }
-            } else if let Step::Fails(Errno::EMSGSIZE) = step {
-                return Err(Errno::EMSGSIZE.into());
+            } else if let Step::Fails(errno @ (Errno::EMSGSIZE | Errno::EAGAIN)) = step {
+                return Err(errno.into());
             }
             self.queue.push_back(step);
         }
@@ -119,13 +119,39 @@ fn a_dump_that_was_overtaken_or_lost_messages_is_repeated_as_a_whole() {
         ("interrupted at an object", vec![table(INTERRUPTED, SAME, "old"), table(0, SAME, "older"), done(0)]),
         ("interrupted at the end", vec![table(0, SAME, "old"), message(DONE, INTERRUPTED, SAME, &[0; 4])]),
         ("buffer full", vec![table(0, SAME, "old"), Step::Fails(Errno::ENOBUFS), done(0)]),
-        ("signal", vec![table(0, SAME, "old"), Step::Fails(Errno::EINTR), done(0)]),
         ("overrun", vec![message(OVERRUN, 0, SAME, &[]), done(0)]),
         ("EINTR at the end", vec![table(0, SAME, "old"), done(Errno::EINTR as i32)]),
+        ("no memory", vec![table(0, SAME, "old"), done(Errno::ENOMEM as i32)]),
+        ("the one before is not through", vec![error(SAME, Errno::EBUSY)]),
+        ("an answer to a transaction", vec![error(SAME, Errno::ERESTART)]),
+        ("nothing", vec![]),
+        ("no end", vec![table(0, SAME, "old")]),
+        ("not sent", vec![Step::Fails(Errno::EAGAIN)]),
+        ("garbled", vec![table(0, SAME, "old"), Step::Datagram(vec![0; 3]), done(0)]),
+        ("the socket failed", vec![table(0, SAME, "old"), Step::Fails(Errno::EIO), done(0)]),
     ] {
         let (tables, sent) = tables(vec![first, good.clone()]);
         assert_eq!(tables.unwrap(), ["nat"], "{why}");
         assert_eq!(sent, 2, "{why}");
+    }
+}
+
+#[test]
+fn a_signal_while_receiving_loses_nothing() {
+    let (tables, sent) = tables(vec![vec![table(0, SAME, "nat"), Step::Fails(Errno::EINTR), done(0)]]);
+    assert_eq!((tables.unwrap(), sent), (vec!["nat".to_owned()], 1));
+    commit(vec![Step::Fails(Errno::EINTR), acknowledgement(3)]).unwrap();
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_given_up() {
+    for datagram in [table(0, SAME, "nat"), table(0, 77, "nat"), Step::Datagram(Vec::new()), Step::Fails(Errno::EINTR)]
+    {
+        let (tables, sent) = tables(vec![vec![datagram.clone(); 20_000]]);
+        assert!(matches!(tables, Err(NetlinkError::Endless { datagrams: 16_384 })), "{datagram:?}: {tables:?}");
+        assert_eq!(sent, 1, "it is not asked for again");
+        let committed = commit(vec![datagram; 20_000]);
+        assert!(matches!(committed, Err(NetlinkError::Endless { datagrams: 16_384 })), "{committed:?}");
     }
 }
 
@@ -164,12 +190,40 @@ fn answers_to_other_requests_are_not_taken_for_ours() {
     assert_eq!(found.unwrap(), ["nat"]);
 
     // The first dump is given up in the middle; what is left of it is still queued.
-    let broken = vec![Step::Datagram(vec![0; 3]), table(0, SAME, "old"), done(0)];
-    let mut script = script(vec![broken, vec![table(0, SAME, "nat"), done(0)]]);
-    let mut kernel = Connection::new(&mut script);
-    let first = kernel.tables(Family::Ipv4);
-    assert!(matches!(first, Err(NetlinkError::Malformed(_))), "{first:?}");
+    let broken = vec![error(SAME, Errno::EPERM), table(0, SAME, "old"), done(0)];
+    let mut first = script(vec![broken, vec![table(0, SAME, "nat"), done(0)]]);
+    let mut kernel = Connection::new(&mut first);
+    let denied = kernel.tables(Family::Ipv4);
+    assert!(matches!(denied, Err(NetlinkError::Denied)), "{denied:?}");
     assert_eq!(names(kernel.tables(Family::Ipv4).unwrap()), ["nat"]);
+}
+
+#[test]
+fn a_late_answer_is_not_taken_for_that_to_a_later_transaction() {
+    // What answers the one with the messages 1 to 3 comes while the one with 4 to 6 is being sent.
+    let late = [vec![acknowledgement(2)], vec![error(1, Errno::ERESTART)], vec![error(2, Errno::ENOENT)]];
+    for late in late {
+        let mut script = script(vec![vec![], [late, vec![acknowledgement(5)]].concat(), vec![acknowledgement(2)]]);
+        let mut kernel = Connection::new(&mut script);
+        let mut commit = || {
+            let mut transaction = kernel.begin(None);
+            let action = Action::Flush { chain: "C".to_owned() };
+            transaction.push(&Change { table: TableId::nat(Family::Ipv4), action });
+            kernel.commit(&transaction.seal().unwrap())
+        };
+        let [first, second, third] = [commit(), commit(), commit()];
+        assert!(matches!(first, Err(NetlinkError::NoAnswer)), "{first:?}");
+        assert!(second.is_ok(), "{second:?}");
+        assert!(matches!(third, Err(NetlinkError::NoAnswer)), "{third:?}");
+    }
+}
+
+#[test]
+fn a_kernel_without_nf_tables_is_called_so() {
+    let mut script = script(vec![vec![error(SAME, Errno::EINVAL)]]);
+    let answer = Connection::new(&mut script).generation();
+    let expected = "Err(Unsupported { change: None, errno: EINVAL, text: None })";
+    assert_eq!(format!("{answer:?}"), expected);
 }
 
 #[test]
@@ -201,7 +255,9 @@ fn a_transaction_is_done_only_if_its_last_message_is_acknowledged_and_nothing_wa
         ("only the frame", vec![acknowledgement(1), acknowledgement(4)], "NoAnswer"),
         ("another message", vec![acknowledgement(2)], "NoAnswer"),
         ("an error may have been lost", vec![Step::Fails(Errno::ENOBUFS), acknowledgement(3)], "NoAnswer"),
-        ("lost without end", vec![Step::Fails(Errno::ENOBUFS); 100], "NoAnswer"),
+        ("lost again and again", vec![Step::Fails(Errno::ENOBUFS); 100], "NoAnswer"),
+        ("overrun", vec![message(OVERRUN, 0, 0, &[]), acknowledgement(3)], "NoAnswer"),
+        ("an error of another request", vec![error(77, Errno::EPERM)], "NoAnswer"),
         (
             "acknowledged, but another refused",
             vec![error(2, Errno::ENOENT), acknowledgement(3)],
