@@ -1,6 +1,7 @@
 //! Which shape of rules this kernel can carry: found out by handing it the rules themselves. A transaction that the kernel
 //! refuses leaves nothing behind, and one that it takes is what was wanted.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use thiserror::Error;
@@ -36,8 +37,9 @@ pub enum Protect {
 #[derive(Debug)]
 pub struct Fitting {
     shape: Shape,
-    /// What to try if the kernel refuses the shape, in order.
-    others: Vec<Shape>,
+    /// What to try if the kernel refuses the shape, in order. A refused one goes to the end of the line: the modules that
+    /// it needs may come later.
+    others: VecDeque<Shape>,
     ruleset: Ruleset,
     known: Known,
 }
@@ -75,6 +77,17 @@ pub enum FitError {
     Nothing(Vec<Refusal>),
 }
 
+impl FitError {
+    /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Reconcile(error) => error.is_transient(),
+            Self::Nothing(_) => false,
+        }
+    }
+}
+
 /// Rules in a shape.
 pub type Compile<'a> = &'a dyn Fn(Shape) -> Ruleset;
 
@@ -88,12 +101,12 @@ impl Fitting {
             Protect::Off => &[Protection::Off],
         };
         let native = protections.iter().map(|protection| Shape::Native(*protection));
-        let mut shapes: Vec<Shape> = match wanted {
+        let mut shapes: VecDeque<Shape> = match wanted {
             Wanted::Auto => [Shape::Compat].into_iter().chain(native).collect(),
-            Wanted::NftCompat => vec![Shape::Compat],
+            Wanted::NftCompat => VecDeque::new(),
             Wanted::Nft => native.collect(),
         };
-        let shape = shapes.remove(0);
+        let shape = shapes.pop_front().unwrap_or(Shape::Compat);
         Self { shape, others: shapes, ruleset: compile(shape), known: Known::default() }
     }
 
@@ -108,7 +121,8 @@ impl Fitting {
         &self.ruleset
     }
 
-    /// Brings the rules into force ([`reconcile`]). A shape that the kernel refuses is not tried again.
+    /// Brings the rules into force ([`reconcile`]). A shape that the kernel refuses, twice and on two readings of the rules,
+    /// is not tried again before all others were.
     ///
     /// # Errors
     ///
@@ -138,16 +152,14 @@ impl Fitting {
                 Err(ReconcileError::Backend(error)) if error.is_refusal() => ReconcileError::Backend(error),
                 Err(error) => return Err(error.into()),
             };
-            if self.others.is_empty() {
-                if refused.is_empty() {
-                    return Err(error.into());
-                }
-                refused.push(Refusal { shape: self.shape, error });
+            let Some(next) = self.others.pop_front() else { return Err(error.into()) };
+            refused.push(Refusal { shape: self.shape, error });
+            self.others.push_back(self.shape);
+            self.shape = next;
+            self.ruleset = compile(next);
+            if refused.len() > self.others.len() {
                 return Err(FitError::Nothing(refused));
             }
-            refused.push(Refusal { shape: self.shape, error });
-            self.shape = self.others.remove(0);
-            self.ruleset = compile(self.shape);
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::ruleset::{Action, Change, Generation, Known, Observed, TableName, com
 struct Kernel {
     refuses: fn(&Change) -> bool,
     errno: Errno,
+    /// After so many refusals it takes everything.
+    forgives: usize,
     state: Observed,
     /// How many plans it was sent.
     sent: usize,
@@ -20,7 +22,7 @@ struct Kernel {
 
 impl Kernel {
     fn that_refuses(refuses: fn(&Change) -> bool) -> Self {
-        Self { refuses, errno: Errno::ENOENT, state: Observed::default(), sent: 0 }
+        Self { refuses, errno: Errno::ENOENT, forgives: usize::MAX, state: Observed::default(), sent: 0 }
     }
 }
 
@@ -47,14 +49,16 @@ impl Backend for Kernel {
 
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
         self.sent += 1;
-        if !plan.changes.iter().any(self.refuses) {
-            return Ok(());
-        }
-        let source = match self.errno {
-            Errno::EPERM => NetlinkError::Denied,
-            errno => NetlinkError::Rejected { change: Some(0), errno, text: None },
-        };
-        Err(BackendError::Netlink { doing: "add a rule".to_owned(), source })
+        let Some(change) = plan.changes.iter().find(|change| (self.refuses)(change)) else { return Ok(()) };
+        let Some(left) = self.forgives.checked_sub(1) else { return Ok(()) };
+        self.forgives = left;
+        Err(match self.errno {
+            Errno::EPERM => BackendError::Netlink { doing: "add a rule".to_owned(), source: NetlinkError::Denied },
+            errno => {
+                let source = NetlinkError::Rejected { change: Some(0), errno, text: None };
+                BackendError::of_change(change, errno, source)
+            }
+        })
     }
 
     fn commit(&mut self, plan: &Plan, _: Generation) -> Result<(), BackendError> {
@@ -111,6 +115,34 @@ fn the_first_shape_that_the_kernel_takes_is_chosen_and_the_refused_ones_are_told
 }
 
 #[test]
+fn a_shape_that_was_refused_once_and_then_taken_is_kept() {
+    let mut kernel = Kernel { forgives: 1, ..Kernel::that_refuses(is_for_iptables) };
+    let fitted = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap();
+    assert_eq!((fitted.shape, fitted.refused.len(), kernel.sent), (Shape::Compat, 0, 2));
+}
+
+#[test]
+fn after_all_shapes_were_refused_the_next_pass_begins_with_the_first_again() {
+    let mut kernel = Kernel::that_refuses(|_| true);
+    let mut fitting = Fitting::new(Wanted::Auto, Protect::Auto, &rules);
+    let error = fitting.reconcile(&mut kernel, &rules).unwrap_err();
+    assert!(matches!(&error, FitError::Nothing(refused) if refused.len() == 3) && !error.is_transient(), "{error}");
+    // Its modules have come.
+    kernel.refuses = |_| false;
+    assert_eq!(fitting.reconcile(&mut kernel, &rules).unwrap().shape, Shape::Compat);
+}
+
+#[test]
+fn a_passing_want_of_memory_is_no_refusal_of_the_shape() {
+    for errno in [Errno::ENOMEM, Errno::EINTR, Errno::EBUSY] {
+        let mut kernel = Kernel { errno, ..Kernel::that_refuses(|_| true) };
+        let error = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap_err();
+        assert!(matches!(error, FitError::Reconcile(_)) && error.is_transient(), "{error}");
+        assert_eq!(kernel.sent, 2);
+    }
+}
+
+#[test]
 fn a_kernel_that_takes_nothing_is_an_error_that_says_what_it_said_of_each() {
     let mut kernel = Kernel::that_refuses(|_| true);
     let error = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap_err();
@@ -127,7 +159,7 @@ fn what_was_asked_for_and_is_refused_keeps_its_own_error() {
     let mut kernel = Kernel::that_refuses(|_| true);
     for (wanted, protect) in [(Wanted::NftCompat, Protect::Auto), (Wanted::Nft, Protect::On)] {
         let error = Fitting::new(wanted, protect, &rules).reconcile(&mut kernel, &rules).unwrap_err();
-        assert!(matches!(error, FitError::Reconcile(ReconcileError::Backend(BackendError::Netlink { .. }))), "{error}");
+        assert!(matches!(error, FitError::Reconcile(ReconcileError::Backend(BackendError::Refused { .. }))), "{error}");
     }
 }
 

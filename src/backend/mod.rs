@@ -44,6 +44,7 @@ pub trait Backend {
     /// # Errors
     ///
     /// [`BackendError::Stale`] if somebody has, [`BackendError::InUse`] if a chain to be deleted is still jumped to;
-    /// every other variant says why the kernel took nothing.
+    /// every other variant says why the kernel took nothing, or that its answer went missing. Then it may have taken the
+    /// plan all the same, which only reading tells.
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError>;
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use nix::errno::Errno;
 use tracing::debug;
 
 use super::{Backend, BackendError};
@@ -10,10 +9,9 @@ use crate::net::{AddressRange, ChainName, Family};
 use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
-use crate::render::change_line;
 use crate::ruleset::{
-    Action, BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
-    Owner, Plan, TableId, our_jump,
+    BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Owner,
+    Plan, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -40,7 +38,7 @@ impl Nftables<NetlinkSocket> {
     ///
     /// [`BackendError`], if the kernel has no netfilter netlink.
     pub fn open() -> Result<Self, BackendError> {
-        Connection::open().map(|connection| Self { connection }).map_err(|error| doing("reach nf_tables", error))
+        Connection::open().map(Self::over).map_err(|error| doing("reach nf_tables", error))
     }
 }
 
@@ -48,6 +46,11 @@ impl<T: Transport> Nftables<T> {
     /// The number by which the kernel knows the socket, and names it to others as the one that committed.
     pub fn port(&self) -> u32 {
         self.connection.port()
+    }
+
+    /// Works over a conversation that was begun already.
+    pub const fn over(connection: Connection<T>) -> Self {
+        Self { connection }
     }
 
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
@@ -170,19 +173,21 @@ impl<T: Transport> Backend for Nftables<T> {
         if plan.is_empty() {
             return Ok(());
         }
-        let probe = transaction(plan, None).seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
+        let probe = filled(self.connection.begin(None), plan)
+            .seal_as_probe()
+            .map_err(|error| doing("ask the kernel", error))?;
         self.connection.probe(&probe).map_err(|error| explain(plan, error))
     }
 
     fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
-        let batch = transaction(plan, Some(generation)).seal().map_err(|error| doing("change the rules", error))?;
+        let transaction = filled(self.connection.begin(Some(generation)), plan);
+        let batch = transaction.seal().map_err(|error| doing("change the rules", error))?;
         debug!("sending a transaction of {} bytes", batch.as_bytes().len());
         self.connection.commit(&batch).map_err(|error| explain(plan, error))
     }
 }
 
-fn transaction(plan: &Plan, generation: Option<Generation>) -> Transaction {
-    let mut transaction = Transaction::begin(generation);
+fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
     for change in &plan.changes {
         transaction.push(change);
     }
@@ -209,11 +214,7 @@ fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
         _ => None,
     };
     match refused {
-        Some((change, Errno::EBUSY)) if matches!(change.action, Action::DeleteChain { .. }) => {
-            BackendError::InUse(Box::new(change.clone()))
-        }
-        Some((change, Errno::EPERM)) => BackendError::Owned(change.table),
-        Some((change, _)) => doing(format!("make the change \"{}\"", change_line(change)), error),
+        Some((change, errno)) => BackendError::of_change(change, errno, error),
         None => doing("change the rules", error),
     }
 }

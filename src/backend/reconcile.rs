@@ -12,11 +12,17 @@ use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Plan, Ri
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
 const MAX_ROUNDS: usize = 16;
 
+/// How often in a row a commit may fail before the pass does. After the first time all is read again: that tells what became
+/// of a commit whose answer was lost, and what was misread or has passed does not come again.
+const MAX_FAILURES: usize = 2;
+
 /// What a pass over the rules did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The changes that were committed. Empty if all was as it shall be.
     pub plan: Plan,
+    /// What was said of the commits that failed, or seemed to, before others did what was to be done.
+    pub failures: Vec<String>,
     /// The deletions left undone because rules that are not ours still jump to these chains, which are empty now.
     pub in_use: Vec<Change>,
     /// How often somebody else changed the rules while we were at it.
@@ -35,6 +41,11 @@ impl Outcome {
         (restarts > 0).then(|| {
             format!("somebody else changed the rules {restarts} times meanwhile; each time all was read again")
         })
+    }
+
+    /// What went wrong on the way, in sentences.
+    pub fn setbacks(&self) -> impl Iterator<Item = String> {
+        self.failures.iter().map(|failure| format!("{failure}; all was read again, and what was to be done is done"))
     }
 
     /// What was left undone, in sentences.
@@ -63,8 +74,23 @@ pub enum ReconcileError {
     Unsettled(Plan),
 }
 
+impl ReconcileError {
+    /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Backend(error) => error.is_transient(),
+            // The owner may end at any moment, as an agent does that is being replaced.
+            Self::Conflict(conflict) => matches!(conflict, Conflict::Owned(_)),
+            Self::Unsettled(_) => true,
+        }
+    }
+}
+
 /// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
 /// known of large sets spares listing them, and what is known afterwards is left for the next time.
+///
+/// A commit that fails is followed by a new look at the rules and by one more try, if that can fare better.
 ///
 /// # Errors
 ///
@@ -72,10 +98,19 @@ pub enum ReconcileError {
 pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
+    // The last commit, if it is not known what became of it, and what it was built on.
+    let mut unsure: Option<(Plan, Generation)> = None;
+    let mut failures = 0;
     for _ in 0..MAX_ROUNDS {
         let observed = backend.observe(&desired.chain, known)?;
         remaining = ruleset::plan(desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
+        if let Some((mut plan, generation)) = unsure.take()
+            && observed.generation != generation
+            && plan != remaining
+        {
+            outcome.plan.changes.append(&mut plan.changes);
+        }
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
             let generation = observed.generation;
@@ -86,12 +121,22 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             Ok(()) => {
                 *known = Known::after(observed, &remaining);
                 outcome.plan.changes.append(&mut remaining.changes);
+                failures = 0;
             }
             Err(BackendError::Stale) => outcome.restarts += 1,
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
                 outcome.in_use.push(*change);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It may have been carried out, with only the answer lost.
+                known.forget_elements();
+                failures += 1;
+                if failures == MAX_FAILURES || !error.is_worth_another_look() {
+                    return Err(error.into());
+                }
+                outcome.failures.push(error.to_string());
+                unsure = error.is_transient().then(|| (remaining.clone(), observed.generation));
+            }
         }
     }
     Err(ReconcileError::Unsettled(remaining))
@@ -104,12 +149,20 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
 /// As [`reconcile`].
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
     let nothing = Known::default();
-    let observed = backend.observe(&desired.chain, &nothing)?;
-    let plan = ruleset::plan(desired, &observed, &nothing)?;
-    match backend.probe(&plan) {
-        // A chain that has to stay is told of when it matters.
-        Ok(()) | Err(BackendError::InUse(_)) => Ok(plan),
-        Err(error) => Err(error.into()),
+    let mut failures = 0;
+    loop {
+        let observed = backend.observe(&desired.chain, &nothing)?;
+        let plan = ruleset::plan(desired, &observed, &nothing)?;
+        match backend.probe(&plan) {
+            // A chain that has to stay is told of when it matters.
+            Ok(()) | Err(BackendError::InUse(_)) => return Ok(plan),
+            Err(error) => {
+                failures += 1;
+                if failures == MAX_FAILURES || !error.is_worth_another_look() {
+                    return Err(error.into());
+                }
+            }
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! Reconciling against a kernel in memory: from any state to the desired one, and no further.
 
+use std::collections::VecDeque;
+
+use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
 use crate::backend::memory::Memory;
 use crate::net::{ChainName, Cidr, Family};
+use crate::netlink::NetlinkError;
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use crate::ruleset::{
-    BaseChain, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId, Verdict, compile,
-    jump,
+    BaseChain, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId, Verdict,
+    compile, jump,
 };
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
@@ -100,6 +104,108 @@ fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     let commits = kernel.commits;
     reconcile(&mut kernel, &nothing, &mut Known::default()).unwrap();
     assert_eq!(kernel.commits, commits, "the second clean-up has nothing left to do");
+}
+
+/// A kernel whose next answers to commits and probes are errors: each with whether it was carried out all the same.
+struct Failing {
+    kernel: Memory,
+    answers: VecDeque<(bool, BackendError)>,
+    sent: usize,
+}
+
+impl Backend for Failing {
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        self.kernel.generation()
+    }
+
+    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+        self.kernel.observe(chain, known)
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.sent += 1;
+        self.answers.pop_front().map_or_else(|| self.kernel.probe(plan), |(_, error)| Err(error))
+    }
+
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
+        self.sent += 1;
+        let Some((carried_out, error)) = self.answers.pop_front() else { return self.kernel.commit(plan, generation) };
+        if carried_out {
+            self.kernel.commit(plan, generation).unwrap();
+        }
+        Err(error)
+    }
+}
+
+fn failed(source: NetlinkError) -> BackendError {
+    BackendError::Netlink { doing: "change the rules".to_owned(), source }
+}
+
+fn rejected(errno: Errno) -> NetlinkError {
+    NetlinkError::Rejected { change: Some(0), errno, text: None }
+}
+
+#[test]
+fn after_a_failed_commit_all_is_read_again_which_tells_what_became_of_it_and_it_is_tried_once_more_if_need_be() {
+    type Answer = fn() -> BackendError;
+    let lost: Answer = || failed(NetlinkError::NoAnswer);
+    let garbled: Answer = || failed(NetlinkError::Malformed("odd"));
+    let endless: Answer = || failed(NetlinkError::Endless { datagrams: 1 });
+    let interrupted: Answer = || failed(rejected(Errno::EINTR));
+    let misread: Answer = || failed(rejected(Errno::ENOENT));
+    let refused: Answer = || BackendError::Refused { doing: "add a rule".to_owned(), source: rejected(Errno::EINVAL) };
+    let denied: Answer = || failed(NetlinkError::Denied);
+    let too_large: Answer = || failed(NetlinkError::TooLarge { bytes: 1 });
+    let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
+    let wanted = preview(&mut Memory::default(), &desired).unwrap();
+    // Of each answer: was it carried out? Then how often something is sent, and the error, if it ends with one.
+    for (answers, sent, error) in [
+        (vec![(true, lost)], 1, None),
+        (vec![(false, lost)], 2, None),
+        (vec![(false, lost), (true, garbled)], 2, Some(garbled)),
+        (vec![(true, garbled)], 1, None),
+        (vec![(false, endless)], 2, None),
+        (vec![(false, interrupted)], 2, None),
+        (vec![(false, misread)], 2, None),
+        (vec![(false, misread), (false, misread)], 2, Some(misread)),
+        (vec![(false, refused)], 2, None),
+        (vec![(false, refused), (false, refused)], 2, Some(refused)),
+        (vec![(false, denied)], 1, Some(denied)),
+        (vec![(false, too_large)], 1, Some(too_large)),
+    ] {
+        let texts = answers.iter().map(|(_, answer)| answer().to_string());
+        let (texts, failures) = (texts.collect::<Vec<_>>(), answers.len());
+        let answers = answers.iter().map(|(carried_out, answer)| (*carried_out, answer())).collect();
+        let mut kernel = Failing { kernel: Memory::default(), answers, sent: 0 };
+        let outcome = reconcile(&mut kernel, &desired, &mut Known::default());
+        assert_eq!(kernel.sent, sent, "{texts:?}");
+        match (outcome, error) {
+            (Ok(outcome), None) => {
+                assert_eq!((outcome.plan, outcome.failures.len()), (wanted.clone(), failures), "{texts:?}");
+                assert_eq!(kernel.kernel.commits, 1, "{texts:?}");
+            }
+            (Err(ReconcileError::Backend(error)), Some(expected)) => {
+                assert_eq!(error.to_string(), expected().to_string());
+            }
+            (outcome, _) => panic!("{texts:?}: {outcome:?}"),
+        }
+        // Whatever it ended with, the next pass ends with the desired rules.
+        reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
+        assert_eq!(preview(&mut kernel, &desired).unwrap(), Plan::default());
+    }
+}
+
+#[test]
+fn a_commit_that_is_never_answered_ends_the_pass_and_the_next_may_come_soon() {
+    let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
+    let answers = (0..100).map(|_| (false, failed(NetlinkError::NoAnswer))).collect();
+    let mut kernel = Failing { kernel: Memory::default(), answers, sent: 0 };
+    let error = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(kernel.sent, MAX_FAILURES);
+    let error = preview(&mut kernel, &desired).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(kernel.sent, 2 * MAX_FAILURES);
 }
 
 /// A rule as any program might have left it in POSTROUTING or in our chain.

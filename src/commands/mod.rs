@@ -104,6 +104,9 @@ fn tell_worries(outcome: &Outcome) {
     if let Some(interference) = outcome.interference() {
         info!("{interference}");
     }
+    for setback in outcome.setbacks() {
+        info!("{setback}");
+    }
     for undone in outcome.left_undone() {
         warn!("{undone}");
     }

@@ -39,6 +39,11 @@ impl Known {
         known
     }
 
+    /// What sets hold is not known any more.
+    pub fn forget_elements(&mut self) {
+        self.sets.clear();
+    }
+
     /// The elements of a set in this generation, if they are known.
     #[must_use]
     pub fn elements(&self, generation: Generation, table: TableId, set: &str) -> Option<&[AddressRange]> {

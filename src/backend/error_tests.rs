@@ -1,0 +1,118 @@
+//! What an error of the kernel means for what is done next.
+
+use std::io;
+
+use super::*;
+use crate::net::Family;
+use crate::ruleset::{BaseChain, Handle, ObservedRule, Opaque, Protection, Rule, SetKind, Verdict};
+
+/// Does the kernel say this of what it does not know?
+const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
+    (Errno::ENOENT, true),
+    (Errno::EPROTOTYPE, true),
+    (Errno::EINVAL, true),
+    (Errno::ERANGE, true),
+    (Errno::EOPNOTSUPP, true),
+    (Errno::EPROTONOSUPPORT, true),
+    (Errno::EAFNOSUPPORT, true),
+    (Errno::ENOSYS, true),
+    (Errno::EINTR, false),
+    (Errno::EAGAIN, false),
+    (Errno::ENOMEM, false),
+    (Errno::ENOBUFS, false),
+    (Errno::ENOSPC, false),
+    (Errno::ENFILE, false),
+    (Errno::EMFILE, false),
+    (Errno::EBUSY, false),
+    (Errno::EEXIST, false),
+    (Errno::EACCES, false),
+    (Errno::EPERM, false),
+    (Errno::EIO, false),
+];
+
+/// Every kind of change, and whether it makes something.
+fn every_action() -> [(Action, bool); 12] {
+    let (chain, set, kind) = ("C".to_owned(), "S".to_owned(), SetKind::Intervals);
+    let rule = Rule::new(Vec::new(), None, Verdict::Return);
+    let was = ObservedRule { handle: Handle(1), rule: Err(Opaque(String::new())) };
+    let elements = Vec::new;
+    [
+        (Action::CreateTable { protection: Protection::Off }, true),
+        (Action::CreateSet { set: set.clone(), kind }, true),
+        (Action::AddElements { set: set.clone(), kind, elements: elements() }, true),
+        (Action::CreateChain { chain: chain.clone(), base: Some(BaseChain::AFTER_IPTABLES) }, true),
+        (Action::Append { chain: chain.clone(), rule: rule.clone() }, true),
+        (Action::Insert { chain: chain.clone(), rule, before: Handle(1) }, true),
+        (Action::DeleteTable, false),
+        (Action::DeleteSet { set: set.clone() }, false),
+        (Action::DeleteElements { set, kind, elements: elements() }, false),
+        (Action::Delete { chain: chain.clone(), was }, false),
+        (Action::Flush { chain: chain.clone() }, false),
+        (Action::DeleteChain { chain }, false),
+    ]
+}
+
+fn rejected(errno: Errno) -> NetlinkError {
+    NetlinkError::Rejected { change: Some(0), errno, text: None }
+}
+
+#[test]
+fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refusal_of_the_shape() {
+    for (action, makes) in every_action() {
+        for (errno, of_the_unknown) in OF_THE_UNKNOWN {
+            let change = Change { table: TableId::own(Family::Ipv4), action: action.clone() };
+            let error = BackendError::of_change(&change, errno, rejected(errno));
+            assert_eq!(error.is_refusal(), makes && of_the_unknown, "{errno} of {action:?}: {error:?}");
+            assert!(!error.is_denied(), "{errno} of {action:?}");
+            match errno {
+                Errno::EPERM => assert!(matches!(error, BackendError::Owned(_)), "{error:?}"),
+                Errno::EBUSY if matches!(action, Action::DeleteChain { .. }) => {
+                    assert!(matches!(error, BackendError::InUse(_)), "{error:?}");
+                }
+                _ => assert!(error.is_worth_another_look(), "{errno} of {action:?}: it may have been misread"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_asked_for_without_a_change_is_never_a_refusal_of_the_shape() {
+    for (errno, _) in OF_THE_UNKNOWN {
+        let source = NetlinkError::Rejected { change: None, errno, text: None };
+        assert!(!BackendError::Netlink { doing: "list the tables".to_owned(), source }.is_refusal(), "{errno}");
+    }
+}
+
+#[test]
+fn what_passes_by_itself_is_told_from_what_somebody_has_to_mend() {
+    let io = |errno: Errno| NetlinkError::Io(io::Error::from(errno));
+    for (error, is_transient) in [
+        (io(Errno::EINTR), true),
+        (io(Errno::EAGAIN), true),
+        (io(Errno::ENOBUFS), true),
+        (NetlinkError::NoAnswer, true),
+        (NetlinkError::Malformed("odd"), true),
+        (NetlinkError::Endless { datagrams: 1 }, true),
+        (NetlinkError::Interrupted { tries: 1 }, true),
+        (NetlinkError::StaleGeneration, true),
+        (rejected(Errno::EINTR), true),
+        (rejected(Errno::EAGAIN), true),
+        (rejected(Errno::ENOBUFS), true),
+        (rejected(Errno::ENOMEM), true),
+        (rejected(Errno::ENOSPC), true),
+        (rejected(Errno::ENFILE), true),
+        (rejected(Errno::EBUSY), true),
+        (rejected(Errno::EINVAL), false),
+        (rejected(Errno::EEXIST), false),
+        (NetlinkError::Denied, false),
+        (NetlinkError::TooLarge { bytes: 1 }, false),
+        (NetlinkError::Unrepresentable { change: 1 }, false),
+        (NetlinkError::Unsupported { change: None, errno: Errno::EOPNOTSUPP, text: None }, false),
+    ] {
+        let error = BackendError::Netlink { doing: "change the rules".to_owned(), source: error };
+        assert_eq!(error.is_transient(), is_transient, "{error:?}");
+    }
+    assert!(BackendError::Stale.is_transient());
+    assert!(BackendError::Owned(TableId::own(Family::Ipv6)).is_transient(), "its owner may end");
+    assert!(!BackendError::Refused { doing: String::new(), source: rejected(Errno::ENOMEM) }.is_transient());
+}
