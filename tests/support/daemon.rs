@@ -52,6 +52,11 @@ impl Daemon {
         Self { child, log }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said on stderr so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
