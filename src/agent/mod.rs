@@ -7,5 +7,5 @@ mod run;
 mod watch;
 
 pub use event::Event;
-pub use pass::{Agent, ConfigNews, Instead, Pass};
+pub use pass::{Agent, ConfigNews, Pass};
 pub use run::{RunError, run};

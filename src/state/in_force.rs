@@ -42,6 +42,19 @@ impl Holding {
     pub fn is_degraded(&self) -> bool {
         self.0.iter().any(|(_, in_force)| in_force.is_degraded())
     }
+
+    /// Is it something of before the start, or the defaults in its place, for any family?
+    #[must_use]
+    pub fn is_of_before(&self) -> bool {
+        let of_before = [InForce::KernelRules, InForce::LastKnownGood, InForce::Defaults];
+        self.0.iter().any(|(_, in_force)| of_before.contains(in_force))
+    }
+
+    /// Is it for every family what the kernel held, so that no configuration says what it is?
+    #[must_use]
+    pub fn is_of_the_kernel_alone(&self) -> bool {
+        self.0.iter().all(|(_, in_force)| *in_force == InForce::KernelRules)
+    }
 }
 
 impl fmt::Display for InForce {

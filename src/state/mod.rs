@@ -2,13 +2,15 @@
 //! file broken, or not there yet, can go on as before.
 //!
 //! `format` turns it into bytes and back, `directory` is where they meet the file system, `keeper` knows when to read and
-//! when to write. Whether a configuration is in force is not known here; the caller says so.
+//! when to write, and `basis` what the rules are to be based on. Whether they are in force the caller says.
 
+mod basis;
 mod directory;
 mod format;
 mod in_force;
 mod keeper;
 
+pub use basis::{Basis, Instead};
 pub use directory::{LoadError, SaveError, StateDir};
 pub use format::FormatError;
 pub use in_force::{Holding, InForce};
