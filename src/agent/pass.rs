@@ -126,8 +126,8 @@ impl<B: Backend> Agent<B> {
         };
         Some(match read {
             Ok(Reading { config, warnings }) => {
-                let content = self.found.as_ref().and_then(|found| found.as_deref().ok());
-                self.basis.choose(&self.path, content);
+                let bytes = self.found.as_ref().and_then(|found| found.as_deref().ok());
+                self.basis.choose(&self.path, bytes);
                 self.choose(config);
                 ConfigNews::Valid(warnings)
             }
@@ -138,7 +138,9 @@ impl<B: Backend> Agent<B> {
             }
             Err(error) => {
                 let (instead, config) = self.basis.fall_back(&error, &context);
-                config.into_iter().for_each(|config| self.choose(config));
+                if let Some(config) = config {
+                    self.choose(config);
+                }
                 ConfigNews::Refused { error, instead }
             }
         })

@@ -83,24 +83,20 @@ fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
             basis.choose(path, None);
             (Config::defaults(&context), Exit::Done)
         }
-        Err(error) => (without_file(basis, error, &context)?, Exit::Configuration),
+        Err(error) => (without_file(cli, basis, error)?, Exit::Configuration),
     };
     Ok((Policy::new(&config, &cli.flags), exit))
 }
 
 /// The last valid configuration of before, if there is one, instead of a file that cannot be used.
-fn without_file(basis: &mut Basis, error: ReadError, context: &Context) -> Result<Config> {
-    let (instead, config) = basis.fall_back(&error, context);
-    match config.filter(|_| basis.source() == Some(InForce::LastKnownGood)) {
-        Some(config) => {
-            error!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
-            Ok(config)
-        }
-        None => {
-            let told = format!("{error}{instead}; nothing was changed");
-            Err(Error::new(error).context(told))
-        }
-    }
+fn without_file(cli: &Cli, basis: &mut Basis, error: ReadError) -> Result<Config> {
+    let (instead, config) = basis.fall_back(&error, &Context::from(&cli.flags));
+    let Some(config) = config.filter(|_| basis.source() == Some(InForce::LastKnownGood)) else {
+        let told = format!("{error}{instead}; nothing was changed");
+        return Err(Error::new(error).context(told));
+    };
+    error!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
+    Ok(config)
 }
 
 /// What shall be in the kernel when the process has ended.

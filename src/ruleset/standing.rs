@@ -63,7 +63,7 @@ mod tests {
         observed
     }
 
-    fn chain<'a>(table: &'a mut ObservedTable, base: bool) -> &'a mut ObservedChain {
+    fn chain(table: &mut ObservedTable, base: bool) -> &mut ObservedChain {
         table.chains.iter_mut().find(|chain| chain.base.is_some() == base).unwrap()
     }
 

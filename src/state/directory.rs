@@ -93,6 +93,7 @@ impl StateDir {
     /// # Errors
     ///
     /// Why it could not be renamed.
+    #[must_use]
     pub fn set_aside(&self, error: &LoadError) -> Option<io::Result<PathBuf>> {
         let kind = match error {
             LoadError::Format { error: FormatError::Foreign(_), .. } => "foreign",
@@ -126,7 +127,7 @@ impl StateDir {
         }
         self.create()?;
         let new = self.path.join(NEW);
-        self.write(&new, &bytes)
+        write(&new, &bytes)
             .and_then(|()| fs::rename(&new, &file).map_err(failed("rename to its name", &new)))
             // Whatever takes up room there is of no use.
             .inspect_err(|_| drop(fs::remove_file(&new)))?;
@@ -141,23 +142,23 @@ impl StateDir {
         create.map_err(failed("create the directory", &self.path))
     }
 
-    /// Writes a file that nobody has opened before, down to the disk.
-    fn write(&self, new: &Path, bytes: &[u8]) -> Result<(), SaveError> {
-        match fs::remove_file(new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", new)(error)),
-            _ => {}
-        }
-        let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new);
-        let mut file: File = open.map_err(failed("create", new))?;
-        file.write_all(bytes).map_err(failed("write", new))?;
-        file.sync_all().map_err(failed("write to the disk", new))
-    }
-
     /// The name is on the disk only when the directory is.
     fn sync(&self) -> Result<(), SaveError> {
         let synced = File::open(&self.path).and_then(|directory| directory.sync_all());
         synced.map_err(failed("write to the disk", &self.path))
     }
+}
+
+/// Writes a file that nobody has opened before, down to the disk.
+fn write(new: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", new)(error)),
+        _ => {}
+    }
+    let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new);
+    let mut file: File = open.map_err(failed("create", new))?;
+    file.write_all(bytes).map_err(failed("write", new))?;
+    file.sync_all().map_err(failed("write to the disk", new))
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {

@@ -34,7 +34,7 @@ pub struct Notes {
     /// The state file which says that there was a configuration file, if it is that which is missing.
     missed_by: Option<PathBuf>,
     /// The state file of which the flags of now make no configuration, and why.
-    unusable: Option<(PathBuf, ConfigError)>,
+    unusable: Option<Box<(PathBuf, ConfigError)>>,
 }
 
 impl Keeper {
@@ -58,7 +58,7 @@ impl Keeper {
         let (config, in_force) = match self.before.as_ref().map(|before| before.config(context)) {
             Some(Ok(config)) => (config, InForce::LastKnownGood),
             unusable => {
-                notes.unusable = self.state_file().zip(unusable.and_then(Result::err));
+                notes.unusable = self.state_file().zip(unusable.and_then(Result::err)).map(Box::new);
                 (Config::defaults(context), InForce::Defaults)
             }
         };
@@ -104,7 +104,7 @@ impl fmt::Display for Notes {
                 state.display()
             )?;
         }
-        if let Some((state, error)) = &self.unusable {
+        if let Some((state, error)) = self.unusable.as_deref() {
             write!(
                 f,
                 "; the last valid configuration of before, kept in {}, cannot be used with the flags of now ({error})",

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use ip_masq_agent::state::LastKnownGood;
+
 use crate::support::netns::{AGENT, Netns};
 use crate::support::ran::Ran;
 use crate::{BAD, Disk, exempting, exempts, text};
@@ -36,7 +38,7 @@ impl Save {
         (ran, fs::read_to_string(trace).unwrap())
     }
 
-    fn new(&self) -> ip_masq_agent::state::LastKnownGood {
+    fn wanted(&self) -> LastKnownGood {
         self.disk.good(Some(&exempting(92)))
     }
 }
@@ -76,7 +78,7 @@ impl Save {
             ran.ended_with(0);
             return false;
         }
-        let (left, is_new) = (self.disk.kept(), self.disk.kept() == Some(self.new()));
+        let (left, is_new) = (self.disk.kept(), self.disk.kept() == Some(self.wanted()));
         if !is_new {
             assert_eq!(left, old.map(|old| self.disk.good(Some(&exempting(old)))), "{inject}");
         }
@@ -90,7 +92,7 @@ impl Save {
             assert!(exempts(&reboot, valid), "{inject}");
         }
         self.under(&["-e", "trace=none"]).0.ended_with(0);
-        assert_eq!(self.disk.kept(), Some(self.new()), "{inject}");
+        assert_eq!(self.disk.kept(), Some(self.wanted()), "{inject}");
         assert_eq!(self.disk.names(), ["last-known-good"], "{inject}");
         true
     }

@@ -74,7 +74,7 @@ fn kernel_with(config: &str, wanted: Wanted) -> Memory {
     agent.backend
 }
 
-/// What was found for each family: the exempt ranges of 10/8 and fd00::/8 in the kernel's rules, whatever their shape.
+/// What was found for each family: the exempt private ranges in the kernel's rules, whatever their shape.
 fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
     let of_rule = |table: &ObservedTable, rule: &Rule| -> Vec<String> {
         rule.matches()
