@@ -15,4 +15,5 @@ pub mod policy;
 pub mod render;
 pub mod ruleset;
 pub mod sandbox;
+pub mod state;
 pub mod telemetry;

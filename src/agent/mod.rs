@@ -15,5 +15,5 @@ mod watch;
 
 pub use counters::Counters;
 pub use event::Event;
-pub use pass::{Agent, ConfigNews, Instead, Pass};
+pub use pass::{Agent, ConfigNews, Pass};
 pub use run::{RunError, run};

@@ -5,8 +5,9 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, BackendError};
+use crate::net::Family;
 use crate::render::{change_line, plan_lines};
-use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Plan, Rivalry, Ruleset};
+use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Observed, Plan, Rivalry, Ruleset, stands};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub generation: Generation,
     /// The chains of other programs that can undo what ours decide.
     pub rivalries: Vec<Rivalry>,
+    /// The families of which rules of ours were found standing, and stay as they are.
+    pub kept: Vec<Family>,
 }
 
 impl Outcome {
@@ -66,21 +69,26 @@ pub enum ReconcileError {
 /// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
 /// known of large sets spares listing them, and what is known afterwards is left for the next time.
 ///
+/// A family of [`Ruleset::keep_standing`] of which rules are seen not to stand is brought into the desired state as a whole,
+/// however many commits that takes.
+///
 /// # Errors
 ///
 /// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours.
 pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
+    let mut kept = desired.keep_standing.clone();
     for _ in 0..MAX_ROUNDS {
         let observed = backend.observe(&desired.chain, known)?;
-        remaining = ruleset::plan(desired, &observed, known)?;
+        kept.retain(|family| stands(*family, &observed));
+        remaining = plan_but(&kept, desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
             let generation = observed.generation;
             *known = Known::of(observed);
-            return Ok(Outcome { generation, rivalries, ..outcome });
+            return Ok(Outcome { generation, rivalries, kept, ..outcome });
         }
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => {
@@ -105,12 +113,19 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
     let nothing = Known::default();
     let observed = backend.observe(&desired.chain, &nothing)?;
-    let plan = ruleset::plan(desired, &observed, &nothing)?;
+    let kept: Vec<Family> = desired.keep_standing.iter().copied().filter(|family| stands(*family, &observed)).collect();
+    let plan = plan_but(&kept, desired, &observed, &nothing)?;
     match backend.probe(&plan) {
         // A chain that has to stay is told of when it matters.
         Ok(()) | Err(BackendError::InUse(_)) => Ok(plan),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What has to change in all families but those of which the rules are kept.
+fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !kept.contains(family)).collect();
+    ruleset::plan_for(&families, desired, observed, known)
 }
 
 struct Indented<'a>(&'a Plan);

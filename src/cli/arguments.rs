@@ -105,6 +105,9 @@ pub(super) struct Global {
     /// Keep other programs from changing the agent's own tables (nft; Linux 6.9)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) protect: Protect,
+    /// Keep the last valid configuration here, for a start with a broken file or none; off if not given
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
     /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
     #[arg(long, global = true)]
     pub(super) sandbox: bool,

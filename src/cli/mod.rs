@@ -35,6 +35,8 @@ pub struct Cli {
     pub backend: Wanted,
     /// `--protect`: are tables of our own protected from other programs?
     pub protect: Protect,
+    /// `--state-dir`: where the last valid configuration is kept, if it is.
+    pub state_dir: Option<PathBuf>,
     /// `--sandbox`: is all done in namespaces of the process's own?
     pub sandbox: bool,
     /// `-v`: how much is logged.
@@ -132,6 +134,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         config: arguments.global.config,
         backend: arguments.global.backend,
         protect: arguments.global.protect,
+        state_dir: arguments.global.state_dir,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
         verb,
