@@ -5,7 +5,7 @@ use std::path::Path;
 use tracing::{debug, error, info, warn};
 
 use super::pass::{ConfigNews, Instead, Pass};
-use crate::backend::{FitError, Outcome};
+use crate::backend::{ConntrackError, FitError, Fixed, Outcome};
 use crate::config::Config;
 use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
@@ -19,6 +19,7 @@ pub(super) struct Narrator {
     failure: Option<String>,
     rivalries: Vec<Rivalry>,
     shape: Option<Shape>,
+    flows_failure: Option<String>,
 }
 
 impl Narrator {
@@ -44,6 +45,31 @@ impl Narrator {
             }
             Err(failure) => self.tell_failure(failure, config),
         }
+        if let Some(flows) = &pass.flows {
+            self.tell_flows(flows, config);
+        }
+    }
+
+    fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
+        let failure = match flows {
+            Ok(fixed) => {
+                info!("{fixed}");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        match &failure {
+            Some(text) if self.flows_failure.as_ref() == Some(text) => debug!("still: {text}"),
+            Some(text) => {
+                let interval = config.resync_interval.value;
+                warn!(
+                    "the rules are in force, but flows that began before keep the source that they have: {text}; the \
+                     next attempt is in {interval} or when the file changes"
+                );
+            }
+            None => {}
+        }
+        self.flows_failure = failure;
     }
 
     fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::backend::{Backend, FitError, Fitted, Fitting, Outcome, Protect, Wanted};
+use super::flows::EarlierFlows;
+use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, FixFlows, Fixed, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
+use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, compile};
 
@@ -23,6 +25,8 @@ pub struct Agent<B> {
     found: Option<Result<Vec<u8>, String>>,
     /// The generation in which the rules were last seen to be as they shall be.
     settled: Option<Generation>,
+    /// What follows the policy beside the rules; `None` if flows keep what they began with.
+    flows: Option<EarlierFlows>,
 }
 
 /// What one pass found and did.
@@ -32,6 +36,8 @@ pub struct Pass {
     pub config: Option<ConfigNews>,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
+    /// What was done to flows that began under another policy; `None` if there was nothing to do.
+    pub flows: Option<Result<Fixed, ConntrackError>>,
 }
 
 /// What is new about the configuration file.
@@ -64,7 +70,14 @@ impl<B: Backend> Agent<B> {
     pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf) -> Self {
         let config = Config::defaults(&Context::from(&flags));
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, shape));
-        Self { backend, flags, path, config, fitting, chosen: false, found: None, settled: None }
+        Self { backend, flags, path, config, fitting, chosen: false, found: None, settled: None, flows: None }
+    }
+
+    /// The same agent, which has flows that began under another policy begin anew.
+    #[must_use]
+    pub fn with_flows(mut self, fixer: Box<dyn FixFlows>) -> Self {
+        self.flows = Some(EarlierFlows::new(fixer));
+        self
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -87,16 +100,27 @@ impl<B: Backend> Agent<B> {
             self.settled = None;
         }
         let rules = match self.settled {
-            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => {
-                return Pass { config, rules: Ok(None) };
-            }
+            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => Ok(None),
             _ => {
                 let compile = |shape| ruleset(&self.config, &self.flags, shape);
-                self.fitting.reconcile(&mut self.backend, &compile)
+                let rules = self.fitting.reconcile(&mut self.backend, &compile);
+                self.settled = rules.as_ref().ok().map(|fitted| fitted.result.generation);
+                rules.map(Some)
             }
         };
-        self.settled = rules.as_ref().ok().map(|fitted| fitted.result.generation);
-        Pass { config, rules: rules.map(Some) }
+        let flows = self.follow(config.is_some(), &rules);
+        Pass { config, rules, flows }
+    }
+
+    /// After the rules, the flows that began before them.
+    fn follow(
+        &mut self,
+        is_renewed: bool,
+        rules: &Result<Option<Fitted<Outcome>>, FitError>,
+    ) -> Option<Result<Fixed, ConntrackError>> {
+        let flows = self.flows.as_mut()?;
+        let renewed = is_renewed.then(|| Decisions::of(&Policy::new(&self.config, &self.flags)));
+        flows.follow(renewed, rules)
     }
 
     /// What is new about the file. A valid one is in force from here on, and so is its absence.

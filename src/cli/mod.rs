@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
-use crate::backend::{Protect, Wanted};
+use crate::backend::{ExistingFlows, Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Flags;
@@ -35,6 +35,8 @@ pub struct Cli {
     pub backend: Wanted,
     /// `--protect`: are tables of our own protected from other programs?
     pub protect: Protect,
+    /// `--conntrack`: what becomes of flows that began under another policy?
+    pub conntrack: ExistingFlows,
     /// `--sandbox`: is all done in namespaces of the process's own?
     pub sandbox: bool,
     /// `-v`: how much is logged.
@@ -132,6 +134,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         config: arguments.global.config,
         backend: arguments.global.backend,
         protect: arguments.global.protect,
+        conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
         verb,

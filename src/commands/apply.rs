@@ -1,12 +1,13 @@
 //! `apply`: one pass over the rules, then the end.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use tracing::info;
 
 use super::{configuration_or_defaults, print, print_plan, tell_fit, tell_worries};
-use crate::backend::{Fitting, Nftables};
+use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::flows::{Before, Decisions};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::{iptables_save, nft};
@@ -33,6 +34,14 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         })?;
     } else {
         print_plan(plan)?;
+    }
+    if cli.conntrack == ExistingFlows::Fix && !plan.is_empty() {
+        // Under which rules the flows began, only the process knows that wrote those.
+        let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy)).map_err(|error| {
+            let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
+            Error::new(error).context(told)
+        })?;
+        info!("{fixed}");
     }
     Ok(Exit::Done)
 }

@@ -5,14 +5,17 @@ use tokio::runtime::Builder;
 use tracing::info;
 
 use crate::agent::{Agent, run as run_agent};
-use crate::backend::Nftables;
+use crate::backend::{ExistingFlows, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
     let backend = Nftables::open()?;
-    let agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone());
+    let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone());
+    if cli.conntrack == ExistingFlows::Fix {
+        agent = agent.with_flows(Box::new(KernelFlows));
+    }
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;
     runtime.block_on(run_agent(agent, &cli.config))?;

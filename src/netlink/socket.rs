@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
 
@@ -15,7 +15,7 @@ const DATAGRAM_LEN: usize = 64 * 1024;
 /// What the kernel keeps back of a send buffer (`netlink_sendmsg`).
 const SEND_RESERVE: usize = 32;
 
-/// A socket of the netfilter subsystem, bound to the network namespace in which it was opened.
+/// A netlink socket, bound to the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct NetlinkSocket {
     socket: Socket,
@@ -26,19 +26,32 @@ pub struct NetlinkSocket {
 }
 
 impl Connection<NetlinkSocket> {
-    /// Opens a socket to the kernel of this network namespace.
+    /// Opens a socket to the netfilter of this network namespace: its rules and its flows.
     ///
     /// # Errors
     ///
     /// [`NetlinkError::Unsupported`] if the kernel has no netfilter; [`NetlinkError::Io`].
     pub fn open() -> Result<Self, NetlinkError> {
-        NetlinkSocket::open().map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
+        Self::open_to(NETLINK_NETFILTER)
+    }
+
+    /// Opens a socket to the interfaces of this network namespace (`rtnetlink(7)`).
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Io`].
+    pub fn open_to_interfaces() -> Result<Self, NetlinkError> {
+        Self::open_to(NETLINK_ROUTE)
+    }
+
+    fn open_to(protocol: isize) -> Result<Self, NetlinkError> {
+        NetlinkSocket::open(protocol).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
     }
 }
 
 impl NetlinkSocket {
-    fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
         socket.set_ext_ack(true)?;
