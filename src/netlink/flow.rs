@@ -35,9 +35,9 @@ pub struct FlowInfo<'a> {
     /// What it is.
     pub flow: Flow,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
-    original: &'a [u8],
+    pub(super) original: &'a [u8],
     /// What tells it from a later flow with the same tuples.
-    id: u32,
+    pub(super) id: u32,
 }
 
 /// What a listing of flows came to.
@@ -109,7 +109,7 @@ impl<T: Transport> Connection<T> {
 
 /// What names a flow. Without its tuple, the kernel would delete all flows. Without a zone it is that of everybody; kernels
 /// without zones refuse to hear of one.
-fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
+pub(super) fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
     writer.nested(CTA_TUPLE_ORIG, |writer| writer.raw(flow.original));
     writer.be32(CTA_ID, flow.id);
 }
