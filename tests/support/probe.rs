@@ -63,6 +63,73 @@ pub(crate) fn send(protocol: Protocol, from: Endpoint<'_>, to: Endpoint<'_>) -> 
     }
 }
 
+/// Two sockets that go on sending to each other, as one flow.
+#[derive(Debug)]
+pub(crate) struct LongUdp {
+    receiver: UdpSocket,
+    sender: UdpSocket,
+    target: SocketAddr,
+}
+
+impl LongUdp {
+    /// Opens the sockets; nothing is sent yet.
+    pub(crate) fn open(from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        Self::open_by_way_of(to.address, from, to)
+    }
+
+    /// The same, sent to an address that somebody translates to the receiver's.
+    pub(crate) fn open_by_way_of(address: IpAddr, from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        let receiver = to.netns.inside(|| UdpSocket::bind(to.bindable(0)).unwrap());
+        let sender = from.netns.inside(|| UdpSocket::bind(SocketAddr::new(from.address, 0)).unwrap());
+        let target = SocketAddr::new(address, receiver.local_addr().unwrap().port());
+        Self { receiver, sender, target }
+    }
+
+    /// Sends one datagram there, and one back.
+    pub(crate) fn send(&self) -> Sources {
+        udp(&self.receiver, &self.sender, self.target)
+    }
+
+    /// The sender's port.
+    pub(crate) fn port(&self) -> u16 {
+        self.sender.local_addr().unwrap().port()
+    }
+}
+
+/// A connection that stays.
+#[derive(Debug)]
+pub(crate) struct LongTcp {
+    sender: TcpStream,
+    accepted: TcpStream,
+}
+
+impl LongTcp {
+    /// Opens it.
+    pub(crate) fn open(from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        let receiver = to.netns.inside(|| TcpListener::bind(to.bindable(0)).unwrap());
+        let target = from.reach(to, receiver.local_addr().unwrap().port());
+        let sender = from.netns.inside(|| tcp_connection(from.bindable(0), target));
+        sender.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (accepted, _) = receiver.accept().unwrap();
+        accepted.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { sender, accepted }
+    }
+
+    /// Sends some bytes there, and tells whose address the receiver knows.
+    pub(crate) fn send(&mut self) -> std::io::Result<IpAddr> {
+        let mut buffer = [0; GREETING.len()];
+        self.sender.write_all(GREETING)?;
+        self.accepted.read_exact(&mut buffer)?;
+        self.accepted.peer_addr().map(|peer| peer.ip())
+    }
+
+    /// Sends some bytes there, and tells how the sender's end fares while it waits for an answer.
+    pub(crate) fn send_in_vain(&mut self) -> std::io::Error {
+        self.sender.write_all(GREETING).unwrap();
+        self.sender.read_exact(&mut [0]).expect_err("nobody answers")
+    }
+}
+
 fn udp(receiver: &UdpSocket, sender: &UdpSocket, target: SocketAddr) -> Sources {
     receiver.set_read_timeout(Some(PATIENCE)).unwrap();
     sender.set_read_timeout(Some(PATIENCE)).unwrap();
