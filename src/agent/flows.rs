@@ -34,7 +34,7 @@ impl EarlierFlows {
         }
         if !self.settled {
             // What an earlier process applied is not known. If its rules are as ours shall be, so are its flows.
-            if !matches!(rules, Ok(Some(fitted)) if fitted.result.plan.is_empty()) {
+            if !matches!(rules, Ok(Some(fitted)) if !fitted.result.plan.concerns_packets()) {
                 self.due = Before::Unknown;
             }
             self.settled = rules.is_ok();

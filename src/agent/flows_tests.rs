@@ -9,7 +9,7 @@ use super::*;
 use crate::net::ChainName;
 use crate::net::Family;
 use crate::ruleset::tests::policy;
-use crate::ruleset::{Action, Change, Plan, Shape, TableId};
+use crate::ruleset::{Action, Change, Plan, Protection, Shape, TableId};
 
 /// Remembers what it was told, and fails so many times first.
 #[derive(Clone, Debug, Default)]
@@ -34,20 +34,23 @@ impl FixFlows for Fixer {
 #[derive(Clone, Copy, Debug)]
 enum Rules {
     Changed,
+    /// Only the tables came to be ours again.
+    Adopted,
     AsTheyShallBe,
     NotLookedAt,
     Failed,
 }
-use Rules::{AsTheyShallBe, Changed, Failed, NotLookedAt};
+use Rules::{Adopted, AsTheyShallBe, Changed, Failed, NotLookedAt};
 
 impl Rules {
     fn result(self) -> Result<Option<Fitted<Outcome>>, FitError> {
-        let change = Change {
-            table: TableId::nat(Family::Ipv4),
-            action: Action::CreateChain { chain: ChainName::default().to_string(), base: None },
-        };
+        let change = |action| Change { table: TableId::own(Family::Ipv4), action };
+        let adoption = change(Action::CreateTable { protection: Protection::OwnerPersist });
         let changes = match self {
-            Changed => vec![change],
+            Changed => {
+                vec![adoption, change(Action::CreateChain { chain: ChainName::default().to_string(), base: None })]
+            }
+            Adopted => vec![adoption],
             AsTheyShallBe => Vec::new(),
             NotLookedAt => return Ok(None),
             Failed => return Err(FitError::Nothing(Vec::new())),
@@ -102,6 +105,7 @@ fn at_the_start_the_policy_before_is_unknown_and_matters_only_if_rules_had_to_ch
     let unknown = [(None, says(A))];
     assert_eq!(told(0, &[(Some(A), Changed)]), unknown);
     assert_eq!(told(0, &[(Some(A), AsTheyShallBe)]), []);
+    assert_eq!(told(0, &[(Some(A), Adopted)]), []);
     assert_eq!(told(0, &[(Some(A), Failed), (None, Changed)]), unknown);
     assert_eq!(told(0, &[(Some(A), Failed), (None, AsTheyShallBe)]), unknown, "a commit whose answer was lost");
     assert_eq!(told(0, &[(Some(A), Failed), (Some(B), Changed)]), [(None, says(B))]);

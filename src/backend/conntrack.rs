@@ -44,7 +44,7 @@ pub struct Fixed {
     pub masqueraded: usize,
     /// How many ended by themselves before they could be deleted.
     pub vanished: usize,
-    /// How many the kernel did not delete. Kernels up to 5.12 do not delete flows that are offloaded to a flowtable.
+    /// How many the kernel did not delete. Older kernels do not delete flows that are offloaded to a flowtable.
     pub refused: usize,
 }
 

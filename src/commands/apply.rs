@@ -35,7 +35,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     } else {
         print_plan(plan)?;
     }
-    if cli.conntrack == ExistingFlows::Fix && !plan.is_empty() {
+    if cli.conntrack == ExistingFlows::Fix && plan.concerns_packets() {
         // Under which rules the flows began, only the process knows that wrote those.
         let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy)).map_err(|error| {
             let told = format!("the rules are in force, but flows that began before may not follow them: {error}");

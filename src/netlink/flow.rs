@@ -36,7 +36,8 @@ pub struct FlowInfo<'a> {
     pub flow: Flow,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
     pub(super) original: &'a [u8],
-    /// What tells it from a later flow with the same tuples.
+    /// What tells it from a later flow with the same tuples, unless that comes to lie in the same memory
+    /// (`nf_ct_get_id`).
     pub(super) id: u32,
 }
 
@@ -59,8 +60,8 @@ pub enum Deletion {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Hands on the flows of a family one by one, as the kernel lists them: none is kept. Kernels before 5.15 do not know
-    /// how to leave out those that have a bit of `without` in their status, and list them too.
+    /// Hands on the flows of a family one by one, as the kernel lists them: none is kept. Kernels that do not know
+    /// `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
     ///
     /// # Errors
     ///
@@ -81,12 +82,12 @@ impl<T: Transport> Connection<T> {
         Ok(if end == End::Interrupted { Listing::Interrupted } else { Listing::Whole })
     }
 
-    /// Deletes a flow: this one, and no other that has come to have its tuple.
+    /// Deletes a flow: this one, and not another that has come to have its tuple, as far as its id tells them apart.
     ///
     /// # Errors
     ///
-    /// Any of [`NetlinkError`] that is not about a transaction. `EBUSY` as [`NetlinkError::Rejected`] if the flow was
-    /// offloaded to a flowtable, up to Linux 5.12.
+    /// Any of [`NetlinkError`] that is not about a transaction. On older kernels `EBUSY` as
+    /// [`NetlinkError::Rejected`] if the flow was offloaded to a flowtable.
     pub fn delete_flow(&mut self, flow: &FlowInfo<'_>) -> Result<Deletion, NetlinkError> {
         let request = Request {
             kind: Kind::DEL_FLOW,
