@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ip_masq_agent::net::Protocol;
@@ -130,21 +131,38 @@ impl LongTcp {
     }
 }
 
+/// Sends until a datagram and its answer have come through: on a busy machine either may take long.
 fn udp(receiver: &UdpSocket, sender: &UdpSocket, target: SocketAddr) -> Sources {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     receiver.set_read_timeout(Some(PATIENCE)).unwrap();
     sender.set_read_timeout(Some(PATIENCE)).unwrap();
+    // So that what comes late from an earlier call is not taken for an answer to this one.
+    let datagram = [GREETING, &NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes()].concat();
     let give_up = Instant::now() + DEADLINE;
+    let mut seen = None;
+    loop {
+        assert!(
+            Instant::now() < give_up,
+            "no answer came from {target}, to which the datagram came from {seen:?} (None: it did not come)"
+        );
+        sender.send_to(&datagram, target).unwrap_or_else(|error| panic!("nothing can be sent to {target}: {error}"));
+        let Some(source) = received(receiver, &datagram) else { continue };
+        seen = Some(source);
+        receiver.send_to(&datagram, source).unwrap();
+        let Some(answered) = received(sender, &datagram) else { continue };
+        assert_eq!(bare(answered), bare(target), "the answer comes from elsewhere");
+        return Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(source) };
+    }
+}
+
+/// Where this datagram came from; `None` if it does not come in time.
+fn received(socket: &UdpSocket, datagram: &[u8]) -> Option<SocketAddr> {
     let mut buffer = [0; 64];
     loop {
-        assert!(Instant::now() < give_up, "no datagram came through to {target}");
-        sender.send_to(GREETING, target).unwrap_or_else(|error| panic!("nothing can be sent to {target}: {error}"));
-        let Ok((_, seen)) = receiver.recv_from(&mut buffer) else { continue };
-        receiver.send_to(GREETING, seen).unwrap();
-        let (_, answered) = sender.recv_from(&mut buffer).unwrap_or_else(|error| {
-            panic!("{target} saw the datagram come from {seen}, but its answer did not come back: {error}")
-        });
-        assert_eq!(bare(answered), bare(target), "the answer comes from elsewhere");
-        return Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(seen) };
+        let (len, source) = socket.recv_from(&mut buffer).ok()?;
+        if buffer.get(..len) == Some(datagram) {
+            return Some(source);
+        }
     }
 }
 
