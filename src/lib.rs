@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod exit;
+pub mod flows;
 pub mod net;
 pub mod netlink;
 pub mod policy;

@@ -4,6 +4,7 @@ mod alarm;
 mod counters;
 mod event;
 mod file_watch;
+mod flows;
 mod narrate;
 mod pass;
 mod patience;

@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 use super::Counters;
 use super::pass::{ConfigNews, Pass};
 use super::patience::{News, Quarrel};
-use crate::backend::{FitError, Outcome};
+use crate::backend::{ConntrackError, FitError, Fixed, Outcome};
 use crate::config::Config;
 use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
@@ -27,6 +27,7 @@ pub(super) struct Narrator {
     quarrel: bool,
     holding: Option<Holding>,
     unkept: Option<String>,
+    flows_failure: Option<String>,
 }
 
 impl Narrator {
@@ -62,6 +63,9 @@ impl Narrator {
         }
         if let Some(kept) = &pass.kept {
             self.tell_kept(kept);
+        }
+        if let Some(flows) = &pass.flows {
+            self.tell_flows(flows, config);
         }
     }
 
@@ -113,6 +117,28 @@ impl Narrator {
             ),
             News::Peace => info!("nobody undoes our rules any more; from now on they are repaired at once again"),
         }
+    }
+
+    fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
+        let failure = match flows {
+            Ok(fixed) => {
+                info!("{fixed}");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        match &failure {
+            Some(text) if self.flows_failure.as_ref() == Some(text) => debug!("still: {text}"),
+            Some(text) => {
+                let interval = config.resync_interval.value;
+                warn!(
+                    "the rules are in force, but flows that began before keep the source that they have: {text}; the \
+                     next attempt is in {interval} or when the file changes"
+                );
+            }
+            None => {}
+        }
+        self.flows_failure = failure;
     }
 
     fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flows::EarlierFlows;
 use super::{Counters, Event};
-use crate::backend::{Backend, FitError, Fitted, Fitting, Outcome, Protect, Wanted};
+use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, FixFlows, Fixed, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
+use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, compile};
 use crate::state::{Basis, Holding, Instead, Keeper, SaveError};
@@ -28,6 +30,8 @@ pub struct Agent<B> {
     /// Were the rules of the configuration in force ever seen to be as they shall be?
     stood: bool,
     counters: Counters,
+    /// What follows the policy beside the rules; `None` if flows keep what they began with.
+    flows: Option<EarlierFlows>,
 }
 
 /// What one pass found and did.
@@ -43,6 +47,8 @@ pub struct Pass {
     pub holding: Option<Holding>,
     /// Was the configuration kept for the next start? `None` if it is so already, or shall not be.
     pub kept: Option<Result<bool, SaveError>>,
+    /// What was done to flows that began under another policy; `None` if there was nothing to do.
+    pub flows: Option<Result<Fixed, ConntrackError>>,
 }
 
 /// What is new about the configuration file.
@@ -69,7 +75,26 @@ impl<B: Backend> Agent<B> {
         let basis = Basis::new(&flags, keeper);
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
         let counters = Counters::default();
-        Self { backend, flags, path, config, fitting, basis, found: None, settled: None, stood: false, counters }
+        Self {
+            backend,
+            flags,
+            path,
+            config,
+            fitting,
+            basis,
+            found: None,
+            settled: None,
+            stood: false,
+            counters,
+            flows: None,
+        }
+    }
+
+    /// The same agent, which has flows that began under another policy begin anew.
+    #[must_use]
+    pub fn with_flows(mut self, fixer: Box<dyn FixFlows>) -> Self {
+        self.flows = Some(EarlierFlows::new(fixer));
+        self
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -121,7 +146,21 @@ impl<B: Backend> Agent<B> {
             Ok(_) => (Some(self.basis.holding()), self.basis.keep()),
             Err(_) => (None, None),
         };
-        Pass { config, rules, repaired, holding, kept }
+        let flows = self.follow(config.is_some(), &rules);
+        Pass { config, rules, repaired, holding, kept, flows }
+    }
+
+    /// After the rules, the flows that began before them.
+    fn follow(
+        &mut self,
+        is_renewed: bool,
+        rules: &Result<Option<Fitted<Outcome>>, FitError>,
+    ) -> Option<Result<Fixed, ConntrackError>> {
+        // Rules that are kept as they were found follow a policy that is not known.
+        let flows = self.flows.as_mut().filter(|_| self.basis.keep_standing().is_empty())?;
+        let is_renewed = is_renewed || !flows.knows_a_policy();
+        let renewed = is_renewed.then(|| Decisions::of(&Policy::new(&self.config, &self.flags)));
+        flows.follow(renewed, rules)
     }
 
     fn reconcile(&mut self) -> Result<Fitted<Outcome>, FitError> {

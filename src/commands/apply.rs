@@ -4,10 +4,11 @@ use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
 use super::{keeper, print, print_plan, recall, tell_fit, tell_warnings, tell_worries};
-use crate::backend::{Fitting, Nftables};
+use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::config::{self, Config, Context, ReadError};
 use crate::exit::Exit;
+use crate::flows::{Before, Decisions};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::{iptables_save, nft};
@@ -46,6 +47,14 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         })?;
     } else {
         print_plan(plan)?;
+    }
+    if cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets() {
+        // Under which rules the flows began, only the process knows that wrote those.
+        let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy)).map_err(|error| {
+            let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
+            Error::new(error).context(told)
+        })?;
+        info!("{fixed}");
     }
     Ok(exit)
 }

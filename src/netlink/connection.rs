@@ -13,7 +13,7 @@ use super::wire::{Attributes, Malformed, Writer};
 use super::{ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, table};
 
 /// How often a dump is tried that others keep overtaking.
-const TRIES: u32 = 16;
+pub(super) const TRIES: u32 = 16;
 
 /// What carries datagrams to the kernel and back.
 pub trait Transport {
@@ -35,7 +35,7 @@ pub trait Transport {
     fn port(&self) -> u32;
 }
 
-/// A conversation with the kernel's `nf_tables`.
+/// A conversation with the kernel, about what the socket was opened for.
 ///
 /// The kernel works on a request while it is being sent, and on the next part of a dump while the one before is being
 /// received. So an answer is queued or never comes, and nothing here waits.
@@ -50,7 +50,17 @@ pub struct Connection<T> {
 /// What one attempt to read came to.
 enum Attempt<I> {
     Complete(Vec<I>),
-    /// The rules changed meanwhile, or messages were lost.
+    Interrupted,
+}
+
+/// How the answer to a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is whole, and says success.
+    Whole,
+    /// What was asked for is not there (`ENOENT`).
+    Missing,
+    /// What was asked for changed meanwhile, or messages were lost.
     Interrupted,
 }
 
@@ -62,15 +72,15 @@ enum Received {
     Lost,
 }
 
-/// A request that changes nothing.
-struct Request<'a> {
-    kind: Kind,
-    family: Option<Family>,
+/// A request that is no transaction.
+pub(super) struct Request<'a> {
+    pub(super) kind: Kind,
+    pub(super) family: Option<Family>,
     /// [`flag::DUMP`] for all things of a kind, [`flag::ACK`] for one: what marks the end of the answer.
-    flags: u16,
-    content: &'a dyn Fn(&mut Writer),
+    pub(super) flags: u16,
+    pub(super) content: &'a dyn Fn(&mut Writer),
     /// The kind of the messages that answer.
-    answer: Kind,
+    pub(super) answer: Kind,
 }
 
 impl<T: Transport> Connection<T> {
@@ -221,7 +231,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Asks until an answer is whole, a bounded number of times.
-    fn read<I>(
+    pub(super) fn read<I>(
         &mut self,
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
@@ -239,34 +249,51 @@ impl<T: Transport> Connection<T> {
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Attempt<I>, NetlinkError> {
+        let mut items = Vec::new();
+        let end = self.exchange(request, |attributes| {
+            items.extend(parse(attributes)?);
+            Ok::<_, NetlinkError>(())
+        })?;
+        Ok(match end {
+            End::Whole => Attempt::Complete(items),
+            End::Missing => Attempt::Complete(Vec::new()),
+            End::Interrupted => Attempt::Interrupted,
+        })
+    }
+
+    /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is kept.
+    /// What was handed on counts only if the end says so.
+    pub(super) fn exchange<E: From<NetlinkError>>(
+        &mut self,
+        request: &Request<'_>,
+        mut each: impl FnMut(Attributes<'_>) -> Result<(), E>,
+    ) -> Result<End, E> {
         self.discard_leftovers()?;
         self.send(request)?;
-        let mut items = Vec::new();
         let mut interrupted = false;
         loop {
             match self.receive()? {
                 Received::Datagram => {}
-                Received::Nothing => return Err(NetlinkError::NoAnswer),
-                Received::Lost => return Ok(Attempt::Interrupted),
+                Received::Nothing => return Err(NetlinkError::NoAnswer.into()),
+                Received::Lost => return Ok(End::Interrupted),
             }
             for message in Messages::new(&self.answer) {
-                let message = message?;
+                let message = message.map_err(NetlinkError::from)?;
                 if message.sequence != self.sequence {
                     continue;
                 }
                 interrupted |= message.interrupted;
                 match message.content {
-                    Content::Object { kind, attributes } if kind == request.answer => items.extend(parse(attributes)?),
+                    Content::Object { kind, attributes } if kind == request.answer => each(attributes)?,
                     Content::Object { .. } | Content::Other => {}
                     Content::Overrun => interrupted = true,
                     Content::Done(report) | Content::Answer(report) => {
                         return match report.error() {
-                            _ if interrupted => Ok(Attempt::Interrupted),
-                            None => Ok(Attempt::Complete(items)),
-                            Some(Errno::EINTR | Errno::ENOBUFS) => Ok(Attempt::Interrupted),
-                            // What was asked for is not there.
-                            Some(Errno::ENOENT) => Ok(Attempt::Complete(Vec::new())),
-                            Some(errno) => Err(NetlinkError::from_report(errno, &report, None)),
+                            _ if interrupted => Ok(End::Interrupted),
+                            None => Ok(End::Whole),
+                            Some(Errno::EINTR | Errno::ENOBUFS) => Ok(End::Interrupted),
+                            Some(Errno::ENOENT) => Ok(End::Missing),
+                            Some(errno) => Err(NetlinkError::from_report(errno, &report, None).into()),
                         };
                     }
                 }
@@ -311,7 +338,7 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<'a> Request<'a> {
-    const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
+    pub(super) const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
         Self { kind, family: Some(family), flags: flag::DUMP, content, answer }
     }
 }

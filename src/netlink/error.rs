@@ -70,7 +70,7 @@ pub enum NetlinkError {
     #[error("the kernel gave no answer; read the rules again before anything is sent")]
     NoAnswer,
     /// Every attempt to read was overtaken by changes, or lost messages.
-    #[error("the rules changed faster than they could be read, {tries} times in a row; try again later")]
+    #[error("what was asked for changed faster than it could be read, {tries} times in a row; try again later")]
     Interrupted {
         /// How many attempts were made.
         tries: u32,
