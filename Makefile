@@ -11,6 +11,7 @@ DEPENDENCIES := \
 	ip:iproute2 \
 	nft:nftables \
 	iptables-nft:iptables \
+	conntrack:conntrack \
 	setpriv:util-linux \
 	strace:strace \
 	file:file \
@@ -21,7 +22,6 @@ DEPENDENCIES := \
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \
 	ipset:ipset \
-	conntrack:conntrack \
 	chrt:util-linux
 
 HOST_TARGET   = $(shell rustc -vV | sed -n 's/^host: //p')

@@ -4,6 +4,7 @@ mod alarm;
 mod counters;
 mod event;
 mod file_watch;
+mod flows;
 mod narrate;
 mod pass;
 mod patience;
@@ -15,5 +16,5 @@ mod watch;
 
 pub use counters::Counters;
 pub use event::Event;
-pub use pass::{Agent, ConfigNews, Instead, Pass};
+pub use pass::{Agent, ConfigNews, Pass};
 pub use run::{RunError, run};

@@ -5,13 +5,14 @@ use std::path::Path;
 use tracing::{debug, error, info, warn};
 
 use super::Counters;
-use super::pass::{ConfigNews, Instead, Pass};
+use super::pass::{ConfigNews, Pass};
 use super::patience::{News, Quarrel};
-use crate::backend::{FitError, Outcome};
+use crate::backend::{ConntrackError, FitError, Fixed, Outcome};
 use crate::config::Config;
 use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
+use crate::state::{Holding, Instead, SaveError};
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -24,6 +25,9 @@ pub(super) struct Narrator {
     shape: Option<Shape>,
     /// Are the rules being undone again and again? Then repairs are told briefly.
     quarrel: bool,
+    holding: Option<Holding>,
+    unkept: Option<String>,
+    flows_failure: Option<String>,
 }
 
 impl Narrator {
@@ -41,7 +45,9 @@ impl Narrator {
                 for refusal in &fitted.refused {
                     warn!("backend: {refusal}");
                 }
-                if self.shape.replace(fitted.shape) != Some(fitted.shape) {
+                // Where all was left alone, the kernel was not asked to take anything.
+                let asked = fitted.result.kept.is_empty() || !fitted.result.plan.is_empty();
+                if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
                     info!("backend: {}, which the kernel takes", fitted.shape);
                 }
                 if pass.repaired {
@@ -51,6 +57,50 @@ impl Narrator {
                 self.tell_rivalries(&fitted.result.rivalries);
             }
             Err(failure) => self.tell_failure(failure, config),
+        }
+        if let Some(holding) = &pass.holding {
+            self.tell_holding(holding, config);
+        }
+        if let Some(kept) = &pass.kept {
+            self.tell_kept(kept);
+        }
+        if let Some(flows) = &pass.flows {
+            self.tell_flows(flows, config);
+        }
+    }
+
+    /// What holds is told where it is something of before the start; anything else the news of the file tell.
+    fn tell_holding(&mut self, holding: &Holding, config: &Config) {
+        if self.holding.replace(holding.clone()).as_ref() == Some(holding) || !holding.is_of_before() {
+            return;
+        }
+        let degraded = "degraded until the configuration file can be used";
+        if holding.is_of_the_kernel_alone() {
+            warn!("{degraded}; in force: {holding}");
+        } else {
+            warn!("{degraded}; in force: {holding} ({})", summary(config));
+        }
+    }
+
+    fn tell_kept(&mut self, kept: &Result<bool, SaveError>) {
+        match kept {
+            Ok(written) => {
+                if self.unkept.take().is_some() {
+                    info!("the configuration is kept for the next start again");
+                } else if *written {
+                    debug!("the configuration is kept for the next start");
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.unkept.as_ref() != Some(&text) {
+                    warn!(
+                        "the configuration in force is not kept for the next start: {text}; that is tried again at every \
+                         pass over the rules (look at --state-dir)"
+                    );
+                }
+                self.unkept = Some(text);
+            }
         }
     }
 
@@ -67,6 +117,28 @@ impl Narrator {
             ),
             News::Peace => info!("nobody undoes our rules any more; from now on they are repaired at once again"),
         }
+    }
+
+    fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
+        let failure = match flows {
+            Ok(fixed) => {
+                info!("{fixed}");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        match &failure {
+            Some(text) if self.flows_failure.as_ref() == Some(text) => debug!("still: {text}"),
+            Some(text) => {
+                let interval = config.resync_interval.value;
+                warn!(
+                    "the rules are in force, but flows that began before keep the source that they have: {text}; the \
+                     next attempt is in {interval} or when the file changes"
+                );
+            }
+            None => {}
+        }
+        self.flows_failure = failure;
     }
 
     fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {
@@ -119,12 +191,8 @@ fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
         ConfigNews::Refused { error, instead: Instead::LastValid } => {
             error!("{error}; until that is mended, the last valid configuration stays in force: {}", summary(config));
         }
-        ConfigNews::Refused { error, instead: Instead::Defaults } => {
-            error!(
-                "{error}; there has been no valid configuration since the start, so until that is mended the flags' \
-                 defaults are in force: {}",
-                summary(config)
-            );
+        ConfigNews::Refused { error, instead: Instead::OfBefore(notes) } => {
+            error!("{error}{notes}; there has been no valid configuration since the start");
         }
     }
 }

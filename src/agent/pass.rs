@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flows::EarlierFlows;
 use super::{Counters, Event};
-use crate::backend::{Backend, FitError, Fitted, Fitting, Outcome, Protect, Wanted};
+use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, FixFlows, Fixed, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
+use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, compile};
+use crate::state::{Basis, Holding, Instead, Keeper, SaveError};
 
 /// The agent's memory between two passes.
 #[derive(Debug)]
@@ -18,8 +21,8 @@ pub struct Agent<B> {
     /// The configuration in force, and the rules that follow from it.
     config: Config,
     fitting: Fitting,
-    /// Was the configuration in force chosen by the file, or its absence, since the start?
-    chosen: bool,
+    /// Where that configuration comes from, and what is done about rules that stand without it.
+    basis: Basis,
     /// What the file held when it was last looked at, or why it could not be read; so that each thing is told once.
     found: Option<Result<Vec<u8>, String>>,
     /// The generation in which the rules were last seen to be as they shall be.
@@ -27,6 +30,8 @@ pub struct Agent<B> {
     /// Were the rules of the configuration in force ever seen to be as they shall be?
     stood: bool,
     counters: Counters,
+    /// What follows the policy beside the rules; `None` if flows keep what they began with.
+    flows: Option<EarlierFlows>,
 }
 
 /// What one pass found and did.
@@ -38,6 +43,12 @@ pub struct Pass {
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
     /// Were rules that had been in force put back?
     pub repaired: bool,
+    /// What the rules in force come from, if they are in force.
+    pub holding: Option<Holding>,
+    /// Was the configuration kept for the next start? `None` if it is so already, or shall not be.
+    pub kept: Option<Result<bool, SaveError>>,
+    /// What was done to flows that began under another policy; `None` if there was nothing to do.
+    pub flows: Option<Result<Fixed, ConntrackError>>,
 }
 
 /// What is new about the configuration file.
@@ -56,20 +67,13 @@ pub enum ConfigNews {
     },
 }
 
-/// What holds while the file cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
-    /// The configuration that was valid last.
-    LastValid,
-    /// The flags' defaults: there has been no valid one since the start.
-    Defaults,
-}
-
 impl<B: Backend> Agent<B> {
-    /// An agent that has not looked at its file yet: the flags' defaults would be in force.
-    pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf) -> Self {
+    /// An agent that has not looked at its file yet: the flags' defaults would be in force. What it is to know of the time
+    /// before its start, and what is to be known of it later, the keeper has.
+    pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf, keeper: Keeper) -> Self {
         let config = Config::defaults(&Context::from(&flags));
-        let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, shape));
+        let basis = Basis::new(&flags, keeper);
+        let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
         let counters = Counters::default();
         Self {
             backend,
@@ -77,12 +81,20 @@ impl<B: Backend> Agent<B> {
             path,
             config,
             fitting,
-            chosen: false,
+            basis,
             found: None,
             settled: None,
             stood: false,
             counters,
+            flows: None,
         }
+    }
+
+    /// The same agent, which has flows that began under another policy begin anew.
+    #[must_use]
+    pub fn with_flows(mut self, fixer: Box<dyn FixFlows>) -> Self {
+        self.flows = Some(EarlierFlows::new(fixer));
+        self
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -120,25 +132,48 @@ impl<B: Backend> Agent<B> {
         let config = if event.concerns_the_file() { self.read() } else { None };
         if config.is_some() {
             self.settled = None;
-            self.stood = false;
         }
-        if let Some(settled) = self.settled
-            && self.backend.generation().is_ok_and(|now| now == settled)
-        {
-            return Pass { config, rules: Ok(None), repaired: false };
-        }
-        let compile = |shape| ruleset(&self.config, &self.flags, shape);
-        let rules = self.fitting.reconcile(&mut self.backend, &compile);
-        self.settled = rules.as_ref().ok().map(|fitted| fitted.result.generation);
-        let changed = rules.as_ref().is_ok_and(|fitted| !fitted.result.plan.is_empty());
+        let rules = match self.settled {
+            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => Ok(None),
+            _ => self.reconcile().map(Some),
+        };
+        let changed = matches!(&rules, Ok(Some(fitted)) if !fitted.result.plan.is_empty());
         let repaired = self.stood && changed;
         self.stood |= rules.is_ok();
         self.counters.repairs += u64::from(repaired);
         self.counters.failures += u64::from(rules.is_err());
-        Pass { config, rules: rules.map(Some), repaired }
+        let (holding, kept) = match rules {
+            Ok(_) => (Some(self.basis.holding()), self.basis.keep()),
+            Err(_) => (None, None),
+        };
+        let flows = self.follow(config.is_some(), &rules);
+        Pass { config, rules, repaired, holding, kept, flows }
     }
 
-    /// What is new about the file. A valid one is in force from here on, and so is its absence.
+    /// After the rules, the flows that began before them.
+    fn follow(
+        &mut self,
+        is_renewed: bool,
+        rules: &Result<Option<Fitted<Outcome>>, FitError>,
+    ) -> Option<Result<Fixed, ConntrackError>> {
+        // Rules that are kept as they were found follow a policy that is not known.
+        let flows = self.flows.as_mut().filter(|_| self.basis.keep_standing().is_empty())?;
+        let is_renewed = is_renewed || !flows.knows_a_policy();
+        let renewed = is_renewed.then(|| Decisions::of(&Policy::new(&self.config, &self.flags)));
+        flows.follow(renewed, rules)
+    }
+
+    fn reconcile(&mut self) -> Result<Fitted<Outcome>, FitError> {
+        let compile = |shape| ruleset(&self.config, &self.flags, &self.basis, shape);
+        let fitted = self.fitting.reconcile(&mut self.backend, &compile);
+        self.settled = fitted.as_ref().ok().map(|fitted| fitted.result.generation);
+        if fitted.as_ref().is_ok_and(|fitted| self.basis.settle(&fitted.result.kept)) {
+            self.renew();
+        }
+        fitted
+    }
+
+    /// What is new about the file. A valid one is in force from here on, and so is its absence, unless it is missed.
     fn read(&mut self) -> Option<ConfigNews> {
         let context = Context::from(&self.flags);
         let read = match config::load(&self.path) {
@@ -159,28 +194,42 @@ impl<B: Backend> Agent<B> {
         };
         Some(match read {
             Ok(Reading { config, warnings }) => {
+                let bytes = self.found.as_ref().and_then(|found| found.as_deref().ok());
+                self.basis.choose(&self.path, bytes);
                 self.choose(config);
                 ConfigNews::Valid(warnings)
             }
-            Err(ReadError::Missing(_)) => {
+            Err(ReadError::Missing(_)) if !self.basis.misses(&self.path) => {
+                self.basis.choose(&self.path, None);
                 self.choose(Config::defaults(&context));
                 ConfigNews::Missing
             }
             Err(error) => {
-                let instead = if self.chosen { Instead::LastValid } else { Instead::Defaults };
+                let (instead, config) = self.basis.fall_back(&error, &context);
+                if let Some(config) = config {
+                    self.choose(config);
+                }
                 ConfigNews::Refused { error, instead }
             }
         })
     }
 
     fn choose(&mut self, config: Config) {
-        self.fitting.renew(&|shape| ruleset(&config, &self.flags, shape));
         self.config = config;
-        self.chosen = true;
+        self.stood = false;
+        self.renew();
+    }
+
+    fn renew(&mut self) {
+        self.fitting.renew(&|shape| ruleset(&self.config, &self.flags, &self.basis, shape));
     }
 }
 
 /// What shall be in the kernel, and be ours while we live.
-fn ruleset(config: &Config, flags: &Flags, shape: Shape) -> Ruleset {
-    Ruleset { hold: true, ..compile(&Policy::new(config, flags), shape) }
+fn ruleset(config: &Config, flags: &Flags, basis: &Basis, shape: Shape) -> Ruleset {
+    let keep_standing = basis.keep_standing().to_vec();
+    Ruleset { hold: true, keep_standing, ..compile(&Policy::new(config, flags), shape) }
 }
+
+#[cfg(test)]
+mod tests;

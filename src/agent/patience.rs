@@ -56,6 +56,8 @@ pub(super) enum Finding {
     InOrder,
     /// It was not, and is now.
     Repaired,
+    /// It was not, and each time that it was put right, somebody had undone it before that was seen.
+    Undone,
     /// It is not.
     Failed,
 }
@@ -89,6 +91,11 @@ impl Patience {
                 peace
             }
             Finding::Repaired => self.repaired(ended, heard, interval),
+            Finding::Undone => {
+                let news = self.repaired(ended, heard, interval);
+                self.retry = Some(self.not_before.unwrap_or(ended));
+                news
+            }
             Finding::Failed => {
                 let pause = pause(self.failures, interval);
                 self.failures = self.failures.saturating_add(1);

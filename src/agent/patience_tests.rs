@@ -109,6 +109,18 @@ fn a_failure_is_tried_again_ever_later_and_success_begins_anew() {
 }
 
 #[test]
+fn whoever_undoes_a_repair_before_it_is_seen_counts_as_well_and_it_is_tried_again() {
+    let mut life = Life::new();
+    for count in 1..=10 {
+        let (news, pause) = life.pass(ms(1), Finding::Undone, heard("rival"));
+        assert_eq!(news.is_some(), count == 9);
+        let retry = life.patience.retry().unwrap().duration_since(life.now);
+        assert_eq!(retry, pause.unwrap_or_default());
+        assert_eq!(pause, [(9, ms(100)), (10, ms(200))].iter().find(|(at, _)| *at == count).map(|(_, pause)| *pause));
+    }
+}
+
+#[test]
 fn the_operator_can_end_all_waiting() {
     let mut life = Life::new();
     for _ in 0..12 {

@@ -88,6 +88,7 @@ pub async fn run<B: Backend>(
 
 fn finding(pass: &Pass) -> Finding {
     match pass.rules {
+        Err(FitError::Reconcile(ReconcileError::Unsettled(_))) => Finding::Undone,
         Err(_) => Finding::Failed,
         Ok(_) if pass.repaired => Finding::Repaired,
         Ok(_) => Finding::InOrder,
@@ -103,7 +104,7 @@ struct Status {
 
 /// Tells the service manager what is new. The agent is ready once rules were read back as being in force.
 fn tell_manager<B: Backend>(manager: &ServiceManager, told: &mut Status, finding: Finding, agent: &Agent<B>) {
-    let in_force = finding != Finding::Failed;
+    let in_force = matches!(finding, Finding::InOrder | Finding::Repaired);
     let text = if in_force { narrate::summary(agent.config()) } else { "not in force; the log says why".to_owned() };
     if in_force && !told.is_ready {
         manager.ready(&text);

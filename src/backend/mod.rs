@@ -1,5 +1,7 @@
-//! The edge to the kernel: reads what is there, commits what has to change, and reads back.
+//! The edge to the kernel: reads what is there, commits what has to change, and reads back; and has flows that began under
+//! other rules begin anew.
 
+mod conntrack;
 mod error;
 mod fit;
 #[cfg(test)]
@@ -7,6 +9,7 @@ pub(crate) mod memory;
 mod nftables;
 mod reconcile;
 
+pub use conntrack::{ConntrackError, ExistingFlows, FixFlows, Fixed, KernelFlows};
 pub use error::BackendError;
 pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;

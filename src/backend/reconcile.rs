@@ -5,8 +5,9 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, BackendError};
+use crate::net::Family;
 use crate::render::{change_line, plan_lines};
-use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Plan, Rivalry, Ruleset};
+use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Observed, Plan, Rivalry, Ruleset, stands};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub generation: Generation,
     /// The chains of other programs that can undo what ours decide.
     pub rivalries: Vec<Rivalry>,
+    /// The families of which rules of ours were found standing, and stay as they are.
+    pub kept: Vec<Family>,
 }
 
 impl Outcome {
@@ -92,6 +95,9 @@ impl ReconcileError {
 ///
 /// A commit that fails is followed by a new look at the rules and by one more try, if that can fare better.
 ///
+/// A family of [`Ruleset::keep_standing`] of which rules are seen not to stand is brought into the desired state as a whole,
+/// however many commits that takes.
+///
 /// # Errors
 ///
 /// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours.
@@ -101,9 +107,11 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
     // The last commit, if it is not known what became of it, and what it was built on.
     let mut unsure: Option<(Plan, Generation)> = None;
     let mut failures = 0;
+    let mut kept = desired.keep_standing.clone();
     for _ in 0..MAX_ROUNDS {
         let observed = backend.observe(&desired.chain, known)?;
-        remaining = ruleset::plan(desired, &observed, known)?;
+        kept.retain(|family| stands(*family, &observed));
+        remaining = plan_but(&kept, desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if let Some((mut plan, generation)) = unsure.take()
             && observed.generation != generation
@@ -115,7 +123,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             let rivalries = ruleset::rivalries(desired, &observed);
             let generation = observed.generation;
             *known = Known::of(observed);
-            return Ok(Outcome { generation, rivalries, ..outcome });
+            return Ok(Outcome { generation, rivalries, kept, ..outcome });
         }
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => {
@@ -152,7 +160,9 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
     let mut failures = 0;
     loop {
         let observed = backend.observe(&desired.chain, &nothing)?;
-        let plan = ruleset::plan(desired, &observed, &nothing)?;
+        let kept: Vec<Family> =
+            desired.keep_standing.iter().copied().filter(|family| stands(*family, &observed)).collect();
+        let plan = plan_but(&kept, desired, &observed, &nothing)?;
         match backend.probe(&plan) {
             // A chain that has to stay is told of when it matters.
             Ok(()) | Err(BackendError::InUse(_)) => return Ok(plan),
@@ -164,6 +174,12 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
             }
         }
     }
+}
+
+/// What has to change in all families but those of which the rules are kept.
+fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !kept.contains(family)).collect();
+    ruleset::plan_for(&families, desired, observed, known)
 }
 
 struct Indented<'a>(&'a Plan);

@@ -208,6 +208,47 @@ fn a_commit_that_is_never_answered_ends_the_pass_and_the_next_may_come_soon() {
     assert_eq!(kernel.sent, 2 * MAX_FAILURES);
 }
 
+#[test]
+fn what_stands_is_kept_family_by_family_until_it_stands_no_more() {
+    let exempt = |texts: &[&str]| desired("IP-MASQ-AGENT", &Family::ALL, &ranges(texts));
+    let fallback = Ruleset { keep_standing: Family::ALL.to_vec(), ..exempt(&["10.0.0.0/8", "fd00::/8"]) };
+    let table = |family| move |table: &ObservedTable| table.id == TableId::nat(family);
+    let mut kernel = Memory::default();
+    reconcile(&mut kernel, &exempt(&["192.0.2.0/24"]), &mut Known::default()).unwrap();
+    let [ipv4, ipv6] = Family::ALL.map(|family| kernel.state.table(TableId::nat(family)).cloned());
+
+    assert_eq!(preview(&mut kernel, &fallback).unwrap(), Plan::default());
+    let outcome = reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap();
+    assert_eq!((outcome.kept, kernel.commits), (Family::ALL.to_vec(), 1), "nothing is written");
+
+    kernel.state.tables.retain(|present| !table(Family::Ipv6)(present));
+    let outcome = reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap();
+    assert_eq!(outcome.kept, [Family::Ipv4]);
+    assert_eq!(kernel.state.table(TableId::nat(Family::Ipv4)).cloned(), ipv4);
+    let filled = kernel.state.table(TableId::nat(Family::Ipv6)).cloned();
+    assert!(filled.is_some() && filled != ipv6, "{filled:?}");
+    assert_eq!(
+        preview(&mut kernel, &Ruleset { keep_standing: Vec::new(), ..fallback.clone() }).unwrap().changes.len(),
+        2
+    );
+}
+
+#[test]
+fn a_family_that_does_not_stand_is_finished_although_it_stands_before_the_last_commit() {
+    // The tables of our own come first, and stand; only then does what is left of the other shape go.
+    let policy = crate::ruleset::tests::policy(&["10.0.0.0/8", "fd00::/8"], "");
+    let mut kernel = Memory::default();
+    reconcile(&mut kernel, &compile(&policy, Shape::Compat), &mut Known::default()).unwrap();
+    for table in &mut kernel.state.tables {
+        table.chains[1].rules.pop();
+    }
+    let native = compile(&policy, Shape::Native(Protection::Off));
+    let fallback = Ruleset { keep_standing: Family::ALL.to_vec(), ..native.clone() };
+    assert_eq!(reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap().kept, []);
+    assert_eq!(preview(&mut kernel, &native).unwrap(), Plan::default());
+    assert_eq!(kernel.commits, 3);
+}
+
 /// A rule as any program might have left it in POSTROUTING or in our chain.
 fn any_rule() -> impl Strategy<Value = Result<Rule, Opaque>> {
     let names = ["IP-MASQ-AGENT", "OLD", "FOREIGN"].map(|name| name.parse::<ChainName>().unwrap());

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::Format;
 use super::go_flags::{self, NotBool};
-use crate::backend::{Protect, Wanted};
+use crate::backend::{ExistingFlows, Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
@@ -105,6 +105,12 @@ pub(super) struct Global {
     /// Keep other programs from changing the agent's own tables (nft; Linux 6.9)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) protect: Protect,
+    /// Keep the last valid configuration here, for a start with a broken file or none; off if not given
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    pub(super) conntrack: ExistingFlows,
     /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
     #[arg(long, global = true)]
     pub(super) sandbox: bool,

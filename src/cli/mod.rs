@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
-use crate::backend::{Protect, Wanted};
+use crate::backend::{ExistingFlows, Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Flags;
@@ -35,6 +35,10 @@ pub struct Cli {
     pub backend: Wanted,
     /// `--protect`: are tables of our own protected from other programs?
     pub protect: Protect,
+    /// `--state-dir`: where the last valid configuration is kept, if it is.
+    pub state_dir: Option<PathBuf>,
+    /// `--conntrack`: what becomes of flows that began under another policy?
+    pub conntrack: ExistingFlows,
     /// `--sandbox`: is all done in namespaces of the process's own?
     pub sandbox: bool,
     /// `-v`: how much is logged.
@@ -132,6 +136,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         config: arguments.global.config,
         backend: arguments.global.backend,
         protect: arguments.global.protect,
+        state_dir: arguments.global.state_dir,
+        conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
         verb,

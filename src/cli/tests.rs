@@ -37,6 +37,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
     let expected = Cli {
         backend: Wanted::Auto,
         protect: Protect::Auto,
+        conntrack: ExistingFlows::Keep,
         flags: Flags {
             chain: "IP-MASQ-AGENT".parse().unwrap(),
             all_reserved_ranges: false,
@@ -45,6 +46,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
             to_ports: "".parse().unwrap(),
         },
         config: "/etc/config/ip-masq-agent".into(),
+        state_dir: None,
         sandbox: false,
         verbosity: Verbosity::default(),
         verb: Verb::Run,
@@ -133,12 +135,15 @@ fn each_verb_is_read_with_what_belongs_to_it() {
         assert_eq!(parsed(line).verb, verb, "{line}");
     }
     assert_eq!(parsed("render --config /tmp/x").config, Path::new("/tmp/x"));
+    for line in ["--state-dir /tmp/x run", "apply -state-dir=/tmp/x"] {
+        assert_eq!(parsed(line).state_dir.as_deref(), Some(Path::new("/tmp/x")), "{line}");
+    }
 }
 
 #[test]
 fn each_wrong_argument_is_refused_with_the_reason() {
     let long = "C".repeat(29);
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["--nope"], "unexpected argument '--nope' found"),
         (&["-nope=1"], "unexpected argument '--nope' found"),
         (&["-v5"], "unexpected argument '--v5' found"),
@@ -157,6 +162,7 @@ fn each_wrong_argument_is_refused_with_the_reason() {
         (&["--to-ports=0"], "port 0 in \"0\" does not exist"),
         (&["--to-ports=1-100,100-200"], "1-100 and 100-200 overlap"),
         (&["--to-ports"], "a value is required for '--to-ports <RANGES>'"),
+        (&["--state-dir"], "a value is required for '--state-dir <DIR>'"),
         (&["-v=loud"], "'loud' for '--v <N>': invalid digit"),
         (&["explain", "example.com"], "'example.com' for '<DESTINATION>': invalid IP address syntax"),
         (&["explain", "10.0.0.1", "--source=::1"], "--source ::1 is an IPv6 address, but the destination 10.0.0.1"),
@@ -187,7 +193,7 @@ fn help_names_every_verb_every_flag_and_every_exit_status() {
         for word in ["run ", "apply ", "render ", "explain ", "cleanup ", "--masq-chain <NAME>", "--to-ports <RANGES>"]
             .into_iter()
             .chain(["--nomasq-all-reserved-ranges", "--enable-ipv6", "--random-fully", "-v, ", "--logtostderr, "])
-            .chain(["--config <PATH>", "--sandbox", "--version"])
+            .chain(["--config <PATH>", "--state-dir <DIR>", "--sandbox", "--version"])
         {
             assert!(help.contains(word), "{word} is missing in:\n{help}");
         }

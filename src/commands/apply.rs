@@ -1,22 +1,28 @@
 //! `apply`: one pass over the rules, then the end.
 
-use anyhow::Result;
-use tracing::info;
+use anyhow::{Error, Result};
+use tracing::{error, info, warn};
 
-use super::{configuration_or_defaults, print, print_plan, tell_fit, tell_worries};
-use crate::backend::{Fitting, Nftables};
+use super::{keeper, print, print_plan, recall, tell_fit, tell_warnings, tell_worries};
+use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
 use crate::cli::Cli;
+use crate::config::{self, Config, Context, ReadError};
 use crate::exit::Exit;
+use crate::flows::{Before, Decisions};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::{iptables_save, nft};
-use crate::ruleset::{Shape, compile};
+use crate::ruleset::{Ruleset, Shape, compile};
+use crate::state::{Basis, InForce};
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
-    let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
-    let compile = |shape| compile(&policy, shape);
+    let mut basis = Basis::new(&cli.flags, keeper(cli));
+    let (policy, exit) = choose(cli, &mut basis)?;
+    let compile = |shape| ruleset(&policy, &basis, shape);
     let mut fitting = Fitting::new(cli.backend, cli.protect, &compile);
     let fitted = fitting.reconcile(&mut Nftables::open()?, &compile)?;
+    let kept = &fitted.result.kept;
+    basis.settle(kept);
     tell_fit(&fitted);
     tell_worries(&fitted.result);
     let plan = &fitted.result.plan;
@@ -24,23 +30,40 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {changes} changes"),
     }
+    let holding = basis.holding();
+    if holding.is_degraded() {
+        warn!("in force: {holding}");
+    }
+    if let Some(Err(error)) = basis.keep() {
+        warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
+    }
     if print_rules {
-        // What was read back equals what was desired, or reconciling would have failed.
-        let ruleset = fitting.ruleset();
+        // What was read back equals what was desired, or reconciling would have failed; but for what was kept.
+        let mut ruleset = fitting.ruleset().clone();
+        ruleset.tables.retain(|table| !kept.contains(&table.id.family));
         print(&match fitted.shape {
-            Shape::Compat => Family::ALL.map(|family| iptables_save(ruleset, family)).concat(),
-            Shape::Native(_) => nft(ruleset),
+            Shape::Compat => Family::ALL.map(|family| iptables_save(&ruleset, family)).concat(),
+            Shape::Native(_) => nft(&ruleset),
         })?;
     } else {
         print_plan(plan)?;
     }
-    Ok(Exit::Done)
+    if cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets() {
+        // Under which rules the flows began, only the process knows that wrote those.
+        let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy)).map_err(|error| {
+            let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
+            Error::new(error).context(told)
+        })?;
+        info!("{fixed}");
+    }
+    Ok(exit)
 }
 
 /// `apply --dry-run`: prints what would change.
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
-    let policy = Policy::new(&configuration_or_defaults(cli)?, &cli.flags);
-    let compile = |shape| compile(&policy, shape);
+    let mut basis = Basis::new(&cli.flags, recall(cli));
+    let (policy, exit) = choose(cli, &mut basis)?;
+    let compile = |shape| ruleset(&policy, &basis, shape);
     let fitted = Fitting::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
     tell_fit(&fitted);
     match fitted.result.changes.len() {
@@ -51,5 +74,41 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
         info!("more changes would follow in a commit of their own, so that no packet meets half of them");
     }
     print_plan(&fitted.result)?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// What is to be applied, and with which status that ends. As for upstream, a missing file means the defaults.
+fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
+    let (path, context) = (&cli.config, Context::from(&cli.flags));
+    let understand = |bytes: Vec<u8>| Ok((config::understand(path, &bytes, &context)?, bytes));
+    let (config, exit) = match config::load(path).and_then(understand) {
+        Ok((reading, bytes)) => {
+            tell_warnings(cli, &reading.warnings);
+            basis.choose(path, Some(&bytes));
+            (reading.config, Exit::Done)
+        }
+        Err(ReadError::Missing(_)) if !basis.misses(path) => {
+            info!("{} does not exist: the flags' defaults are applied", path.display());
+            basis.choose(path, None);
+            (Config::defaults(&context), Exit::Done)
+        }
+        Err(error) => (without_file(cli, basis, error)?, Exit::Configuration),
+    };
+    Ok((Policy::new(&config, &cli.flags), exit))
+}
+
+/// The last valid configuration of before, if there is one, instead of a file that cannot be used.
+fn without_file(cli: &Cli, basis: &mut Basis, error: ReadError) -> Result<Config> {
+    let (instead, config) = basis.fall_back(&error, &Context::from(&cli.flags));
+    let Some(config) = config.filter(|_| basis.source() == Some(InForce::LastKnownGood)) else {
+        let told = format!("{error}{instead}; nothing was changed");
+        return Err(Error::new(error).context(told));
+    };
+    error!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
+    Ok(config)
+}
+
+/// What shall be in the kernel when the process has ended.
+fn ruleset(policy: &Policy, basis: &Basis, shape: Shape) -> Ruleset {
+    Ruleset { keep_standing: basis.keep_standing().to_vec(), ..compile(policy, shape) }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod cleanup;
 mod explain;
+mod remembered;
 mod render;
 mod run;
 
@@ -19,6 +20,8 @@ use crate::netlink::NetlinkError;
 use crate::render::plan_lines;
 use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
+
+use remembered::{keeper, recall};
 
 /// Does what the command line asks for, and says how it ended.
 #[must_use]
@@ -58,20 +61,6 @@ fn configuration(cli: &Cli) -> Result<Config> {
     let reading = config::read(&cli.config, &Context::from(&cli.flags))?;
     tell_warnings(cli, &reading.warnings);
     Ok(reading.config)
-}
-
-/// The same for a verb that, as upstream, takes a missing file for the defaults.
-fn configuration_or_defaults(cli: &Cli) -> Result<Config> {
-    match configuration(cli) {
-        Err(error) if matches!(error.downcast_ref(), Some(ReadError::Missing { .. })) => {
-            info!("{} does not exist: the flags' defaults are applied", cli.config.display());
-            Ok(Config::defaults(&Context::from(&cli.flags)))
-        }
-        other => other.map_err(|error| {
-            let told = format!("{error}; nothing was changed");
-            error.context(told)
-        }),
-    }
 }
 
 fn tell_warnings(cli: &Cli, warnings: &[Warning]) {

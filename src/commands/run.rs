@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Builder;
 use tracing::{info, warn};
 
+use super::keeper;
 use crate::agent::{Agent, run as run_agent};
-use crate::backend::Nftables;
+use crate::backend::{ExistingFlows, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::netlink::Monitor;
@@ -16,7 +17,10 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {
         warn!("changes of the rules by others are noticed at the resync interval only: {error}");
     });
-    let agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone());
+    let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone(), keeper(cli));
+    if cli.conntrack == ExistingFlows::Fix {
+        agent = agent.with_flows(Box::new(KernelFlows));
+    }
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;
     runtime.block_on(run_agent(agent, &cli.config, monitor.ok()))?;

@@ -16,7 +16,7 @@ const BYTES_PER_CIDR: u64 = 64;
 const ALWAYS: u64 = 1 << 20;
 
 /// The bytes that no file may exceed.
-const NEVER_MORE: u64 = 64 << 20;
+pub(crate) const NEVER_MORE: u64 = 64 << 20;
 
 /// Reads the configuration in the file at `path`: [`load`] and [`understand`] together.
 ///
@@ -45,7 +45,7 @@ pub fn understand(path: &Path, bytes: &[u8], context: &Context) -> Result<Readin
 ///
 /// When there is no file, when it cannot be read, and when it is too large.
 pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let bytes = bytes(path)?;
+    let bytes = regular_file(path, NEVER_MORE + 1)?;
     let limit = size_limit(&bytes);
     if bytes.len() as u64 > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
@@ -53,7 +53,8 @@ pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
+/// The first bytes of a regular file, at most so many.
+pub(crate) fn regular_file(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ReadError::Missing(path.to_owned()),
         _ => ReadError::Io { path: path.to_owned(), source },
@@ -68,7 +69,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
     let file: File = open(path).map_err(failed)?;
     regular(file.metadata().map_err(failed)?)?;
     let mut bytes = Vec::new();
-    file.take(NEVER_MORE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 

@@ -19,6 +19,7 @@ use std::fmt;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
+pub(crate) use file::{NEVER_MORE, regular_file};
 pub use file::{load, read, understand};
 pub use key::Key;
 pub use warning::Warning;

@@ -7,17 +7,14 @@ use nix::errno::Errno;
 use crate::net::{AddressRange, Family};
 use crate::ruleset::{Generation, Opaque, SetKind};
 
+use super::allowance::Allowance;
 use super::message::{Content, Head, Kind, Message, Messages, flag};
 use super::transaction::{Batch, Probe, Transaction};
 use super::wire::{Attributes, Malformed, Writer};
 use super::{ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, table};
 
 /// How often a request is sent that others keep overtaking, or whose answer goes wrong on its way.
-const TRIES: u32 = 16;
-
-/// How many datagrams are received for one request. A dump fills each with up to 32 KiB (`netlink_dump`), so that a million
-/// intervals of IPv6, or as many rules, take less than a quarter of them.
-const MOST_DATAGRAMS: u32 = 16_384;
+pub(super) const TRIES: u32 = 16;
 
 /// What carries datagrams to the kernel and back.
 pub trait Transport {
@@ -41,7 +38,7 @@ pub trait Transport {
     fn port(&self) -> u32;
 }
 
-/// A conversation with the kernel's `nf_tables`.
+/// A conversation with the kernel, about what the socket was opened for.
 ///
 /// The kernel works on a request while it is being sent, and on the next part of a dump while the one before is being
 /// received. So an answer is queued or never comes, and nothing here waits.
@@ -57,7 +54,17 @@ pub struct Connection<T> {
 /// What one attempt to read came to.
 enum Attempt<I> {
     Complete(Vec<I>),
-    /// The rules changed meanwhile, or messages were lost.
+    Interrupted,
+}
+
+/// How the answer to a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is whole, and says success.
+    Whole,
+    /// What was asked for is not there (`ENOENT`).
+    Missing,
+    /// What was asked for changed meanwhile, or messages were lost.
     Interrupted,
 }
 
@@ -69,18 +76,15 @@ enum Received {
     Lost,
 }
 
-/// What may still be received for one request: whatever is at the other end, no exchange goes on for ever.
-struct Allowance(u32);
-
-/// A request that changes nothing.
-struct Request<'a> {
-    kind: Kind,
-    family: Option<Family>,
+/// A request that is no transaction.
+pub(super) struct Request<'a> {
+    pub(super) kind: Kind,
+    pub(super) family: Option<Family>,
     /// [`flag::DUMP`] for all things of a kind, [`flag::ACK`] for one: what marks the end of the answer.
-    flags: u16,
-    content: &'a dyn Fn(&mut Writer),
+    pub(super) flags: u16,
+    pub(super) content: &'a dyn Fn(&mut Writer),
     /// The kind of the messages that answer.
-    answer: Kind,
+    pub(super) answer: Kind,
 }
 
 impl<T: Transport> Connection<T> {
@@ -198,7 +202,7 @@ impl<T: Transport> Connection<T> {
         self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))?;
         let (mut acknowledged, mut lost) = (false, false);
         let mut refused = None;
-        let mut allowance = Allowance::full();
+        let mut allowance = Allowance::KEPT;
         loop {
             match self.receive(&mut allowance)? {
                 Received::Datagram => {}
@@ -243,7 +247,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
-    fn read<I>(
+    pub(super) fn read<I>(
         &mut self,
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
@@ -266,39 +270,64 @@ impl<T: Transport> Connection<T> {
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Attempt<I>, NetlinkError> {
+        let mut items = Vec::new();
+        let end = self.exchange_within(Allowance::KEPT, request, |attributes| {
+            items.extend(parse(attributes)?);
+            Ok::<_, NetlinkError>(())
+        })?;
+        Ok(match end {
+            End::Whole => Attempt::Complete(items),
+            End::Missing => Attempt::Complete(Vec::new()),
+            End::Interrupted => Attempt::Interrupted,
+        })
+    }
+
+    /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is kept.
+    /// What was handed on counts only if the end says so.
+    pub(super) fn exchange<E: From<NetlinkError>>(
+        &mut self,
+        request: &Request<'_>,
+        each: impl FnMut(Attributes<'_>) -> Result<(), E>,
+    ) -> Result<End, E> {
+        self.exchange_within(Allowance::PASSED, request, each)
+    }
+
+    fn exchange_within<E: From<NetlinkError>>(
+        &mut self,
+        mut allowance: Allowance,
+        request: &Request<'_>,
+        mut each: impl FnMut(Attributes<'_>) -> Result<(), E>,
+    ) -> Result<End, E> {
         self.discard_leftovers()?;
         self.send(request)?;
-        let mut items = Vec::new();
         let mut interrupted = false;
-        let mut allowance = Allowance::full();
         loop {
             match self.receive(&mut allowance)? {
                 Received::Datagram => {}
-                Received::Nothing => return Err(NetlinkError::NoAnswer),
-                Received::Lost => return Ok(Attempt::Interrupted),
+                Received::Nothing => return Err(NetlinkError::NoAnswer.into()),
+                Received::Lost => return Ok(End::Interrupted),
             }
             for message in Messages::new(&self.answer) {
-                let message = message?;
+                let message = message.map_err(NetlinkError::from)?;
                 if message.sequence != self.sequence {
                     continue;
                 }
                 interrupted |= message.interrupted;
                 match message.content {
-                    Content::Object { kind, attributes } if kind == request.answer => items.extend(parse(attributes)?),
+                    Content::Object { kind, attributes } if kind == request.answer => each(attributes)?,
                     Content::Object { .. } | Content::Other => {}
                     Content::Overrun => interrupted = true,
                     Content::Done(report) | Content::Answer(report) => {
                         return match report.error() {
-                            _ if interrupted => Ok(Attempt::Interrupted),
-                            None => Ok(Attempt::Complete(items)),
-                            Some(Errno::EINTR | Errno::ENOBUFS) => Ok(Attempt::Interrupted),
-                            // What was asked for is not there.
-                            Some(Errno::ENOENT) => Ok(Attempt::Complete(Vec::new())),
+                            _ if interrupted => Ok(End::Interrupted),
+                            None => Ok(End::Whole),
+                            Some(Errno::EINTR | Errno::ENOBUFS) => Ok(End::Interrupted),
+                            Some(Errno::ENOENT) => Ok(End::Missing),
                             // So netfilter answers whatever is meant for a subsystem that it does not have.
                             Some(errno @ Errno::EINVAL) if request.kind == Kind::GET_GEN => {
-                                Err(NetlinkError::Unsupported { change: None, errno, text: report.text() })
+                                Err(NetlinkError::Unsupported { change: None, errno, text: report.text() }.into())
                             }
-                            Some(errno) => Err(NetlinkError::from_report(errno, &report, None)),
+                            Some(errno) => Err(NetlinkError::from_report(errno, &report, None).into()),
                         };
                     }
                 }
@@ -318,7 +347,7 @@ impl<T: Transport> Connection<T> {
     /// Takes what is left of an answer that was given up, so that it is not taken for part of the next. The kernel
     /// begins no dump on a socket before the last one is through.
     fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
-        let mut allowance = Allowance::full();
+        let mut allowance = Allowance::PASSED;
         loop {
             match self.receive(&mut allowance)? {
                 Received::Datagram | Received::Lost => {}
@@ -343,19 +372,8 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-impl Allowance {
-    const fn full() -> Self {
-        Self(MOST_DATAGRAMS)
-    }
-
-    fn take(&mut self) -> Result<(), NetlinkError> {
-        self.0 = self.0.checked_sub(1).ok_or(NetlinkError::Endless { datagrams: MOST_DATAGRAMS })?;
-        Ok(())
-    }
-}
-
 impl<'a> Request<'a> {
-    const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
+    pub(super) const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
         Self { kind, family: Some(family), flags: flag::DUMP, content, answer }
     }
 }

@@ -77,7 +77,7 @@ pub enum NetlinkError {
         datagrams: u32,
     },
     /// Every attempt to read was overtaken by changes, or lost messages.
-    #[error("the rules changed faster than they could be read, {tries} times in a row; try again later")]
+    #[error("what was asked for changed faster than it could be read, {tries} times in a row; try again later")]
     Interrupted {
         /// How many attempts were made.
         tries: u32,

@@ -1,4 +1,5 @@
-//! Netlink messages of the netfilter subsystem (`struct nlmsghdr`, `struct nfgenmsg`), and the errors that answer them.
+//! Netlink messages (`struct nlmsghdr`), those of netfilter and the few of rtnetlink that are used here, and the errors
+//! that answer them.
 
 use nix::errno::Errno;
 
@@ -10,12 +11,16 @@ use super::wire::{Attributes, Malformed, Writer};
 const HEADER_LEN: usize = 16;
 /// `struct nfgenmsg`: family, version, big-endian resource id.
 const NFGENMSG_LEN: usize = 4;
+/// `struct ifaddrmsg` (`linux/if_addr.h`): family, prefix length, flags, scope, interface.
+const IFADDRMSG_LEN: usize = 8;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
 /// `NFNL_SUBSYS_NFTABLES`, the high byte of every type of `nf_tables`.
-const SUBSYSTEM: u16 = 10;
+const NF_TABLES: u16 = 10;
+/// `NFNL_SUBSYS_CTNETLINK`, that of conntrack.
+const CTNETLINK: u16 = 1;
 
 /// `NLM_F_*` (linux/netlink.h).
 pub(crate) mod flag {
@@ -32,7 +37,7 @@ pub(crate) mod flag {
     pub(super) const ACK_TLVS: u16 = 0x200;
 }
 
-/// The message types used here (`enum nf_tables_msg_types`, `NFNL_MSG_BATCH_*`).
+/// The message types used here (`enum nf_tables_msg_types`, `NFNL_MSG_BATCH_*`, `enum cntl_msg_types`, `RTM_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind(u16);
 
@@ -56,9 +61,28 @@ impl Kind {
     pub(crate) const DEL_ELEMENTS: Self = Self::nf_tables(14);
     pub(crate) const NEW_GEN: Self = Self::nf_tables(15);
     pub(crate) const GET_GEN: Self = Self::nf_tables(16);
+    pub(crate) const NEW_FLOW: Self = Self::ctnetlink(0);
+    pub(crate) const GET_FLOW: Self = Self::ctnetlink(1);
+    pub(crate) const DEL_FLOW: Self = Self::ctnetlink(2);
+    pub(crate) const NEW_ADDRESS: Self = Self(20);
+    pub(crate) const GET_ADDRESS: Self = Self(22);
 
     const fn nf_tables(number: u16) -> Self {
-        Self(SUBSYSTEM << 8 | number)
+        Self(NF_TABLES << 8 | number)
+    }
+
+    const fn ctnetlink(number: u16) -> Self {
+        Self(CTNETLINK << 8 | number)
+    }
+
+    /// How many bytes stand between the header and the attributes; `None` for messages that are not of use here.
+    fn fixed_len(self) -> Option<usize> {
+        match self {
+            Self::NEW_ADDRESS | Self::GET_ADDRESS => Some(IFADDRMSG_LEN),
+            Self::BATCH_BEGIN | Self::BATCH_END => Some(NFGENMSG_LEN),
+            Self(kind) if matches!(kind >> 8, NF_TABLES | CTNETLINK) => Some(NFGENMSG_LEN),
+            Self(_) => None,
+        }
     }
 
     /// The type as it stands in the header of a message.
@@ -90,7 +114,10 @@ impl Writer {
         self.raw(&[head.family.map_or(0, nfproto), 0]);
         // The frame of a batch names its subsystem here; nothing else uses the field.
         let is_batch = head.kind == Kind::BATCH_BEGIN || head.kind == Kind::BATCH_END;
-        self.raw(&if is_batch { SUBSYSTEM } else { 0 }.to_be_bytes());
+        self.raw(&if is_batch { NF_TABLES } else { 0 }.to_be_bytes());
+        // What other families of messages have there begins as `nfgenmsg` does, and is longer.
+        let longer = head.kind.fixed_len().unwrap_or(NFGENMSG_LEN).saturating_sub(NFGENMSG_LEN);
+        self.raw([0; IFADDRMSG_LEN].get(..longer).unwrap_or_default());
         content(self);
         // A buffer of 4 GiB is refused by the kernel (EMSGSIZE) long before this matters.
         let len = u32::try_from(self.len() - start).unwrap_or(u32::MAX);
@@ -134,7 +161,7 @@ pub(crate) enum Content<'a> {
     Done(Report<'a>),
     /// Messages were lost.
     Overrun,
-    /// A thing of `nf_tables`.
+    /// A thing that was asked for.
     Object { kind: Kind, attributes: Attributes<'a> },
     /// Anything else, such as `NLMSG_NOOP`.
     Other,
@@ -209,11 +236,13 @@ fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         NLMSG_ERROR => Content::Answer(error_report(payload, flags)?),
         NLMSG_DONE => Content::Done(done_report(payload, flags)?),
         NLMSG_OVERRUN => Content::Overrun,
-        kind if kind >> 8 == SUBSYSTEM => {
-            let attributes = payload.get(NFGENMSG_LEN..).ok_or(Malformed("a message ends inside its family"))?;
-            Content::Object { kind: Kind(kind), attributes: Attributes::new(attributes) }
-        }
-        _ => Content::Other,
+        kind => match Kind(kind).fixed_len() {
+            Some(fixed_len) => {
+                let attributes = payload.get(fixed_len..).ok_or(Malformed("a message ends inside its family"))?;
+                Content::Object { kind: Kind(kind), attributes: Attributes::new(attributes) }
+            }
+            None => Content::Other,
+        },
     };
     Ok(Message {
         sequence: u32::from_ne_bytes([s0, s1, s2, s3]),

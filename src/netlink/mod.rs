@@ -1,9 +1,12 @@
-//! The `nf_tables` netlink codec: rules to bytes and back, transactions, and the connection that carries them.
+//! The netlink codec: rules to bytes and back, transactions, and the connection that carries them; the flows of conntrack,
+//! and the addresses of interfaces.
 //!
-//! The kernel's side is `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h` and `netlink(7)`. Every thing has
-//! its own file with its emission beside its parsing. What the kernel says that we do not know is kept
+//! The kernel's side is `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink_conntrack.h`,
+//! `linux/netfilter/nfnetlink.h`, `linux/if_addr.h` and `netlink(7)`. Every thing has its own file with its emission beside its parsing. What the kernel says that we do not know is kept
 //! ([`Expression::Other`]), never guessed at, and no bytes make the parsers panic. Only `socket.rs` does I/O.
 
+mod address;
+mod allowance;
 mod chain;
 pub mod compat;
 mod connection;
@@ -12,6 +15,7 @@ mod dialect;
 mod element;
 mod error;
 mod expression;
+mod flow;
 mod generation;
 mod message;
 mod monitor;
@@ -25,6 +29,7 @@ mod transaction;
 mod wire;
 mod xt;
 
+pub use address::AddressInfo;
 pub use chain::ChainInfo;
 pub use connection::{Connection, Transport};
 pub use dialect::raise;
@@ -33,6 +38,7 @@ pub use expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
+pub use flow::{Deletion, FlowInfo, Listing};
 pub use monitor::{Heard, Monitor, Process};
 pub use rule::RuleInfo;
 pub use set::SetInfo;

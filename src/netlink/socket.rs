@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
 use socket2::{SockFilter, SockRef};
@@ -20,7 +20,7 @@ const SEND_RESERVE: usize = 32;
 /// The multicast group to which the kernel announces every change of `nf_tables` (`enum nfnetlink_groups`).
 const NFNLGRP_NFTABLES: u32 = 7;
 
-/// A socket of the netfilter subsystem, bound to the network namespace in which it was opened.
+/// A netlink socket, bound to the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct NetlinkSocket {
     socket: Socket,
@@ -31,24 +31,41 @@ pub struct NetlinkSocket {
 }
 
 impl Connection<NetlinkSocket> {
-    /// Opens a socket to the kernel of this network namespace.
+    /// Opens a socket to the netfilter of this network namespace: its rules and its flows.
     ///
     /// # Errors
     ///
     /// [`NetlinkError::Unsupported`] if the kernel has no netfilter; [`NetlinkError::Io`].
     pub fn open() -> Result<Self, NetlinkError> {
-        NetlinkSocket::open().map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
+        Self::open_to(NETLINK_NETFILTER)
+    }
+
+    /// Opens a socket to the interfaces of this network namespace (`rtnetlink(7)`).
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Io`].
+    pub fn open_to_interfaces() -> Result<Self, NetlinkError> {
+        Self::open_to(NETLINK_ROUTE)
+    }
+
+    fn open_to(protocol: isize) -> Result<Self, NetlinkError> {
+        NetlinkSocket::open_to(protocol).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
     }
 }
 
 impl NetlinkSocket {
-    /// A socket to the kernel of this network namespace.
+    /// A socket to the netfilter of this network namespace.
     ///
     /// # Errors
     ///
     /// Those of the system calls that make and bind it.
     pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        Self::open_to(NETLINK_NETFILTER)
+    }
+
+    fn open_to(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
         socket.set_ext_ack(true)?;

@@ -148,6 +148,10 @@ impl<'a> Attribute<'a> {
         Attributes::new(self.payload)
     }
 
+    pub(crate) fn be16(&self) -> Result<u16, Malformed> {
+        self.payload.try_into().map(u16::from_be_bytes).map_err(|_| Malformed("a number is not 2 bytes long"))
+    }
+
     pub(crate) fn be32(&self) -> Result<u32, Malformed> {
         self.payload.try_into().map(u32::from_be_bytes).map_err(|_| Malformed("a number is not 4 bytes long"))
     }

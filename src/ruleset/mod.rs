@@ -10,17 +10,19 @@ mod known;
 mod observed;
 mod plan;
 mod rivalry;
+mod standing;
 mod trace;
 
 pub use chance::Chance;
 pub use compile::{Shape, compile, jump};
-pub use diff::{Conflict, our_jump, plan};
+pub use diff::{Conflict, our_jump, plan, plan_for};
 pub use known::Known;
 pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
 };
 pub use plan::{Action, Change, Plan};
 pub use rivalry::{Neighbour, Rivalry, rivalries};
+pub use standing::stands;
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 
 use std::borrow::Cow;
@@ -40,6 +42,10 @@ pub struct Ruleset {
     /// Shall this process own its protected tables for as long as it lives?
     #[serde(skip)]
     pub hold: bool,
+    /// The families of which whatever rules of ours are found standing stay as they are: these here only fill the place of
+    /// missing ones.
+    #[serde(skip)]
+    pub keep_standing: Vec<Family>,
 }
 
 /// A table and those of its parts that concern us.
@@ -200,7 +206,7 @@ impl Ruleset {
     /// Nothing shall be left of the rules in chains of this name.
     #[must_use]
     pub const fn nothing(chain: ChainName) -> Self {
-        Self { chain, tables: Vec::new(), hold: false }
+        Self { chain, tables: Vec::new(), hold: false, keep_standing: Vec::new() }
     }
 
     /// The table of this name and family, if something of ours shall be in it.

@@ -110,4 +110,11 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+
+    /// Can packets fare otherwise after it? To come to own a table that exists is no change to them, nor is a new one by
+    /// itself.
+    #[must_use]
+    pub fn concerns_packets(&self) -> bool {
+        self.changes.iter().any(|change| !matches!(change.action, Action::CreateTable { .. }))
+    }
 }

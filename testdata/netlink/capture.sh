@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Records again what the commands in these files (the lines with a $) exchange with the kernel.
-# Needs strace, iptables and nft. Run it as: unshare --map-root-user --net ./capture.sh
+# Needs strace, iptables, nft, conntrack and ip. Run it as: unshare --map-root-user --net ./capture.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -28,3 +28,8 @@ for family in ip ip6; do
     record "nft-$family.sent" sendmsg write
     record "nft-$family.received" recvmsg read
 done
+# In this order: the flows that the first makes are those that the next lists and the last deletes.
+record conntrack.sent sendto write
+record conntrack.received recvmsg read
+record conntrack-delete.sent sendto write
+record ip-address.received recvmsg read

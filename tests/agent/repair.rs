@@ -201,7 +201,7 @@ fn a_jump_that_is_doubled_or_moved_goes_back_behind_the_rules_of_others() {
 fn commits_that_touch_nothing_of_ours_lead_to_no_write() {
     let Some(netns) = Netns::new("others") else { return };
     let config = netns.write("config", CONFIG);
-    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "-v=4"]);
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "--enable-ipv6", "-v=4"]);
     daemon.wait_until_said("were changed and read back");
     let mut commits = 0;
     let before = generation(&netns);
@@ -223,8 +223,9 @@ fn commits_that_touch_nothing_of_ours_lead_to_no_write() {
 fn two_agents_that_undo_each_other_name_each_other_and_slow_down() {
     let Some(netns) = Netns::new("quarrel") else { return };
     let config = netns.write("config", CONFIG);
-    let agents =
-        ["ONE", "TWO"].map(|chain| Daemon::start(&netns, &config, &["--backend", "nft-compat", "--masq-chain", chain]));
+    let agents = ["ONE", "TWO"].map(|chain| {
+        Daemon::start(&netns, &config, &["--backend", "nft-compat", "--enable-ipv6", "--masq-chain", chain])
+    });
     let began = Instant::now();
     for mut agent in agents {
         agent.wait_until_said("Repairs wait from now on");
@@ -246,7 +247,7 @@ fn two_agents_that_undo_each_other_name_each_other_and_slow_down() {
 fn without_end_undone_rules_are_repaired_once_more_when_the_operator_asks() {
     let Some(netns) = Netns::new("asked") else { return };
     let config = netns.write("config", CONFIG);
-    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft", "--protect", "off"]);
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft", "--protect", "off", "--enable-ipv6"]);
     daemon.wait_until_said("were changed and read back");
     let mut repairs = 0;
     while !daemon.log().contains("Repairs wait") {

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ip_masq_agent::net::Protocol;
@@ -63,21 +64,105 @@ pub(crate) fn send(protocol: Protocol, from: Endpoint<'_>, to: Endpoint<'_>) -> 
     }
 }
 
+/// Two sockets that go on sending to each other, as one flow.
+#[derive(Debug)]
+pub(crate) struct LongUdp {
+    receiver: UdpSocket,
+    sender: UdpSocket,
+    target: SocketAddr,
+}
+
+impl LongUdp {
+    /// Opens the sockets; nothing is sent yet.
+    pub(crate) fn open(from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        Self::open_by_way_of(to.address, from, to)
+    }
+
+    /// The same, sent to an address that somebody translates to the receiver's.
+    pub(crate) fn open_by_way_of(address: IpAddr, from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        let receiver = to.netns.inside(|| UdpSocket::bind(to.bindable(0)).unwrap());
+        let sender = from.netns.inside(|| UdpSocket::bind(SocketAddr::new(from.address, 0)).unwrap());
+        let target = SocketAddr::new(address, receiver.local_addr().unwrap().port());
+        Self { receiver, sender, target }
+    }
+
+    /// Sends one datagram there, and one back.
+    pub(crate) fn send(&self) -> Sources {
+        udp(&self.receiver, &self.sender, self.target)
+    }
+
+    /// The sender's port.
+    pub(crate) fn port(&self) -> u16 {
+        self.sender.local_addr().unwrap().port()
+    }
+}
+
+/// A connection that stays.
+#[derive(Debug)]
+pub(crate) struct LongTcp {
+    sender: TcpStream,
+    accepted: TcpStream,
+}
+
+impl LongTcp {
+    /// Opens it.
+    pub(crate) fn open(from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
+        let receiver = to.netns.inside(|| TcpListener::bind(to.bindable(0)).unwrap());
+        let target = from.reach(to, receiver.local_addr().unwrap().port());
+        let sender = from.netns.inside(|| tcp_connection(from.bindable(0), target));
+        sender.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (accepted, _) = receiver.accept().unwrap();
+        accepted.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { sender, accepted }
+    }
+
+    /// Sends some bytes there, and tells whose address the receiver knows.
+    pub(crate) fn send(&mut self) -> std::io::Result<IpAddr> {
+        let mut buffer = [0; GREETING.len()];
+        self.sender.write_all(GREETING)?;
+        self.accepted.read_exact(&mut buffer)?;
+        self.accepted.peer_addr().map(|peer| peer.ip())
+    }
+
+    /// Sends some bytes there, and tells how the sender's end fares while it waits for an answer.
+    pub(crate) fn send_in_vain(&mut self) -> std::io::Error {
+        self.sender.write_all(GREETING).unwrap();
+        self.sender.read_exact(&mut [0]).expect_err("nobody answers")
+    }
+}
+
+/// Sends until a datagram and its answer have come through: on a busy machine either may take long.
 fn udp(receiver: &UdpSocket, sender: &UdpSocket, target: SocketAddr) -> Sources {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     receiver.set_read_timeout(Some(PATIENCE)).unwrap();
     sender.set_read_timeout(Some(PATIENCE)).unwrap();
+    // So that what comes late from an earlier call is not taken for an answer to this one.
+    let datagram = [GREETING, &NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes()].concat();
     let give_up = Instant::now() + DEADLINE;
+    let mut seen = None;
+    loop {
+        assert!(
+            Instant::now() < give_up,
+            "no answer came from {target}, to which the datagram came from {seen:?} (None: it did not come)"
+        );
+        sender.send_to(&datagram, target).unwrap_or_else(|error| panic!("nothing can be sent to {target}: {error}"));
+        let Some(source) = received(receiver, &datagram) else { continue };
+        seen = Some(source);
+        receiver.send_to(&datagram, source).unwrap();
+        let Some(answered) = received(sender, &datagram) else { continue };
+        assert_eq!(bare(answered), bare(target), "the answer comes from elsewhere");
+        return Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(source) };
+    }
+}
+
+/// Where this datagram came from; `None` if it does not come in time.
+fn received(socket: &UdpSocket, datagram: &[u8]) -> Option<SocketAddr> {
     let mut buffer = [0; 64];
     loop {
-        assert!(Instant::now() < give_up, "no datagram came through to {target}");
-        sender.send_to(GREETING, target).unwrap_or_else(|error| panic!("nothing can be sent to {target}: {error}"));
-        let Ok((_, seen)) = receiver.recv_from(&mut buffer) else { continue };
-        receiver.send_to(GREETING, seen).unwrap();
-        let (_, answered) = sender.recv_from(&mut buffer).unwrap_or_else(|error| {
-            panic!("{target} saw the datagram come from {seen}, but its answer did not come back: {error}")
-        });
-        assert_eq!(bare(answered), bare(target), "the answer comes from elsewhere");
-        return Sources { sent: bare(sender.local_addr().unwrap()), seen: bare(seen) };
+        let (len, source) = socket.recv_from(&mut buffer).ok()?;
+        if buffer.get(..len) == Some(datagram) {
+            return Some(source);
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// The programs that the tests call, and the Debian package that has each.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
+    ("conntrack", "conntrack"),
     ("nft", "nftables"),
     ("iptables-nft", "iptables"),
     ("iptables-nft-save", "iptables"),

@@ -3,7 +3,7 @@
 //! ```text
 //!  pod                        node                                  world
 //!  eth0 10.77.0.2  ────────── pod0 10.77.0.1
-//!       fd77::2                    fd77::1
+//!       fd77::2                    fd77::1, fe80::3
 //!                             up0  192.0.2.1       ──────────────── eth0 192.0.2.2, and on lo
 //!                                  2001:db8::1                           2001:db8::2   every other
 //!                                  fe80::1                               fe80::2       destination
@@ -64,6 +64,8 @@ impl Topology {
             ]);
         }
         node.sysctl(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]);
+        // Without a link-local address the node could not ask after the pod's link-layer address for packets that it only
+        // forwards (`ndisc_solicit`), and would lose the pod a few seconds after the pod last asked for the node's.
         node.ip(&format!(
             "link add pod0 type veth peer name eth0 netns {pod}
              link add up0 type veth peer name eth0 netns {world}
@@ -71,6 +73,7 @@ impl Topology {
              link set up0 up
              address add 10.77.0.1/24 dev pod0
              address add fd77::1/64 dev pod0 nodad
+             address add fe80::3/64 dev pod0 nodad
              address add 192.0.2.1/24 dev up0
              address add 2001:db8::1/64 dev up0 nodad
              address add fe80::1/64 dev up0 nodad

@@ -10,6 +10,7 @@ use ip_masq_agent::agent::{Agent, Event};
 use ip_masq_agent::backend::{Nftables, Protect};
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
+use ip_masq_agent::state::Keeper;
 
 use super::Bench;
 use crate::agent::Backend;
@@ -27,7 +28,8 @@ impl InProcess {
     pub(super) fn new(bench: &Bench, namespace: &Namespace, backend: Backend) -> Result<Self> {
         let file = bench.scratch.path().join("in-process.yaml");
         let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
-        let agent = Agent::new(nftables, backend.wanted(), Protect::Auto, Flags::default(), file.clone());
+        let (wanted, keeper) = (backend.wanted(), Keeper::default());
+        let agent = Agent::new(nftables, wanted, Protect::Auto, Flags::default(), file.clone(), keeper);
         Ok(Self { agent: RefCell::new(agent), file })
     }
 

@@ -9,7 +9,7 @@ use super::{batch, expressions, of_kernel};
 
 /// A command and the datagrams that were recorded while it ran.
 pub(super) struct Capture {
-    command: &'static str,
+    pub(super) command: &'static str,
     pub(super) datagrams: Vec<Vec<u8>>,
 }
 
@@ -43,7 +43,8 @@ pub(super) fn received_by_nft(family: Family) -> Vec<Capture> {
     })
 }
 
-fn captures(text: &'static str) -> Vec<Capture> {
+/// Reads a file of `testdata/netlink`.
+pub(super) fn captures(text: &'static str) -> Vec<Capture> {
     let blocks = text.split("$ ").filter(|block| !block.is_empty());
     let captures: Vec<_> = blocks
         .map(|block| {

@@ -1,6 +1,7 @@
 //! The codec without a kernel: against bytes that were recorded, bytes that make no sense, and a scripted kernel.
 
 mod captures;
+mod flows;
 mod robustness;
 mod scripted;
 mod sets;

@@ -6,13 +6,15 @@ use std::io;
 use proptest::prelude::*;
 
 use super::captures::{received, received_by_nft, sent, sent_by_nft};
-use super::expressions;
+use super::{expressions, flows};
 use crate::backend::{Nftables, reconcile};
 use crate::net::Family;
 use crate::netlink::expression::Expression;
 use crate::netlink::message::{Content, Messages};
 use crate::netlink::wire::{Attributes, Writer};
-use crate::netlink::{Connection, Transport, chain, compat, element, generation, native, rule, set, table};
+use crate::netlink::{
+    Connection, Transport, address, chain, compat, element, flow, generation, native, rule, set, table,
+};
 use crate::ruleset::tests::policy;
 use crate::ruleset::{Known, Protection, SetKind, Shape, compile};
 
@@ -32,6 +34,8 @@ fn read_attributes(attributes: &Attributes<'_>) {
     let _ = table::parse(attributes.clone());
     let _ = chain::parse(attributes.clone());
     let _ = generation::parse(attributes.clone());
+    let _ = flow::parse(attributes.clone());
+    let _ = address::parse(attributes.clone());
     let _ = rule::parse(attributes.clone(), "nat", "POSTROUTING");
     for family in Family::ALL {
         let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
@@ -54,7 +58,7 @@ fn read_attributes(attributes: &Attributes<'_>) {
 fn recorded() -> Vec<Vec<u8>> {
     let of_family =
         |family| [sent(family), received(family), sent_by_nft(family), received_by_nft(family)].into_iter().flatten();
-    let captures = Family::ALL.into_iter().flat_map(of_family);
+    let captures = Family::ALL.into_iter().flat_map(of_family).chain(flows::recorded());
     captures.flat_map(|capture| capture.datagrams).collect()
 }
 

@@ -41,7 +41,12 @@ pub fn compile(policy: &Policy, shape: Shape) -> Ruleset {
         Shape::Compat => compat::table(policy, family),
         Shape::Native(protection) => native::table(policy, family, protection),
     };
-    Ruleset { chain: policy.chain.clone(), tables: policy.families.iter().map(table).collect(), hold: false }
+    Ruleset {
+        chain: policy.chain.clone(),
+        tables: policy.families.iter().map(table).collect(),
+        hold: false,
+        keep_standing: Vec::new(),
+    }
 }
 
 /// A rule that keeps the source of what its conditions meet.

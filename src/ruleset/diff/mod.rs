@@ -58,8 +58,17 @@ pub enum Conflict {
 ///
 /// A [`Conflict`], if something of somebody else would have to go first.
 pub fn plan(desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
+    plan_for(&Family::ALL, desired, observed, known)
+}
+
+/// The same for some families. What there is of the others is left alone.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
     let mut plan = Plan::default();
-    for family in Family::ALL {
+    for family in families.iter().copied() {
         let (own, nat) = (TableId::own(family), TableId::nat(family));
         let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
         let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own, more: false };

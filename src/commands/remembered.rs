@@ -1,0 +1,40 @@
+//! `--state-dir` at a start: what is known of the time before.
+
+use tracing::{error, info};
+
+use crate::cli::Cli;
+use crate::state::{Keeper, LastKnownGood, LoadError, StateDir};
+
+/// The keeper that `--state-dir` asks for. A state file that cannot be obeyed is told of and set aside.
+///
+/// In the sandbox nothing is remembered: what is in force there is not what is in force on the host.
+pub(super) fn keeper(cli: &Cli) -> Keeper {
+    open(cli, |dir, error| {
+        let file = dir.file();
+        let aside = match dir.set_aside(error) {
+            None => String::new(),
+            Some(Ok(aside)) => format!("; it was renamed to {}: look at it, or delete it", aside.display()),
+            Some(Err(failure)) => format!("; it could not be renamed ({failure}): delete {}", file.display()),
+        };
+        error!("{error}; it is not used{aside}; the next configuration that is valid and in force is kept anew");
+    })
+}
+
+/// The same for a verb that only looks: a state file that cannot be obeyed is told of and stays.
+pub(super) fn recall(cli: &Cli) -> Keeper {
+    open(cli, |_, error| error!("{error}; it is not used"))
+}
+
+fn open(cli: &Cli, refuse: impl FnOnce(&StateDir, &LoadError)) -> Keeper {
+    let Some(path) = &cli.state_dir else { return Keeper::default() };
+    if cli.sandbox {
+        info!("--state-dir has no effect in the sandbox");
+        return Keeper::default();
+    }
+    let dir = StateDir::new(path);
+    let before: Option<LastKnownGood> = dir.load().unwrap_or_else(|error| {
+        refuse(&dir, &error);
+        None
+    });
+    Keeper::new(dir, before)
+}
