@@ -55,7 +55,9 @@ struct Counts {
     points: usize,
     /// How many passes ended with an error.
     failed: usize,
-    /// How many believed a lie, and said that the new rules were in force when they were not.
+    /// How many were told a lie.
+    lies: usize,
+    /// How many believed it, and said that the new rules were in force when they were not.
     deceived: usize,
 }
 
@@ -63,14 +65,15 @@ impl Counts {
     fn add(&mut self, other: &Self) {
         self.points += other.points;
         self.failed += other.failed;
+        self.lies += other.lies;
         self.deceived += other.deceived;
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { points, failed, deceived } = self;
-        write!(f, "{points} faults, {failed} passes failed, {deceived} were deceived until the next")
+        let Self { points, failed, lies, deceived } = self;
+        write!(f, "{points} faults, {failed} passes failed; {lies} lies, {deceived} were believed until the next pass")
     }
 }
 
@@ -155,8 +158,9 @@ impl<'a> Bench<'a> {
         assert!(started.elapsed() < DEADLINE, "{}: took {:?}", context(), started.elapsed());
         assert!(wire.borrow().has_struck(), "{}: nothing went wrong", context());
         let state = self.state();
-        let mut counts = Counts { points: 1, failed: usize::from(ended.is_err()), deceived: 0 };
+        let mut counts = Counts { points: 1, failed: usize::from(ended.is_err()), ..Counts::default() };
         if point.row.promise == Promise::Lie {
+            counts.lies = 1;
             counts.deceived = usize::from(ended.is_ok() && state != *new);
         } else {
             for seen in self.seen.borrow().iter().chain([&state]) {
