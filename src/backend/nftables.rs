@@ -24,7 +24,7 @@ const READINGS: usize = 8;
 const LARGE: usize = 1_000;
 
 /// The elements of sets, as far as they are known.
-type KnownElements<'a> = &'a dyn Fn(TableId, &str) -> Option<&'a [AddressRange]>;
+type KnownElements<'a> = &'a dyn Fn(TableId, Option<Owner>, &str) -> Option<&'a [AddressRange]>;
 
 /// The socket that the agent keeps for its life, and what is done over it.
 #[derive(Debug)]
@@ -39,14 +39,19 @@ impl Nftables<NetlinkSocket> {
     ///
     /// [`BackendError`], if the kernel has no netfilter netlink.
     pub fn open() -> Result<Self, BackendError> {
-        Connection::open().map(|connection| Self { connection }).map_err(|error| doing("reach nf_tables", error))
+        Connection::open().map(Self::over).map_err(|error| doing("reach nf_tables", error))
     }
 }
 
 impl<T: Transport> Nftables<T> {
+    /// Works over a conversation that was begun already.
+    pub const fn over(connection: Connection<T>) -> Self {
+        Self { connection }
+    }
+
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
-        let known = |table, set: &str| known.elements(generation, table, set);
+        let known = |table, owner, set: &str| known.elements(generation, table, owner, set);
         let mut observed = Observed { generation, ..Observed::default() };
         for family in Family::ALL {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
@@ -78,7 +83,7 @@ impl<T: Transport> Nftables<T> {
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
         let mut table = ObservedTable { id, protection: info.protection.clone(), owner, sets: Vec::new(), chains };
         if id == TableId::own(id.family) {
-            table.sets = self.sets(id, known)?;
+            table.sets = self.sets(id, &|set| known(id, owner, set))?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
             }
@@ -111,7 +116,11 @@ impl<T: Transport> Nftables<T> {
         Ok(())
     }
 
-    fn sets(&mut self, id: TableId, known: KnownElements<'_>) -> Result<Vec<ObservedSet>, BackendError> {
+    fn sets<'a>(
+        &mut self,
+        id: TableId,
+        known: &dyn Fn(&str) -> Option<&'a [AddressRange]>,
+    ) -> Result<Vec<ObservedSet>, BackendError> {
         let table = id.name.to_string();
         let infos = self.read("list the sets", |connection| connection.sets(id.family, &table))?;
         let mut sets = Vec::with_capacity(infos.len());
@@ -119,7 +128,7 @@ impl<T: Transport> Nftables<T> {
             let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
             let as_many = |elements: &&[AddressRange]| info.count.is_some_and(|count| elements.len() == count as usize);
             let large = |elements: &&[AddressRange]| elements.len() >= LARGE;
-            if let Some(elements) = known(id, &set.name).filter(large).filter(as_many) {
+            if let Some(elements) = known(&set.name).filter(large).filter(as_many) {
                 set.elements = elements.to_vec();
             } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {

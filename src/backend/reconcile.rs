@@ -87,11 +87,18 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
                 *known = Known::after(observed, &remaining);
                 outcome.plan.changes.append(&mut remaining.changes);
             }
-            Err(BackendError::Stale) => outcome.restarts += 1,
+            Err(BackendError::Stale) => {
+                *known = Known::of(observed);
+                outcome.restarts += 1;
+            }
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
                 outcome.in_use.push(*change);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It may have been carried out, with only the answer lost.
+                *known = Known::default();
+                return Err(error.into());
+            }
         }
     }
     Err(ReconcileError::Unsettled(remaining))

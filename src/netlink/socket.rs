@@ -37,7 +37,12 @@ impl Connection<NetlinkSocket> {
 }
 
 impl NetlinkSocket {
-    fn open() -> io::Result<Self> {
+    /// A socket to the kernel of this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system calls that make and bind it.
+    pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
