@@ -288,6 +288,13 @@ impl Rule {
         Self { matches, comment, verdict }
     }
 
+    /// The same rule with another condition in place of those that `replaces` names.
+    #[must_use]
+    fn with(&self, replaces: &dyn Fn(&Match) -> bool, condition: &Match) -> Self {
+        let matches = self.matches.iter().map(|old| if replaces(old) { condition } else { old }).cloned();
+        Self::new(matches.collect(), self.comment.clone(), self.verdict.clone())
+    }
+
     /// The conditions, in the order of [`Match`]'s variants.
     #[must_use]
     pub fn matches(&self) -> &[Match] {

@@ -27,18 +27,26 @@ pub(super) fn exempt_sets(ranges: Vec<AddressRange>) -> ExemptSets {
         let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: None };
         return ExemptSets { sets: vec![set], lookups: vec![Some(lookup)] };
     }
-    let (sets, lookups) = by_length().filter_map(set_of_addresses).unzip();
+    let (sets, lookups) = by_length().filter_map(set_of_addresses).map(|(set, lookup)| (set, Some(lookup))).unzip();
     ExemptSets { sets, lookups }
 }
 
+/// Sets of single addresses that hold together what these ranges do, one for each prefix length however many there are,
+/// and how to look a destination up in each. None of the ranges is the whole address space.
+pub(in crate::ruleset) fn sets_of_addresses(ranges: &[AddressRange]) -> Vec<(Set, Match)> {
+    let mut cidrs: Vec<Cidr> = ranges.iter().flat_map(AddressRange::cidrs).collect();
+    cidrs.sort_by_key(Cidr::prefix_len);
+    cidrs.chunk_by(|one, next| one.prefix_len() == next.prefix_len()).filter_map(set_of_addresses).collect()
+}
+
 /// The set for CIDRs of one length, and how to look a destination up in it.
-fn set_of_addresses(cidrs: &[Cidr]) -> Option<(Set, Option<Match>)> {
+fn set_of_addresses(cidrs: &[Cidr]) -> Option<(Set, Match)> {
     let len = cidrs.first()?.prefix_len();
     let elements: Vec<AddressRange> = cidrs.iter().map(|cidr| AddressRange::single(cidr.network())).collect();
     let kind = SetKind::Addresses { size: room(elements.len()) };
     let set = Set { name: format!("exempt-{len}"), kind, elements };
     let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
-    Some((set, Some(lookup)))
+    Some((set, lookup))
 }
 
 /// Room for twice as many elements at least, so that a list can grow for long before its set has to be made anew.

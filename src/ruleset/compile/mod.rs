@@ -5,6 +5,7 @@ mod exempt_sets;
 mod native;
 
 pub use compat::jump;
+pub(super) use exempt_sets::sets_of_addresses;
 
 use std::fmt;
 

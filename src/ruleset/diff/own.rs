@@ -1,7 +1,9 @@
 //! A table of our own: everything in it is ours, so everything in it that is not desired goes.
 
+use std::borrow::Cow;
+
 use super::Differ;
-use super::step::{Delta, Step, is_late, is_looked_up};
+use super::step::{Delta, Step, is_late, is_looked_up, prompt};
 use crate::net::AddressRange;
 use crate::ruleset::{Action, Chain, ObservedTable, Protection, Set, Table};
 
@@ -13,7 +15,13 @@ impl Differ<'_> {
             (Some(desired), None) => self.create(desired),
             (Some(desired), Some(present)) if !can_become(present, desired) => {
                 self.push(Action::DeleteTable);
-                self.create_at_once(desired);
+                // What stands without a rule decides about no packet, so nothing has to take its place at once.
+                if present.chains.iter().all(|chain| chain.rules.is_empty()) {
+                    self.create(desired);
+                } else {
+                    let prompt = self.prompt(desired);
+                    self.create_at_once(&prompt);
+                }
             }
             (Some(desired), Some(present)) => {
                 if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
@@ -46,11 +54,20 @@ impl Differ<'_> {
         }
     }
 
+    /// What can take the place of other rules in one commit: the desired table, with sets that count at once instead of
+    /// those that do not. If there are any, they come afterwards.
+    fn prompt<'t>(&mut self, desired: &'t Table) -> Cow<'t, Table> {
+        let prompt = prompt(desired);
+        self.more |= matches!(prompt, Cow::Owned(_));
+        prompt
+    }
+
     fn change(&mut self, present: &ObservedTable, desired: &Table) {
         let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
         let step = Step::next(present, desired, &deltas);
         if step == Step::Exchange {
-            return self.exchange(present, desired);
+            let prompt = self.prompt(desired);
+            return self.exchange(present, &prompt);
         }
         self.more = step != Step::All;
         for (set, delta) in desired.sets.iter().zip(&deltas) {

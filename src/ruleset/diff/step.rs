@@ -6,7 +6,10 @@
 //! An interval set is for a moment after a commit what it was before it, and empty if it is new: a change counts once the
 //! set's tree has become an array, which is the last thing that a commit does. No rule may begin to look it up before.
 
+use std::borrow::Cow;
+
 use crate::net::{AddressRange, Cidr};
+use crate::ruleset::compile::sets_of_addresses;
 use crate::ruleset::{Match, ObservedSet, ObservedTable, Rule, Set, SetKind, Table};
 
 /// What the next commit does.
@@ -45,6 +48,32 @@ impl Step {
 /// Do the elements of such a set count only a moment after the commit that brings them?
 pub(super) fn is_late(set: &Set) -> bool {
     set.kind == SetKind::Intervals && !set.elements.is_empty()
+}
+
+/// The table with sets of addresses instead of those that are late. Each such set becomes one for each prefix length, and each
+/// rule that looks it up becomes one for each of these.
+pub(super) fn prompt(desired: &Table) -> Cow<'_, Table> {
+    if !desired.sets.iter().any(is_late) {
+        return Cow::Borrowed(desired);
+    }
+    let mut table = desired.clone();
+    for late in desired.sets.iter().filter(|set| is_late(set)) {
+        let (sets, lookups): (Vec<Set>, Vec<Match>) = sets_of_addresses(&late.elements).into_iter().unzip();
+        table.sets.retain(|set| set.name != late.name);
+        table.sets.extend(sets);
+        let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { set, .. } if *set == late.name);
+        let instead = |rule: &Rule| -> Vec<Rule> {
+            if rule.matches().iter().any(is_lookup) {
+                lookups.iter().map(|lookup| rule.with(&is_lookup, lookup)).collect()
+            } else {
+                vec![rule.clone()]
+            }
+        };
+        for chain in &mut table.chains {
+            chain.rules = chain.rules.iter().flat_map(instead).collect();
+        }
+    }
+    Cow::Owned(table)
 }
 
 /// Does a rule that is there look the set up?

@@ -54,6 +54,12 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             (Shape::Native(Protection::OwnerPersist), &["10.0.0.0/8"]),
             1,
         ),
+        (
+            "another protection, and an interval set: sets of addresses meanwhile, the interval set, the rules",
+            (native, &SEVEN_LENGTHS),
+            (Shape::Native(Protection::OwnerPersist), &SEVEN_LENGTHS),
+            3,
+        ),
     ] {
         let ruleset = |(shape, exempt): (Shape, &[&str])| compile(&policy(exempt, ""), shape);
         let mut kernel = Memory::default();
@@ -282,8 +288,12 @@ fn nothing() -> Ruleset {
 
 /// Rules in either shape, or none.
 fn any_ruleset() -> impl Strategy<Value = Option<Ruleset>> {
-    let shape =
-        proptest::sample::select(vec![Shape::Compat, Shape::Native(Protection::Off), Shape::Native(Protection::Off)]);
+    let shape = proptest::sample::select(vec![
+        Shape::Compat,
+        Shape::Native(Protection::Off),
+        Shape::Native(Protection::Off),
+        Shape::Native(Protection::OwnerPersist),
+    ]);
     proptest::option::weighted(0.9, (shape, any_policy()).prop_map(|(shape, policy)| compile(&policy, shape)))
 }
 
