@@ -39,6 +39,7 @@ impl Memory {
                     protection: Ok(Protection::Off),
                     owner: None,
                     sets: Vec::new(),
+                    strays: Vec::new(),
                     chains: Vec::new(),
                 });
                 self.state.tables.sort_by_key(|table| table.id);
@@ -87,8 +88,24 @@ impl Memory {
                         set.elements.remove(at.ok_or_else(|| rejected("no such element"))?);
                     }
                 }
+                Action::DeleteStray { stray } => {
+                    let at = table.strays.iter().position(|present| present == stray);
+                    table.strays.remove(at.ok_or_else(|| rejected("no such object"))?);
+                }
+                Action::CreateChain { chain, .. } if table.chain(chain).is_some() => {
+                    table
+                        .chains
+                        .iter_mut()
+                        .filter(|present| present.name == *chain)
+                        .for_each(|chain| chain.drops = false);
+                }
                 Action::CreateChain { chain, base } => {
-                    table.chains.push(ObservedChain { name: chain.clone(), base: base.clone(), rules: Vec::new() });
+                    table.chains.push(ObservedChain {
+                        name: chain.clone(),
+                        base: base.clone(),
+                        drops: false,
+                        rules: Vec::new(),
+                    });
                 }
                 Action::DeleteChain { chain } => {
                     if table.chain(chain).is_none_or(|chain| !chain.rules.is_empty()) {

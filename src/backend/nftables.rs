@@ -81,8 +81,12 @@ impl<T: Transport> Nftables<T> {
     ) -> Result<ObservedTable, BackendError> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
-        let mut table = ObservedTable { id, protection: info.protection.clone(), owner, sets: Vec::new(), chains };
+        let (protection, sets, strays) = (info.protection.clone(), Vec::new(), Vec::new());
+        let mut table = ObservedTable { id, protection, owner, sets, strays, chains };
         if id == TableId::own(id.family) {
+            table.strays = self.read("list the stateful objects and flowtables", |connection| {
+                connection.strays(id.family, &id.name.to_string())
+            })?;
             table.sets = self.sets(id, &|set| known(id, owner, set))?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
@@ -193,7 +197,7 @@ fn transaction(plan: &Plan, generation: Option<Generation>) -> Transaction {
 
 /// A chain whose rules have not been read.
 fn unread(info: &ChainInfo) -> ObservedChain {
-    ObservedChain { name: info.name.clone(), base: info.base.clone(), rules: Vec::new() }
+    ObservedChain { name: info.name.clone(), base: info.base.clone(), drops: info.drops, rules: Vec::new() }
 }
 
 /// Another program's chain that also translates sources.

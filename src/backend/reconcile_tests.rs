@@ -139,10 +139,11 @@ prop_compose! {
             let chains = chains.into_iter().map(|(name, base, rules): (&str, _, Vec<_>)| ObservedChain {
                 name: name.to_owned(),
                 base,
+                drops: false,
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), strays: Vec::new(), chains,
             });
         }
         kernel

@@ -56,6 +56,12 @@ impl Kind {
     pub(crate) const DEL_ELEMENTS: Self = Self::nf_tables(14);
     pub(crate) const NEW_GEN: Self = Self::nf_tables(15);
     pub(crate) const GET_GEN: Self = Self::nf_tables(16);
+    pub(crate) const NEW_OBJECT: Self = Self::nf_tables(18);
+    pub(crate) const GET_OBJECT: Self = Self::nf_tables(19);
+    pub(crate) const DEL_OBJECT: Self = Self::nf_tables(20);
+    pub(crate) const NEW_FLOWTABLE: Self = Self::nf_tables(22);
+    pub(crate) const GET_FLOWTABLE: Self = Self::nf_tables(23);
+    pub(crate) const DEL_FLOWTABLE: Self = Self::nf_tables(24);
 
     const fn nf_tables(number: u16) -> Self {
         Self(SUBSYSTEM << 8 | number)

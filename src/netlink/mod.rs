@@ -19,6 +19,7 @@ mod reading;
 mod rule;
 mod set;
 mod socket;
+mod stray;
 mod table;
 mod transaction;
 mod wire;

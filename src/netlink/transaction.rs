@@ -5,7 +5,7 @@ use crate::ruleset::{Action, Change, Generation, Handle, Rule, TableId};
 use super::dialect::{Dialect, dialect};
 use super::message::{Head, Kind, flag};
 use super::wire::Writer;
-use super::{NetlinkError, chain, compat, element, generation, native, rule, set, table};
+use super::{NetlinkError, chain, compat, element, generation, native, rule, set, stray, table};
 
 /// A transaction that still takes changes. Only a [`Batch`] can be sent.
 #[derive(Debug)]
@@ -93,6 +93,9 @@ impl Transaction {
                         element::emit(writer, id.family, &name, set, *kind, part);
                     });
                 }
+            }
+            Action::DeleteStray { stray } => {
+                self.message(*id, stray::deletion(stray.kind), 0, |writer| stray::emit_name(writer, &name, stray));
             }
             Action::CreateChain { chain, base } => {
                 self.message(*id, Kind::NEW_CHAIN, flag::CREATE, |writer| {

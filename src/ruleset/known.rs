@@ -82,6 +82,7 @@ impl Known {
                 present.retain(|element| elements.binary_search(element).is_err());
             }
             Action::CreateTable { protection: Protection::Off }
+            | Action::DeleteStray { .. }
             | Action::CreateChain { .. }
             | Action::Append { .. }
             | Action::Insert { .. }

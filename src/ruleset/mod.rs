@@ -17,7 +17,8 @@ pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan};
 pub use known::Known;
 pub use observed::{
-    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
+    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Stray,
+    StrayKind,
 };
 pub use plan::{Action, Change, Plan};
 pub use rivalry::{Neighbour, Rivalry, rivalries};

@@ -1,6 +1,6 @@
 //! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
 
-use super::{BaseChain, Handle, ObservedRule, Protection, Rule, SetKind, TableId};
+use super::{BaseChain, Handle, ObservedRule, Protection, Rule, SetKind, Stray, TableId};
 use crate::net::AddressRange;
 
 /// The changes that turn what is there into what shall be there, in the order in which they are sent.
@@ -62,7 +62,12 @@ pub enum Action {
         /// The elements, as they were found.
         elements: Vec<AddressRange>,
     },
-    /// A chain is created.
+    /// What has no place in a table of ours goes. No rule uses it any more.
+    DeleteStray {
+        /// What it is.
+        stray: Stray,
+    },
+    /// A chain is created, or, if it is there, lets pass from then on what none of its rules decides.
     CreateChain {
         /// Its name.
         chain: String,

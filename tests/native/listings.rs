@@ -14,7 +14,7 @@ use ip_masq_agent::ruleset::{Known, Protection, Ruleset, Shape, compile};
 use crate::support::netns::Netns;
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM` (`linux/netfilter/nf_tables.h`).
-const GETSETELEM: u16 = (10 << 8) | 13;
+const GETSETELEM: u16 = 10 << 8 | 0x0d;
 const COUNT: u32 = 2_000;
 
 /// A socket that counts the requests for the elements of a set.

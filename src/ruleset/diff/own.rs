@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Differ;
 use super::step::{Delta, Step, is_late, is_looked_up, prompt};
 use crate::net::AddressRange;
-use crate::ruleset::{Action, Chain, ObservedTable, Protection, Set, Table};
+use crate::ruleset::{Action, Chain, ObservedChain, ObservedTable, Protection, Set, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -87,10 +87,14 @@ impl Differ<'_> {
         for chain in &desired.chains {
             self.own_chain(chain);
         }
-        self.delete_chains(present, desired);
+        let foreign = |chain: &&ObservedChain| desired.chain(&chain.name).is_none();
+        for chain in present.chains.iter().filter(foreign).filter(|chain| !chain.rules.is_empty()) {
+            self.push(Action::Flush { chain: chain.name.clone() });
+        }
         for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
             self.push(Action::DeleteSet { set: set.name.clone() });
         }
+        self.delete_the_rest(present, desired);
     }
 
     /// All sets and the rules that look them up are made anew: a packet meets the old ones with the old ones or the new
@@ -109,14 +113,23 @@ impl Differ<'_> {
         for chain in &desired.chains {
             self.append_all(chain);
         }
+        self.delete_the_rest(present, desired);
+    }
+
+    /// Chains and other things of which nothing makes use any more: neither a rule nor a map.
+    fn delete_the_rest(&mut self, present: &ObservedTable, desired: &Table) {
         for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
             self.push(Action::DeleteChain { chain: chain.name.clone() });
+        }
+        for stray in &present.strays {
+            self.push(Action::DeleteStray { stray: stray.clone() });
         }
     }
 
     fn create_chains(&mut self, desired: &Table, present: Option<&ObservedTable>) {
-        let is_there = |chain: &&Chain| present.is_some_and(|table| table.chain(&chain.name).is_some());
-        for chain in desired.chains.iter().filter(|chain| !is_there(chain)) {
+        let stands =
+            |chain: &&Chain| present.and_then(|table| table.chain(&chain.name)).is_some_and(|present| !present.drops);
+        for chain in desired.chains.iter().filter(|chain| !stands(chain)) {
             self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
         }
     }
@@ -124,15 +137,6 @@ impl Differ<'_> {
     fn append_all(&mut self, chain: &Chain) {
         for rule in &chain.rules {
             self.push(Action::Append { chain: chain.name.clone(), rule: rule.clone() });
-        }
-    }
-
-    fn delete_chains(&mut self, present: &ObservedTable, desired: &Table) {
-        for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
-            if !chain.rules.is_empty() {
-                self.push(Action::Flush { chain: chain.name.clone() });
-            }
-            self.push(Action::DeleteChain { chain: chain.name.clone() });
         }
     }
 
