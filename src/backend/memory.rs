@@ -6,8 +6,8 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan,
-    Protection, Rule, SetKind, Verdict,
+    Action, Change, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Plan, Protection, Rule, SetKind, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     pub(crate) last_handle: u64,
     /// What somebody else does right before each of our next commits: the head of the list first.
     pub(crate) interference: Vec<fn(&mut Memory)>,
+    /// The changes that it knows no way to make.
+    pub(crate) refuses: Option<fn(&Change) -> bool>,
     /// The commits that changed something.
     pub(crate) commits: usize,
 }
@@ -33,6 +35,9 @@ impl Memory {
                 doing: format!("make the change {change:?}"),
                 source: NetlinkError::Rejected { change: None, errno: Errno::ENOENT, text: Some(why.to_owned()) },
             };
+            if self.refuses.is_some_and(|refuses| refuses(change)) {
+                return Err(rejected("unknown expression"));
+            }
             if matches!(change.action, Action::CreateTable { .. }) && self.state.table(change.table).is_none() {
                 self.state.tables.push(ObservedTable {
                     id: change.table,

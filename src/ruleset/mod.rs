@@ -14,7 +14,7 @@ mod trace;
 
 pub use chance::Chance;
 pub use compile::{Shape, compile, jump};
-pub use diff::{Conflict, our_jump, plan};
+pub use diff::{Conflict, our_jump, plan, unfinished};
 pub use known::Known;
 pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Stray,
