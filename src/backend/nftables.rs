@@ -12,7 +12,7 @@ use crate::netlink::{
 use crate::render::change_line;
 use crate::ruleset::{
     Action, BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
-    Owner, Plan, TableId, our_jump,
+    Owner, Plan, Protection, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -219,6 +219,10 @@ fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
             BackendError::InUse(Box::new(change.clone()))
         }
         Some((change, Errno::EPERM)) => BackendError::Owned(change.table),
+        Some((change, _)) if matches!(change.action, Action::CreateTable { protection: Protection::OwnerPersist }) => {
+            let what = format!("protect table {} (which takes Linux 6.9; --protect=auto does without)", change.table);
+            doing(what, error)
+        }
         Some((change, _)) => doing(format!("make the change \"{}\"", change_line(change)), error),
         None => doing("change the rules", error),
     }
