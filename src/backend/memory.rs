@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     pub(crate) interference: Vec<fn(&mut Memory)>,
     /// The changes that it knows no way to make.
     pub(crate) refuses: Option<fn(&Change) -> bool>,
+    /// How often the rules were read.
+    pub(crate) readings: usize,
     /// The commits that changed something.
     pub(crate) commits: usize,
 }
@@ -156,6 +158,7 @@ impl Backend for Memory {
     }
 
     fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
+        self.readings += 1;
         Ok(self.state.clone())
     }
 

@@ -64,7 +64,8 @@ pub enum ReconcileError {
 }
 
 /// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
-/// known of large sets spares listing them, and what is known afterwards is left for the next time.
+/// known spares reading it before the first commit, and of large sets also after a commit; what is known afterwards is left
+/// for the next time.
 ///
 /// # Errors
 ///
@@ -72,8 +73,13 @@ pub enum ReconcileError {
 pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
+    // A commit that builds on it is refused if the generation has passed.
+    let mut at_hand = known.take(backend.generation()?);
     for _ in 0..MAX_ROUNDS {
-        let observed = backend.observe(&desired.chain, known)?;
+        let observed = match at_hand.take() {
+            Some(observed) => observed,
+            None => backend.observe(&desired.chain, known)?,
+        };
         remaining = ruleset::plan(desired, &observed)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if remaining.is_empty() {

@@ -1,4 +1,4 @@
-//! What large sets hold, known without listing them: because nobody has committed anything since we did, or because
+//! What is known without reading it: because nobody has committed anything since it was read or written by us, or because
 //! nobody but us can have changed the table.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,39 +6,57 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Action, Change, Generation, Observed, Owner, Plan, Protection, TableId};
 use crate::net::AddressRange;
 
-/// The elements of sets in a generation. While the generation lasts, so do they; and those of a table that our socket owns
-/// last for as long as it does.
+/// What there is in a generation. While the generation lasts, so does it; and the elements of sets in a table that our socket
+/// owns last for as long as it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     generation: Generation,
     /// The tables that were ours alone when their sets were as they are here.
     owned: BTreeSet<TableId>,
-    sets: BTreeMap<(TableId, String), Vec<AddressRange>>,
+    extent: Extent,
+}
+
+/// How much is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All that was read.
+    Whole(Observed),
+    /// The elements of sets.
+    Sets(BTreeMap<(TableId, String), Vec<AddressRange>>),
 }
 
 impl Known {
-    /// What was listed.
+    /// What was read.
     #[must_use]
     pub fn of(observed: Observed) -> Self {
-        let owned =
-            observed.tables.iter().filter(|table| table.owner == Some(Owner::Us)).map(|table| table.id).collect();
+        Self { generation: observed.generation, owned: owned(&observed), extent: Extent::Whole(observed) }
+    }
+
+    /// What is there after a plan was committed on top of what was read. The kernel took it only because the generation was
+    /// still the same, and made it the next one. What became of the rules is not known before they are read.
+    #[must_use]
+    pub fn after(observed: Observed, plan: &Plan) -> Self {
+        let (generation, mut owned) = (observed.generation.next(), owned(&observed));
         let sets = observed.tables.into_iter().flat_map(|table| {
             let sets = table.sets.into_iter().filter(|set| set.kind.is_ok());
             sets.map(move |set| ((table.id, set.name), set.elements))
         });
-        Self { generation: observed.generation, owned, sets: sets.collect() }
+        let mut sets = sets.collect();
+        for Change { table, action } in &plan.changes {
+            apply(&mut owned, &mut sets, *table, action);
+        }
+        Self { generation, owned, extent: Extent::Sets(sets) }
     }
 
-    /// What is there after a plan was committed on top of what was listed. The kernel took it only because the generation
-    /// was still the same, and made it the next one.
-    #[must_use]
-    pub fn after(observed: Observed, plan: &Plan) -> Self {
-        let mut known = Self::of(observed);
-        known.generation = known.generation.next();
-        for Change { table, action } in &plan.changes {
-            known.apply(*table, action);
+    /// All that was read, if it was in this generation. After that nothing is known.
+    pub fn take(&mut self, generation: Generation) -> Option<Observed> {
+        match std::mem::take(self) {
+            Self { generation: known, extent: Extent::Whole(observed), .. } if known == generation => Some(observed),
+            less => {
+                *self = less;
+                None
+            }
         }
-        known
     }
 
     /// The elements of a set, if they are known, in a table that is found in this generation with this owner.
@@ -54,42 +72,66 @@ impl Known {
         set: &str,
     ) -> Option<&[AddressRange]> {
         let is_ours_alone = owner == Some(Owner::Us) && self.owned.contains(&table);
-        let known = (self.generation == generation || is_ours_alone).then_some(&self.sets)?;
-        known.get(&(table, set.to_owned())).map(Vec::as_slice)
-    }
-
-    fn apply(&mut self, table: TableId, action: &Action) {
-        match action {
-            Action::CreateTable { protection: Protection::OwnerPersist } => _ = self.owned.insert(table),
-            Action::DeleteTable => {
-                self.owned.remove(&table);
-                self.sets.retain(|(of, _), _| *of != table);
-            }
-            Action::CreateSet { set, .. } => {
-                self.sets.insert((table, set.clone()), Vec::new());
-            }
-            Action::DeleteSet { set } => {
-                self.sets.remove(&(table, set.clone()));
-            }
-            Action::AddElements { set, elements, .. } => {
-                let present = self.sets.entry((table, set.clone())).or_default();
-                present.extend(elements);
-                // Two sorted runs, which is what this sort is quickest at.
-                present.sort();
-            }
-            Action::DeleteElements { set, elements, .. } => {
-                let present = self.sets.entry((table, set.clone())).or_default();
-                present.retain(|element| elements.binary_search(element).is_err());
-            }
-            Action::CreateTable { protection: Protection::Off }
-            | Action::DeleteStray { .. }
-            | Action::CreateChain { .. }
-            | Action::Append { .. }
-            | Action::Insert { .. }
-            | Action::Delete { .. }
-            | Action::Flush { .. }
-            | Action::DeleteChain { .. } => {}
+        if self.generation != generation && !is_ours_alone {
+            return None;
         }
+        match &self.extent {
+            Extent::Whole(observed) => {
+                let set = observed.table(table)?.set(set)?;
+                set.kind.is_ok().then_some(&set.elements)
+            }
+            Extent::Sets(sets) => sets.get(&(table, set.to_owned())),
+        }
+        .map(Vec::as_slice)
+    }
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self::Sets(BTreeMap::new())
+    }
+}
+
+fn owned(observed: &Observed) -> BTreeSet<TableId> {
+    observed.tables.iter().filter(|table| table.owner == Some(Owner::Us)).map(|table| table.id).collect()
+}
+
+fn apply(
+    owned: &mut BTreeSet<TableId>,
+    sets: &mut BTreeMap<(TableId, String), Vec<AddressRange>>,
+    table: TableId,
+    action: &Action,
+) {
+    match action {
+        Action::CreateTable { protection: Protection::OwnerPersist } => _ = owned.insert(table),
+        Action::DeleteTable => {
+            owned.remove(&table);
+            sets.retain(|(of, _), _| *of != table);
+        }
+        Action::CreateSet { set, .. } => {
+            sets.insert((table, set.clone()), Vec::new());
+        }
+        Action::DeleteSet { set } => {
+            sets.remove(&(table, set.clone()));
+        }
+        Action::AddElements { set, elements, .. } => {
+            let present = sets.entry((table, set.clone())).or_default();
+            present.extend(elements);
+            // Two sorted runs, which is what this sort is quickest at.
+            present.sort();
+        }
+        Action::DeleteElements { set, elements, .. } => {
+            let present = sets.entry((table, set.clone())).or_default();
+            present.retain(|element| elements.binary_search(element).is_err());
+        }
+        Action::CreateTable { protection: Protection::Off }
+        | Action::DeleteStray { .. }
+        | Action::CreateChain { .. }
+        | Action::Append { .. }
+        | Action::Insert { .. }
+        | Action::Delete { .. }
+        | Action::Flush { .. }
+        | Action::DeleteChain { .. } => {}
     }
 }
 
