@@ -65,36 +65,10 @@ impl Memory {
             match &change.action {
                 Action::CreateTable { protection } => table.protection = Ok(*protection),
                 Action::DeleteTable => self.state.tables.retain(|table| table.id != change.table),
-                Action::CreateSet { set, kind } if table.set(set).is_none() => {
-                    table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Vec::new() });
-                }
-                Action::CreateSet { .. } => return Err(rejected("the set is there already")),
-                Action::DeleteSet { set } => {
-                    if table.set(set).is_none() || looked_up(table, set) {
-                        return Err(rejected("the set is missing or looked up"));
-                    }
-                    table.sets.retain(|present| present.name != *set);
-                }
-                Action::AddElements { set, elements, .. } => {
-                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
-                    for element in elements {
-                        if set.elements.iter().any(|present| present.overlaps(element)) {
-                            return Err(rejected("the element overlaps another"));
-                        }
-                        set.elements.push(*element);
-                    }
-                    set.elements.sort_unstable();
-                    if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
-                        return Err(rejected("the set is full"));
-                    }
-                }
-                Action::DeleteElements { set, elements, .. } => {
-                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
-                    for element in elements {
-                        let at = set.elements.iter().position(|present| present == element);
-                        set.elements.remove(at.ok_or_else(|| rejected("no such element"))?);
-                    }
-                }
+                action @ (Action::CreateSet { .. }
+                | Action::DeleteSet { .. }
+                | Action::AddElements { .. }
+                | Action::DeleteElements { .. }) => change_sets(table, action).map_err(rejected)?,
                 Action::DeleteStray { stray } => {
                     let at = table.strays.iter().position(|present| present == stray);
                     table.strays.remove(at.ok_or_else(|| rejected("no such object"))?);
@@ -181,6 +155,44 @@ impl Backend for Memory {
         *self = after;
         Ok(())
     }
+}
+
+/// Makes a change to a set or its elements, or says why not.
+fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'static str> {
+    match action {
+        Action::CreateSet { set, kind } if table.set(set).is_none() => {
+            table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Vec::new() });
+        }
+        Action::CreateSet { .. } => return Err("the set is there already"),
+        Action::DeleteSet { set } => {
+            if table.set(set).is_none() || looked_up(table, set) {
+                return Err("the set is missing or looked up");
+            }
+            table.sets.retain(|present| present.name != *set);
+        }
+        Action::AddElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or("no such set")?;
+            for element in elements {
+                if set.elements.iter().any(|present| present.overlaps(element)) {
+                    return Err("the element overlaps another");
+                }
+                set.elements.push(*element);
+            }
+            set.elements.sort_unstable();
+            if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
+                return Err("the set is full");
+            }
+        }
+        Action::DeleteElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or("no such set")?;
+            for element in elements {
+                let at = set.elements.iter().position(|present| present == element);
+                set.elements.remove(at.ok_or("no such element")?);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn rules<'a>(table: &'a mut ObservedTable, chain: &str) -> Option<&'a mut Vec<ObservedRule>> {

@@ -57,7 +57,7 @@ impl<T: Transport> Nftables<T> {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
             let chains = self.read("list the chains", |connection| connection.chains(family))?;
             for id in [TableId::nat(family), TableId::own(family)] {
-                if let Some(info) = tables.iter().find(|info| info.name == id.name.to_string()) {
+                if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
                     observed.tables.push(self.table(id, info, chains, ours, &known)?);
                 }
@@ -85,7 +85,7 @@ impl<T: Transport> Nftables<T> {
         let mut table = ObservedTable { id, protection, owner, sets, strays, chains };
         if id == TableId::own(id.family) {
             table.strays = self.read("list the stateful objects and flowtables", |connection| {
-                connection.strays(id.family, &id.name.to_string())
+                connection.strays(id.family, id.name.as_str())
             })?;
             table.sets = self.sets(id, &|set| known(id, owner, set))?;
             for index in 0..table.chains.len() {
@@ -112,7 +112,7 @@ impl<T: Transport> Nftables<T> {
     /// Reads the rules of a chain, if there is one.
     fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
         let Some(chain) = chain else { return Ok(()) };
-        let rules = self.connection.rules(id.family, &id.name.to_string(), &chain.name);
+        let rules = self.connection.rules(id.family, id.name.as_str(), &chain.name);
         let rules =
             rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
         let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: raise(id, &rule) };
@@ -125,8 +125,8 @@ impl<T: Transport> Nftables<T> {
         id: TableId,
         known: &dyn Fn(&str) -> Option<&'a [AddressRange]>,
     ) -> Result<Vec<ObservedSet>, BackendError> {
-        let table = id.name.to_string();
-        let infos = self.read("list the sets", |connection| connection.sets(id.family, &table))?;
+        let table = id.name.as_str();
+        let infos = self.read("list the sets", |connection| connection.sets(id.family, table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
             let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
@@ -136,7 +136,7 @@ impl<T: Transport> Nftables<T> {
                 set.elements = elements.to_vec();
             } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {
-                    connection.elements(id.family, &table, &set.name, kind)
+                    connection.elements(id.family, table, &set.name, kind)
                 })?;
                 match read {
                     Ok(elements) => set.elements = elements,

@@ -30,7 +30,7 @@ pub use connection::{Connection, Transport};
 pub use dialect::raise;
 pub use error::NetlinkError;
 pub use expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
+    Bitwise, Byteorder, Cmp, CmpOp, Counter, Data, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
 pub use rule::RuleInfo;

@@ -69,7 +69,7 @@ pub(super) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> 
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_SET_TABLE if attribute.text() != table => return Ok(None),
+            NFTA_SET_TABLE if !attribute.is(table) => return Ok(None),
             NFTA_SET_NAME => name = Some(attribute.text()),
             NFTA_SET_FLAGS => {
                 set_flags = attribute.be32()?;

@@ -45,7 +45,7 @@ pub(super) fn parse(attributes: Attributes<'_>, answer: Kind, table: &str) -> Re
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            TABLE if attribute.text() != table => return Ok(None),
+            TABLE if !attribute.is(table) => return Ok(None),
             NAME => name = Some(attribute.text()),
             NFTA_OBJ_TYPE if answer == Kind::NEW_OBJECT => object = Some(attribute.be32()?),
             _ => {}

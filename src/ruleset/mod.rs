@@ -13,6 +13,7 @@ mod rivalry;
 mod trace;
 
 pub use chance::Chance;
+pub(crate) use compile::OUR_COMMENTS;
 pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan, unfinished};
 pub use known::Known;
@@ -315,12 +316,20 @@ impl Rule {
     }
 }
 
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl TableName {
+    /// The name in the kernel.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
-        })
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
