@@ -6,7 +6,7 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Change, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
+    Action, Change, Elements, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
     ObservedTable, Plan, Protection, Rule, SetKind, Verdict,
 };
 
@@ -161,7 +161,7 @@ impl Backend for Memory {
 fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'static str> {
     match action {
         Action::CreateSet { set, kind } if table.set(set).is_none() => {
-            table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Vec::new() });
+            table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Elements::default() });
         }
         Action::CreateSet { .. } => return Err("the set is there already"),
         Action::DeleteSet { set } => {
@@ -176,9 +176,9 @@ fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'stati
                 if set.elements.iter().any(|present| present.overlaps(element)) {
                     return Err("the element overlaps another");
                 }
-                set.elements.push(*element);
+                set.elements.to_mut().push(*element);
             }
-            set.elements.sort_unstable();
+            set.elements.to_mut().sort_unstable();
             if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
                 return Err("the set is full");
             }
@@ -187,7 +187,7 @@ fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'stati
             let set = elements_of(table, set).ok_or("no such set")?;
             for element in elements {
                 let at = set.elements.iter().position(|present| present == element);
-                set.elements.remove(at.ok_or("no such element")?);
+                set.elements.to_mut().remove(at.ok_or("no such element")?);
             }
         }
         _ => {}

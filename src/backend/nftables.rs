@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use nix::errno::Errno;
 
 use super::{Backend, BackendError};
-use crate::net::{AddressRange, ChainName, Family};
+use crate::net::{ChainName, Family};
 use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
 use crate::render::change_line;
 use crate::ruleset::{
-    Action, BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
-    Owner, Plan, Protection, TableId, our_jump,
+    Action, BaseChain, Elements, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Owner, Plan, Protection, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -24,7 +24,7 @@ const READINGS: usize = 8;
 const LARGE: usize = 1_000;
 
 /// The elements of sets, as far as they are known.
-type KnownElements<'a> = &'a dyn Fn(TableId, Option<Owner>, &str) -> Option<&'a [AddressRange]>;
+type KnownElements<'a> = &'a dyn Fn(TableId, Option<Owner>, &str) -> Option<&'a Elements>;
 
 /// The socket that the agent keeps for its life, and what is done over it.
 #[derive(Debug)]
@@ -123,23 +123,23 @@ impl<T: Transport> Nftables<T> {
     fn sets<'a>(
         &mut self,
         id: TableId,
-        known: &dyn Fn(&str) -> Option<&'a [AddressRange]>,
+        known: &dyn Fn(&str) -> Option<&'a Elements>,
     ) -> Result<Vec<ObservedSet>, BackendError> {
         let table = id.name.as_str();
         let infos = self.read("list the sets", |connection| connection.sets(id.family, table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
-            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
-            let as_many = |elements: &&[AddressRange]| info.count.is_some_and(|count| elements.len() == count as usize);
-            let large = |elements: &&[AddressRange]| elements.len() >= LARGE;
+            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Elements::default() };
+            let as_many = |elements: &&Elements| info.count.is_some_and(|count| elements.len() == count as usize);
+            let large = |elements: &&Elements| elements.len() >= LARGE;
             if let Some(elements) = known(&set.name).filter(large).filter(as_many) {
-                set.elements = elements.to_vec();
+                set.elements = elements.clone();
             } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {
                     connection.elements(id.family, table, &set.name, kind)
                 })?;
                 match read {
-                    Ok(elements) => set.elements = elements,
+                    Ok(elements) => set.elements = elements.into(),
                     Err(odd) => set.kind = Err(odd),
                 }
             }

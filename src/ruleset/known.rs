@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Generation, Observed, Owner, Plan, Protection, TableId};
-use crate::net::AddressRange;
+use super::{Action, Change, Elements, Generation, Observed, Owner, Plan, Protection, TableId};
 
 /// What there is in a generation. While the generation lasts, so does it; and the elements of sets in a table that our socket
 /// owns last for as long as it does.
@@ -22,7 +21,7 @@ enum Extent {
     /// All that was read.
     Whole(Observed),
     /// The elements of sets.
-    Sets(BTreeMap<(TableId, String), Vec<AddressRange>>),
+    Sets(BTreeMap<(TableId, String), Elements>),
 }
 
 impl Known {
@@ -70,7 +69,7 @@ impl Known {
         table: TableId,
         owner: Option<Owner>,
         set: &str,
-    ) -> Option<&[AddressRange]> {
+    ) -> Option<&Elements> {
         let is_ours_alone = owner == Some(Owner::Us) && self.owned.contains(&table);
         if self.generation != generation && !is_ours_alone {
             return None;
@@ -82,7 +81,6 @@ impl Known {
             }
             Extent::Sets(sets) => sets.get(&(table, set.to_owned())),
         }
-        .map(Vec::as_slice)
     }
 }
 
@@ -98,7 +96,7 @@ fn owned(observed: &Observed) -> BTreeSet<TableId> {
 
 fn apply(
     owned: &mut BTreeSet<TableId>,
-    sets: &mut BTreeMap<(TableId, String), Vec<AddressRange>>,
+    sets: &mut BTreeMap<(TableId, String), Elements>,
     table: TableId,
     action: &Action,
 ) {
@@ -109,20 +107,25 @@ fn apply(
             sets.retain(|(of, _), _| *of != table);
         }
         Action::CreateSet { set, .. } => {
-            sets.insert((table, set.clone()), Vec::new());
+            sets.insert((table, set.clone()), Elements::default());
         }
         Action::DeleteSet { set } => {
             sets.remove(&(table, set.clone()));
         }
         Action::AddElements { set, elements, .. } => {
             let present = sets.entry((table, set.clone())).or_default();
+            if present.is_empty() {
+                *present = elements.clone();
+                return;
+            }
+            let present = present.to_mut();
             present.extend(elements);
             // Two sorted runs, which is what this sort is quickest at.
             present.sort();
         }
         Action::DeleteElements { set, elements, .. } => {
             let present = sets.entry((table, set.clone())).or_default();
-            present.retain(|element| elements.binary_search(element).is_err());
+            present.to_mut().retain(|element| elements.binary_search(element).is_err());
         }
         Action::CreateTable { protection: Protection::Off }
         | Action::DeleteStray { .. }
@@ -168,7 +171,7 @@ mod tests {
             let observed = kernel(was);
             let generation = observed.generation;
             let known = Known::of(observed);
-            let count = |generation| known.elements(generation, TABLE, is, SET).map(<[_]>::len);
+            let count = |generation| known.elements(generation, TABLE, is, SET).map(|elements| elements.len());
             assert_eq!(count(generation), Some(1), "{was:?} {is:?}");
             assert_eq!(count(LATER), lasts.then_some(1), "{was:?} {is:?}");
             assert_eq!(known.elements(generation, TABLE, is, "exempt-9"), None);
@@ -191,7 +194,7 @@ mod tests {
             let next = observed.generation.next();
             let known = Known::after(observed, &plan);
             let elements = |generation| known.elements(generation, TABLE, Some(Owner::Us), SET);
-            let wanted = desired.table(TABLE).unwrap().set(SET).map(|set| set.elements.as_slice());
+            let wanted = desired.table(TABLE).unwrap().set(SET).map(|set| &set.elements);
             assert_eq!(elements(next), wanted, "{plan:?}");
             assert_eq!(elements(LATER), wanted.filter(|_| lasts), "{plan:?}");
         }

@@ -6,6 +6,7 @@
 mod chance;
 mod compile;
 mod diff;
+mod elements;
 mod known;
 mod observed;
 mod plan;
@@ -16,6 +17,7 @@ pub use chance::Chance;
 pub(crate) use compile::OUR_COMMENTS;
 pub use compile::{Shape, compile, jump};
 pub use diff::{Conflict, our_jump, plan, unfinished};
+pub use elements::Elements;
 pub use known::Known;
 pub use observed::{
     Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Stray,
@@ -30,7 +32,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::net::{AddressRange, ChainName, Cidr, Family, PortRange, Protocol};
+use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
 
 /// The rules that shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -99,8 +101,8 @@ pub struct Set {
     pub name: String,
     /// How the kernel keeps it.
     pub kind: SetKind,
-    /// The elements: sorted, and no two of them touch the same address. In a set of addresses each is a single one.
-    pub elements: Vec<AddressRange>,
+    /// The elements. In a set of addresses each is a single one.
+    pub elements: Elements,
 }
 
 /// How the kernel keeps a set.

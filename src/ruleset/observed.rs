@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{BaseChain, Neighbour, Protection, Rule, SetKind, TableId};
-use crate::net::AddressRange;
+use super::{BaseChain, Elements, Neighbour, Protection, Rule, SetKind, TableId};
 
 /// The part of the kernel's rules that concerns us, read in one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,8 +62,8 @@ pub struct ObservedSet {
     pub name: String,
     /// How the kernel keeps it, or why it cannot be one of ours.
     pub kind: Result<SetKind, Opaque>,
-    /// The elements, sorted.
-    pub elements: Vec<AddressRange>,
+    /// The elements.
+    pub elements: Elements,
 }
 
 /// A thing in a table that is no set, chain or rule. None of ours has any.

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use super::Differ;
 use super::step::{Delta, Step, is_late, is_looked_up, prompt};
-use crate::net::AddressRange;
-use crate::ruleset::{Action, Chain, ObservedChain, ObservedTable, Protection, Set, Table};
+use crate::ruleset::{Action, Chain, Elements, ObservedChain, ObservedTable, Protection, Set, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -145,11 +144,11 @@ impl Differ<'_> {
         self.elements(set, &set.elements, true);
     }
 
-    fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &[AddressRange], come: bool) {
+    fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, come: bool) {
         if elements.is_empty() {
             return;
         }
-        let (set, kind, elements) = (name.clone(), *kind, elements.to_vec());
+        let (set, kind, elements) = (name.clone(), *kind, elements.clone());
         self.push(if come {
             Action::AddElements { set, kind, elements }
         } else {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::net::{AddressRange, Cidr};
 use crate::ruleset::compile::sets_of_addresses;
-use crate::ruleset::{Match, ObservedSet, ObservedTable, Rule, Set, SetKind, Table};
+use crate::ruleset::{Elements, Match, ObservedSet, ObservedTable, Rule, Set, SetKind, Table};
 
 /// What the next commit does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,28 +82,35 @@ pub(super) fn is_looked_up(present: &ObservedTable, set: &Set) -> bool {
 }
 
 /// What comes into a set and what goes from it.
+#[derive(Default)]
 pub(super) struct Delta {
     /// What comes, sorted.
-    pub(super) come: Vec<AddressRange>,
+    pub(super) come: Elements,
     /// What goes, sorted.
-    pub(super) gone: Vec<AddressRange>,
+    pub(super) gone: Elements,
 }
 
 impl Delta {
     pub(super) fn of(present: Option<&ObservedSet>, desired: &Set) -> Self {
-        let present = present.map_or(&[][..], |set| &set.elements);
-        Self { come: missing(&desired.elements, present), gone: missing(present, &desired.elements) }
+        match present {
+            None => Self { come: desired.elements.clone(), gone: Elements::default() },
+            Some(present) if present.elements == desired.elements => Self::default(),
+            Some(present) => Self {
+                come: missing(&desired.elements, &present.elements),
+                gone: missing(&present.elements, &desired.elements),
+            },
+        }
     }
 }
 
 /// The elements of a sorted list that another does not have.
-fn missing(of: &[AddressRange], from: &[AddressRange]) -> Vec<AddressRange> {
+fn missing(of: &[AddressRange], from: &[AddressRange]) -> Elements {
     let mut from = from.iter().peekable();
     let is_missing = |element: &&AddressRange| {
         while from.next_if(|other| *other < *element).is_some() {}
         from.peek() != Some(element)
     };
-    of.iter().filter(is_missing).copied().collect()
+    of.iter().filter(is_missing).copied().collect::<Vec<_>>().into()
 }
 
 /// Can the set take so many elements? A hash table may have more room than it would be given today.
