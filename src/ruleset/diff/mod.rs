@@ -1,5 +1,6 @@
 //! What has to change, so that what is there becomes what shall be there.
 
+mod meanwhile;
 mod own;
 mod shared;
 mod step;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Differ;
+use super::meanwhile::meanwhile;
 use super::step::{Delta, Step, is_late, is_looked_up, prompt};
 use crate::ruleset::{Action, Chain, Elements, ObservedChain, ObservedTable, Protection, Set, Table};
 
@@ -26,7 +27,13 @@ impl Differ<'_> {
                 if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
                     self.push(Action::CreateTable { protection: desired.protection });
                 }
-                self.change(present, desired);
+                match meanwhile(present, desired) {
+                    Some(meanwhile) => {
+                        self.change(present, &meanwhile);
+                        self.more = true;
+                    }
+                    None => self.change(present, desired),
+                }
             }
         }
     }
