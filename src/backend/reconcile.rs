@@ -67,7 +67,8 @@ pub enum ReconcileError {
 }
 
 /// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
-/// known of large sets spares listing them, and what is known afterwards is left for the next time.
+/// known spares reading it before the first commit, and of large sets also after a commit; what is known afterwards is left
+/// for the next time.
 ///
 /// A family of [`Ruleset::keep_standing`] of which rules are seen not to stand is brought into the desired state as a whole,
 /// however many commits that takes.
@@ -79,8 +80,13 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
     let mut kept = desired.keep_standing.clone();
+    // A commit that builds on it is refused if the generation has passed.
+    let mut at_hand = known.take(backend.generation()?);
     for _ in 0..MAX_ROUNDS {
-        let observed = backend.observe(&desired.chain, known)?;
+        let observed = match at_hand.take() {
+            Some(observed) => observed,
+            None => backend.observe(&desired.chain, known)?,
+        };
         kept.retain(|family| stands(*family, &observed));
         remaining = plan_but(&kept, desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
@@ -95,11 +101,18 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
                 *known = Known::after(observed, &remaining);
                 outcome.plan.changes.append(&mut remaining.changes);
             }
-            Err(BackendError::Stale) => outcome.restarts += 1,
+            Err(BackendError::Stale) => {
+                *known = Known::of(observed);
+                outcome.restarts += 1;
+            }
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
                 outcome.in_use.push(*change);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It may have been carried out, with only the answer lost.
+                *known = Known::default();
+                return Err(error.into());
+            }
         }
     }
     Err(ReconcileError::Unsettled(remaining))

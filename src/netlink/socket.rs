@@ -50,12 +50,21 @@ impl Connection<NetlinkSocket> {
     }
 
     fn open_to(protocol: isize) -> Result<Self, NetlinkError> {
-        NetlinkSocket::open(protocol).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
+        NetlinkSocket::open_to(protocol).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
     }
 }
 
 impl NetlinkSocket {
-    fn open(protocol: isize) -> io::Result<Self> {
+    /// A socket to the kernel of this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system calls that make and bind it.
+    pub fn open() -> io::Result<Self> {
+        Self::open_to(NETLINK_NETFILTER)
+    }
+
+    fn open_to(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
@@ -68,7 +77,7 @@ impl NetlinkSocket {
     /// A socket that hears announcements of one kind. The kernel filters them before they are queued: a transaction of
     /// 100,000 elements announces each of them, and would leave no room for anything else.
     pub(super) fn listening(kind: Kind) -> io::Result<Self> {
-        let listening = Self::open(NETLINK_NETFILTER)?;
+        let listening = Self::open()?;
         SockRef::from(&listening.socket).attach_filter(&only(kind))?;
         listening.socket.add_membership(NFNLGRP_NFTABLES)?;
         Ok(listening)
