@@ -7,6 +7,7 @@ pub mod agent;
 pub mod chart;
 pub mod effort;
 pub mod figures;
+pub mod kernel;
 pub mod machine;
 pub mod namespace;
 pub mod program;

@@ -25,7 +25,7 @@ pub fn configuration(ranges: &[Range], interval: &str) -> String {
     text
 }
 
-/// A table for `nft -f` that does the same, written as a person would: one interval set.
+/// A table for `nft -f` that exempts the same, written as short as can be: one interval set, one chain, no counters.
 #[must_use]
 pub fn interval_set(ranges: &[Range]) -> String {
     format!(
@@ -36,6 +36,25 @@ pub fn interval_set(ranges: &[Range]) -> String {
          fib daddr type local return\n\
          ip daddr @{PEERS_SET} return\n\
          masquerade fully-random\n\
+         }}\n}}\n",
+        listed(ranges)
+    )
+}
+
+/// A table for `nft -f` with one interval set that does all that the agent's own does, in the same place: the same test of
+/// the destination, a jump, and a counter for each rule.
+#[must_use]
+pub fn interval_set_alike(ranges: &[Range]) -> String {
+    format!(
+        "table {PEERS_TABLE} {{\n\
+         set {PEERS_SET} {{ type ipv4_addr; flags interval; elements = {{ {LINK_LOCAL}, {} }}; }}\n\
+         chain exempting {{\n\
+         ip daddr @{PEERS_SET} counter return\n\
+         counter masquerade fully-random\n\
+         }}\n\
+         chain postrouting {{\n\
+         type nat hook postrouting priority 105;\n\
+         fib daddr type != local counter jump exempting\n\
          }}\n}}\n",
         listed(ranges)
     )

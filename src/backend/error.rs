@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::netlink::NetlinkError;
 use crate::render::change_line;
-use crate::ruleset::{Action, Change, Conflict, TableId};
+use crate::ruleset::{Action, Change, Conflict, Protection, TableId};
 
 /// The kernel, or the way to it, refused. Nothing was changed; where the answer to a commit went missing, it may have been.
 #[derive(Debug, Error)]
@@ -46,7 +46,11 @@ impl BackendError {
             }
             Errno::EPERM => Self::Owned(change.table),
             errno => {
-                let doing = format!("make the change \"{}\"", change_line(change));
+                let doing = if matches!(change.action, Action::CreateTable { protection: Protection::OwnerPersist }) {
+                    format!("protect table {} (which takes Linux 6.9; --protect=auto does without)", change.table)
+                } else {
+                    format!("make the change \"{}\"", change_line(change))
+                };
                 if brings_something(&change.action) && is_for_the_unknown(errno) {
                     Self::Refused { doing, source }
                 } else {
@@ -101,6 +105,7 @@ const fn brings_something(action: &Action) -> bool {
         | Action::Insert { .. } => true,
         Action::DeleteTable
         | Action::DeleteSet { .. }
+        | Action::DeleteStray { .. }
         | Action::DeleteElements { .. }
         | Action::Delete { .. }
         | Action::Flush { .. }

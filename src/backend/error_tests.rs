@@ -4,7 +4,9 @@ use std::io;
 
 use super::*;
 use crate::net::Family;
-use crate::ruleset::{BaseChain, Handle, ObservedRule, Opaque, Protection, Rule, SetKind, Verdict};
+use crate::ruleset::{
+    BaseChain, Elements, Handle, ObservedRule, Opaque, Protection, Rule, SetKind, Stray, StrayKind, Verdict,
+};
 
 /// Does the kernel say this of what it does not know?
 const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
@@ -31,11 +33,11 @@ const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
 ];
 
 /// Every kind of change, and whether it makes something.
-fn every_action() -> [(Action, bool); 12] {
+fn every_action() -> [(Action, bool); 13] {
     let (chain, set, kind) = ("C".to_owned(), "S".to_owned(), SetKind::Intervals);
     let rule = Rule::new(Vec::new(), None, Verdict::Return);
     let was = ObservedRule { handle: Handle(1), rule: Err(Opaque(String::new())) };
-    let elements = Vec::new;
+    let elements = Elements::default;
     [
         (Action::CreateTable { protection: Protection::Off }, true),
         (Action::CreateSet { set: set.clone(), kind }, true),
@@ -45,6 +47,7 @@ fn every_action() -> [(Action, bool); 12] {
         (Action::Insert { chain: chain.clone(), rule, before: Handle(1) }, true),
         (Action::DeleteTable, false),
         (Action::DeleteSet { set: set.clone() }, false),
+        (Action::DeleteStray { stray: Stray { name: set.clone(), kind: StrayKind::Flowtable } }, false),
         (Action::DeleteElements { set, kind, elements: elements() }, false),
         (Action::Delete { chain: chain.clone(), was }, false),
         (Action::Flush { chain: chain.clone() }, false),

@@ -7,7 +7,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, Outcome, ReconcileError, preview, reconcile};
-use crate::ruleset::{Known, Plan, Protection, Ruleset, Shape};
+use crate::ruleset::{Known, Plan, Protection, Ruleset, Shape, unfinished};
 
 /// `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -128,7 +128,22 @@ impl Fitting {
     ///
     /// [`FitError`]; what was there before is there still, or was replaced by a whole commit of ours.
     pub fn reconcile(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Outcome>, FitError> {
-        self.first_that_fits(compile, |ruleset, known| reconcile(backend, ruleset, known))
+        let fitted = self.first_that_fits(compile, |ruleset, known| reconcile(backend, ruleset, known));
+        if fitted.as_ref().is_err_and(FitError::is_refusal) {
+            self.take_back(backend);
+        }
+        fitted
+    }
+
+    /// Of several commits the first may have been taken, and another not. What it left is without effect, so that it is
+    /// enough to try once: the next attempt tries again.
+    fn take_back(&mut self, backend: &mut dyn Backend) {
+        self.known = Known::default();
+        let Ok(observed) = backend.observe(&self.ruleset.chain, &self.known) else { return };
+        let plan = unfinished(&observed);
+        if !plan.is_empty() {
+            let _ = backend.commit(&plan, observed.generation);
+        }
     }
 
     /// What [`Fitting::reconcile`] would commit now, if the kernel would take it.
@@ -160,6 +175,17 @@ impl Fitting {
             if refused.len() > self.others.len() {
                 return Err(FitError::Nothing(refused));
             }
+        }
+    }
+}
+
+impl FitError {
+    /// Has the kernel refused the rules, in whatever shape?
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Reconcile(ReconcileError::Backend(error)) => error.is_refusal(),
+            Self::Reconcile(_) => false,
+            Self::Nothing(_) => true,
         }
     }
 }

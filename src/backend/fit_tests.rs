@@ -4,6 +4,7 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::backend::BackendError;
+use crate::backend::memory::Memory;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::tests::{policy, standing};
@@ -169,4 +170,56 @@ fn a_missing_privilege_is_no_reason_to_try_another_shape() {
     let error = Fitting::new(Wanted::Auto, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap_err();
     assert!(matches!(error, FitError::Reconcile(ReconcileError::Backend(error)) if error.is_denied()));
     assert_eq!(kernel.sent, 1);
+}
+
+/// So many prefix lengths that they are kept in an interval set, which comes before the rules in a commit of its own.
+const SEVEN_LENGTHS: [&str; 14] = [
+    "10.0.0.0/8",
+    "20.0.0.0/9",
+    "30.0.0.0/10",
+    "40.0.0.0/11",
+    "50.0.0.0/12",
+    "60.0.0.0/13",
+    "70.0.0.0/14",
+    "fd00::/8",
+    "fc80::/9",
+    "fc40::/10",
+    "fc20::/11",
+    "fc10::/12",
+    "fc08::/13",
+    "fc04::/14",
+];
+
+#[test]
+fn a_table_that_was_begun_and_whose_rules_the_kernel_then_refuses_goes_again() {
+    let long_list = |shape| compile(&policy(&SEVEN_LENGTHS, ""), shape);
+    for (wanted, protect) in [
+        (Wanted::Nft, Protect::On),
+        (Wanted::Nft, Protect::Off),
+        (Wanted::Nft, Protect::Auto),
+        (Wanted::Auto, Protect::Auto),
+    ] {
+        let refuses: fn(&Change) -> bool = |change| matches!(change.action, Action::Append { .. });
+        let mut kernel = Memory { refuses: Some(refuses), ..Memory::default() };
+        let mut fitting = Fitting::new(wanted, protect, &long_list);
+        for attempt in 1..=2 {
+            let error = fitting.reconcile(&mut kernel, &long_list).unwrap_err();
+            assert!(error.to_string().contains("unknown expression"), "{error}");
+            assert!(kernel.commits >= 2 * attempt, "begun, and taken back: {}", kernel.commits);
+            assert_eq!(kernel.state.tables, [], "{wanted:?} {protect:?}");
+        }
+    }
+}
+
+#[test]
+fn rules_that_are_in_force_stay_when_the_kernel_refuses_what_shall_replace_them() {
+    let mut kernel = Memory::default();
+    let mut fitting = Fitting::new(Wanted::Nft, Protect::Off, &rules);
+    fitting.reconcile(&mut kernel, &rules).unwrap();
+    let before = kernel.state.tables.clone();
+    kernel.refuses = Some(|change| matches!(change.action, Action::AddElements { .. }));
+    let others = |shape| compile(&policy(&["20.0.0.0/8", "fc00::/8"], ""), shape);
+    fitting.renew(&others);
+    fitting.reconcile(&mut kernel, &others).unwrap_err();
+    assert_eq!(kernel.state.tables, before);
 }

@@ -6,8 +6,8 @@ use super::{Backend, BackendError};
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
-    Action, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan,
-    Protection, Rule, SetKind, Verdict,
+    Action, Change, Elements, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Plan, Protection, Rule, SetKind, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -17,6 +17,10 @@ pub(crate) struct Memory {
     pub(crate) last_handle: u64,
     /// What somebody else does right before each of our next commits: the head of the list first.
     pub(crate) interference: Vec<fn(&mut Memory)>,
+    /// The changes that it knows no way to make.
+    pub(crate) refuses: Option<fn(&Change) -> bool>,
+    /// How often the rules were read.
+    pub(crate) readings: usize,
     /// The commits that changed something.
     pub(crate) commits: usize,
 }
@@ -33,12 +37,21 @@ impl Memory {
                 doing: format!("make the change {change:?}"),
                 source: NetlinkError::Rejected { change: None, errno: Errno::ENOENT, text: Some(why.to_owned()) },
             };
+            if self.refuses.is_some_and(|refuses| refuses(change)) {
+                let (errno, text) = (Errno::ENOENT, Some("unknown expression".to_owned()));
+                return Err(BackendError::of_change(
+                    change,
+                    errno,
+                    NetlinkError::Rejected { change: None, errno, text },
+                ));
+            }
             if matches!(change.action, Action::CreateTable { .. }) && self.state.table(change.table).is_none() {
                 self.state.tables.push(ObservedTable {
                     id: change.table,
                     protection: Ok(Protection::Off),
                     owner: None,
                     sets: Vec::new(),
+                    strays: Vec::new(),
                     chains: Vec::new(),
                 });
                 self.state.tables.sort_by_key(|table| table.id);
@@ -57,38 +70,28 @@ impl Memory {
             match &change.action {
                 Action::CreateTable { protection } => table.protection = Ok(*protection),
                 Action::DeleteTable => self.state.tables.retain(|table| table.id != change.table),
-                Action::CreateSet { set, kind } if table.set(set).is_none() => {
-                    table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Vec::new() });
+                action @ (Action::CreateSet { .. }
+                | Action::DeleteSet { .. }
+                | Action::AddElements { .. }
+                | Action::DeleteElements { .. }) => change_sets(table, action).map_err(rejected)?,
+                Action::DeleteStray { stray } => {
+                    let at = table.strays.iter().position(|present| present == stray);
+                    table.strays.remove(at.ok_or_else(|| rejected("no such object"))?);
                 }
-                Action::CreateSet { .. } => return Err(rejected("the set is there already")),
-                Action::DeleteSet { set } => {
-                    if table.set(set).is_none() || looked_up(table, set) {
-                        return Err(rejected("the set is missing or looked up"));
-                    }
-                    table.sets.retain(|present| present.name != *set);
-                }
-                Action::AddElements { set, elements, .. } => {
-                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
-                    for element in elements {
-                        if set.elements.iter().any(|present| present.overlaps(element)) {
-                            return Err(rejected("the element overlaps another"));
-                        }
-                        set.elements.push(*element);
-                    }
-                    set.elements.sort_unstable();
-                    if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
-                        return Err(rejected("the set is full"));
-                    }
-                }
-                Action::DeleteElements { set, elements, .. } => {
-                    let set = elements_of(table, set).ok_or_else(|| rejected("no such set"))?;
-                    for element in elements {
-                        let at = set.elements.iter().position(|present| present == element);
-                        set.elements.remove(at.ok_or_else(|| rejected("no such element"))?);
-                    }
+                Action::CreateChain { chain, .. } if table.chain(chain).is_some() => {
+                    table
+                        .chains
+                        .iter_mut()
+                        .filter(|present| present.name == *chain)
+                        .for_each(|chain| chain.drops = false);
                 }
                 Action::CreateChain { chain, base } => {
-                    table.chains.push(ObservedChain { name: chain.clone(), base: base.clone(), rules: Vec::new() });
+                    table.chains.push(ObservedChain {
+                        name: chain.clone(),
+                        base: base.clone(),
+                        drops: false,
+                        rules: Vec::new(),
+                    });
                 }
                 Action::DeleteChain { chain } => {
                     if table.chain(chain).is_none_or(|chain| !chain.rules.is_empty()) {
@@ -134,6 +137,7 @@ impl Backend for Memory {
     }
 
     fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
+        self.readings += 1;
         Ok(self.state.clone())
     }
 
@@ -156,6 +160,44 @@ impl Backend for Memory {
         *self = after;
         Ok(())
     }
+}
+
+/// Makes a change to a set or its elements, or says why not.
+fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'static str> {
+    match action {
+        Action::CreateSet { set, kind } if table.set(set).is_none() => {
+            table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Elements::default() });
+        }
+        Action::CreateSet { .. } => return Err("the set is there already"),
+        Action::DeleteSet { set } => {
+            if table.set(set).is_none() || looked_up(table, set) {
+                return Err("the set is missing or looked up");
+            }
+            table.sets.retain(|present| present.name != *set);
+        }
+        Action::AddElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or("no such set")?;
+            for element in elements {
+                if set.elements.iter().any(|present| present.overlaps(element)) {
+                    return Err("the element overlaps another");
+                }
+                set.elements.to_mut().push(*element);
+            }
+            set.elements.to_mut().sort_unstable();
+            if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
+                return Err("the set is full");
+            }
+        }
+        Action::DeleteElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or("no such set")?;
+            for element in elements {
+                let at = set.elements.iter().position(|present| present == element);
+                set.elements.to_mut().remove(at.ok_or("no such element")?);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn rules<'a>(table: &'a mut ObservedTable, chain: &str) -> Option<&'a mut Vec<ObservedRule>> {

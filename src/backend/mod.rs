@@ -28,7 +28,7 @@ pub trait Backend {
     fn generation(&mut self) -> Result<Generation, BackendError>;
 
     /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before. The elements of a large
-    /// set are not listed if they are known in the generation that is found, and as many as the kernel counts.
+    /// set are not listed if they are known still ([`Known::elements`]), and as many as the kernel counts.
     ///
     /// # Errors
     ///

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use tracing::debug;
 
 use super::{Backend, BackendError};
-use crate::net::{AddressRange, ChainName, Family};
+use crate::net::{ChainName, Family};
 use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
 use crate::ruleset::{
-    BaseChain, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Owner,
-    Plan, TableId, our_jump,
+    BaseChain, Elements, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Owner, Plan, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -23,7 +23,7 @@ const READINGS: usize = 8;
 const LARGE: usize = 1_000;
 
 /// The elements of sets, as far as they are known.
-type KnownElements<'a> = &'a dyn Fn(TableId, &str) -> Option<&'a [AddressRange]>;
+type KnownElements<'a> = &'a dyn Fn(TableId, Option<Owner>, &str) -> Option<&'a Elements>;
 
 /// The socket that the agent keeps for its life, and what is done over it.
 #[derive(Debug)]
@@ -55,13 +55,13 @@ impl<T: Transport> Nftables<T> {
 
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
-        let known = |table, set: &str| known.elements(generation, table, set);
+        let known = |table, owner, set: &str| known.elements(generation, table, owner, set);
         let mut observed = Observed { generation, ..Observed::default() };
         for family in Family::ALL {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
             let chains = self.read("list the chains", |connection| connection.chains(family))?;
             for id in [TableId::nat(family), TableId::own(family)] {
-                if let Some(info) = tables.iter().find(|info| info.name == id.name.to_string()) {
+                if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
                     observed.tables.push(self.table(id, info, chains, ours, &known)?);
                 }
@@ -85,9 +85,13 @@ impl<T: Transport> Nftables<T> {
     ) -> Result<ObservedTable, BackendError> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
-        let mut table = ObservedTable { id, protection: info.protection.clone(), owner, sets: Vec::new(), chains };
+        let (protection, sets, strays) = (info.protection.clone(), Vec::new(), Vec::new());
+        let mut table = ObservedTable { id, protection, owner, sets, strays, chains };
         if id == TableId::own(id.family) {
-            table.sets = self.sets(id, known)?;
+            table.strays = self.read("list the stateful objects and flowtables", |connection| {
+                connection.strays(id.family, id.name.as_str())
+            })?;
+            table.sets = self.sets(id, &|set| known(id, owner, set))?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
             }
@@ -112,7 +116,7 @@ impl<T: Transport> Nftables<T> {
     /// Reads the rules of a chain, if there is one.
     fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
         let Some(chain) = chain else { return Ok(()) };
-        let rules = self.connection.rules(id.family, &id.name.to_string(), &chain.name);
+        let rules = self.connection.rules(id.family, id.name.as_str(), &chain.name);
         let rules =
             rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
         let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: raise(id, &rule) };
@@ -120,22 +124,26 @@ impl<T: Transport> Nftables<T> {
         Ok(())
     }
 
-    fn sets(&mut self, id: TableId, known: KnownElements<'_>) -> Result<Vec<ObservedSet>, BackendError> {
-        let table = id.name.to_string();
-        let infos = self.read("list the sets", |connection| connection.sets(id.family, &table))?;
+    fn sets<'a>(
+        &mut self,
+        id: TableId,
+        known: &dyn Fn(&str) -> Option<&'a Elements>,
+    ) -> Result<Vec<ObservedSet>, BackendError> {
+        let table = id.name.as_str();
+        let infos = self.read("list the sets", |connection| connection.sets(id.family, table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
-            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Vec::new() };
-            let as_many = |elements: &&[AddressRange]| info.count.is_some_and(|count| elements.len() == count as usize);
-            let large = |elements: &&[AddressRange]| elements.len() >= LARGE;
-            if let Some(elements) = known(id, &set.name).filter(large).filter(as_many) {
-                set.elements = elements.to_vec();
+            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Elements::default() };
+            let as_many = |elements: &&Elements| info.count.is_some_and(|count| elements.len() == count as usize);
+            let large = |elements: &&Elements| elements.len() >= LARGE;
+            if let Some(elements) = known(&set.name).filter(large).filter(as_many) {
+                set.elements = elements.clone();
             } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {
-                    connection.elements(id.family, &table, &set.name, kind)
+                    connection.elements(id.family, table, &set.name, kind)
                 })?;
                 match read {
-                    Ok(elements) => set.elements = elements,
+                    Ok(elements) => set.elements = elements.into(),
                     Err(odd) => set.kind = Err(odd),
                 }
             }
@@ -196,7 +204,7 @@ fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
 
 /// A chain whose rules have not been read.
 fn unread(info: &ChainInfo) -> ObservedChain {
-    ObservedChain { name: info.name.clone(), base: info.base.clone(), rules: Vec::new() }
+    ObservedChain { name: info.name.clone(), base: info.base.clone(), drops: info.drops, rules: Vec::new() }
 }
 
 /// Another program's chain that also translates sources.

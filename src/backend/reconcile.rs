@@ -91,7 +91,8 @@ impl ReconcileError {
 }
 
 /// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
-/// known of large sets spares listing them, and what is known afterwards is left for the next time.
+/// known spares reading it before the first commit, and of large sets also after a commit; what is known afterwards is left
+/// for the next time.
 ///
 /// A commit that fails is followed by a new look at the rules and by one more try, if that can fare better.
 ///
@@ -108,8 +109,13 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
     let mut unsure: Option<(Plan, Generation)> = None;
     let mut failures = 0;
     let mut kept = desired.keep_standing.clone();
+    // A commit that builds on it is refused if the generation has passed.
+    let mut at_hand = known.take(backend.generation()?);
     for _ in 0..MAX_ROUNDS {
-        let observed = backend.observe(&desired.chain, known)?;
+        let (observed, was_read) = match at_hand.take() {
+            Some(observed) => (observed, false),
+            None => (backend.observe(&desired.chain, known)?, true),
+        };
         kept.retain(|family| stands(*family, &observed));
         remaining = plan_but(&kept, desired, &observed, known)?;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
@@ -123,6 +129,10 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             let rivalries = ruleset::rivalries(desired, &observed);
             let generation = observed.generation;
             *known = Known::of(observed);
+            if !was_read {
+                // What is reported as in force was read in this pass.
+                continue;
+            }
             return Ok(Outcome { generation, rivalries, kept, ..outcome });
         }
         match backend.commit(&remaining, observed.generation) {
@@ -131,13 +141,16 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
                 outcome.plan.changes.append(&mut remaining.changes);
                 failures = 0;
             }
-            Err(BackendError::Stale) => outcome.restarts += 1,
+            Err(BackendError::Stale) => {
+                *known = Known::of(observed);
+                outcome.restarts += 1;
+            }
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
                 outcome.in_use.push(*change);
             }
             Err(error) => {
                 // It may have been carried out, with only the answer lost.
-                known.forget_elements();
+                known.forget();
                 failures += 1;
                 if failures == MAX_FAILURES || !error.is_worth_another_look() {
                     return Err(error.into());

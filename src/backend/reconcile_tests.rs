@@ -47,6 +47,30 @@ fn the_second_pass_writes_nothing() {
 }
 
 #[test]
+fn what_was_read_back_is_not_read_again_before_a_change_but_what_is_reported_as_in_force_always_is() {
+    let mut kernel = Memory::default();
+    let mut known = Known::default();
+    let of = |range| desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&[range]));
+    for (step, range, foreign, readings) in [
+        ("nothing is known", "10.0.0.0/8", false, 2),
+        ("nothing to do, and all is known", "10.0.0.0/8", false, 1),
+        ("a change", "11.0.0.0/8", false, 1),
+        ("nothing to do after a foreign commit", "11.0.0.0/8", true, 1),
+        ("a change after a foreign commit", "10.0.0.0/8", true, 2),
+    ] {
+        kernel.state.generation.0 += u32::from(foreign);
+        let before = kernel.readings;
+        reconcile(&mut kernel, &of(range), &mut known).unwrap();
+        assert_eq!(kernel.readings - before, readings, "{step}");
+        assert_eq!(preview(&mut kernel, &of(range)).unwrap(), Plan::default(), "{step}");
+    }
+    // Somebody is quicker than our commit, which is refused.
+    kernel.interference.push(|kernel| kernel.state.tables.clear());
+    assert_eq!(reconcile(&mut kernel, &of("11.0.0.0/8"), &mut known).unwrap().restarts, 1);
+    assert_eq!(preview(&mut kernel, &of("11.0.0.0/8")).unwrap(), Plan::default());
+}
+
+#[test]
 fn a_preview_writes_nothing_and_tells_what_the_pass_then_does() {
     let mut kernel = Memory::default();
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8"]));
@@ -286,10 +310,11 @@ prop_compose! {
             let chains = chains.into_iter().map(|(name, base, rules): (&str, _, Vec<_>)| ObservedChain {
                 name: name.to_owned(),
                 base,
+                drops: false,
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), strays: Vec::new(), chains,
             });
         }
         kernel

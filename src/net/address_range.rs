@@ -61,21 +61,29 @@ impl AddressRange {
         }
     }
 
-    /// The CIDR that holds just these addresses, if there is one.
+    /// The prefix length of the CIDR that holds just these addresses, if there is one.
     #[must_use]
-    pub fn as_cidr(&self) -> Option<Cidr> {
+    pub fn prefix_len(&self) -> Option<u8> {
         // In which bits do the two ends differ? All of the last ones, of which the first end has none set.
-        let (first, host, bits) = match (self.first, self.last) {
+        let (is_cidr, len) = match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
-                (first.to_bits().into(), u128::from(last.to_bits() ^ first.to_bits()), 32)
+                let (first, host) = (first.to_bits(), first.to_bits() ^ last.to_bits());
+                (host & host.wrapping_add(1) == 0 && first & host == 0, host.leading_zeros())
             }
-            (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits() ^ first.to_bits(), 128),
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                let (first, host) = (first.to_bits(), first.to_bits() ^ last.to_bits());
+                (host & host.wrapping_add(1) == 0 && first & host == 0, host.leading_zeros())
+            }
             // No such range exists.
             _ => return None,
         };
-        let host_bits = u128::BITS - host.leading_zeros();
-        let is_cidr = host.count_ones() == host_bits && first & host == 0;
-        u8::try_from(bits - host_bits).ok().filter(|_| is_cidr).and_then(|len| Cidr::around(self.first, len))
+        u8::try_from(len).ok().filter(|_| is_cidr)
+    }
+
+    /// The CIDR that holds just these addresses, if there is one.
+    #[must_use]
+    pub fn as_cidr(&self) -> Option<Cidr> {
+        self.prefix_len().and_then(|len| Cidr::around(self.first, len))
     }
 
     /// The fewest CIDRs that hold just these addresses, in order.
@@ -95,7 +103,11 @@ impl AddressRange {
     /// Sorts ranges and joins those that overlap or touch.
     #[must_use]
     pub fn merged(mut ranges: Vec<Self>) -> Vec<Self> {
-        // Lists are mostly sorted already, and this sort makes use of runs.
+        // Most lists are written by programs: in order, and nothing to join.
+        if ranges.is_sorted_by(|range, later| range.next().is_some_and(|next| next < later.first)) {
+            return ranges;
+        }
+        // Others are mostly in order, and this sort makes use of runs.
         ranges.sort();
         ranges.dedup_by(|later, earlier| {
             let joins = Family::of(later.first) == Family::of(earlier.first)

@@ -25,6 +25,8 @@ pub struct ChainInfo {
     pub name: String,
     /// Where the kernel enters it, if it does.
     pub base: Option<BaseChain>,
+    /// Does a base chain drop what none of its rules decides?
+    pub drops: bool,
 }
 
 /// A chain by its name.
@@ -33,7 +35,7 @@ pub(super) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
     writer.text(NFTA_CHAIN_NAME, name);
 }
 
-/// A chain to be created; a base chain lets pass what none of its rules decides.
+/// A chain to be created; a base chain lets pass what none of its rules decides, also if it is there already.
 pub(super) fn emit(writer: &mut Writer, table: &str, name: &str, base: Option<&BaseChain>) {
     emit_name(writer, table, name);
     let Some(base) = base else { return };
@@ -46,13 +48,14 @@ pub(super) fn emit(writer: &mut Writer, table: &str, name: &str, base: Option<&B
 }
 
 pub(super) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> {
-    let (mut table, mut name, mut hook, mut kind) = (None, None, None, None);
+    let (mut table, mut name, mut hook, mut kind, mut drops) = (None, None, None, None, false);
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
             NFTA_CHAIN_TABLE => table = Some(attribute.text()),
             NFTA_CHAIN_NAME => name = Some(attribute.text()),
             NFTA_CHAIN_HOOK => hook = Some(parse_hook(attribute.nested())?),
+            NFTA_CHAIN_POLICY => drops = attribute.be32()? != POLICY_ACCEPT,
             NFTA_CHAIN_TYPE => kind = Some(attribute.text()),
             _ => {}
         }
@@ -62,6 +65,7 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> 
         table: table.ok_or(Malformed("a chain has no table"))?,
         name: name.ok_or(Malformed("a chain has no name"))?,
         base,
+        drops,
     })
 }
 

@@ -5,13 +5,15 @@ use std::io;
 use nix::errno::Errno;
 
 use crate::net::{AddressRange, Family};
-use crate::ruleset::{Generation, Opaque, SetKind};
+use crate::ruleset::{Generation, Opaque, SetKind, Stray};
 
 use super::allowance::Allowance;
 use super::message::{Content, Head, Kind, Message, Messages, flag};
 use super::transaction::{Batch, Probe, Transaction};
 use super::wire::{Attributes, Malformed, Writer};
-use super::{ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, table};
+use super::{
+    ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, stray, table,
+};
 
 /// How often a request is sent that others keep overtaking, or whose answer goes wrong on its way.
 pub(super) const TRIES: u32 = 16;
@@ -151,6 +153,21 @@ impl<T: Transport> Connection<T> {
         let content = |writer: &mut Writer| set::emit_table(writer, table);
         let request = Request::dump(Kind::GET_SET, family, &content, Kind::NEW_SET);
         self.read(&request, |attributes| set::parse(attributes, family, table))
+    }
+
+    /// What a table holds beside sets, chains and rules; nothing if there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::generation`].
+    pub fn strays(&mut self, family: Family, table: &str) -> Result<Vec<Stray>, NetlinkError> {
+        let content = |writer: &mut Writer| stray::emit_table(writer, table);
+        let mut strays = Vec::new();
+        for (kind, answer) in stray::DUMPS {
+            let request = Request::dump(kind, family, &content, answer);
+            strays.append(&mut self.read(&request, |attributes| stray::parse(attributes, answer, table))?);
+        }
+        Ok(strays)
     }
 
     /// The elements of a set, sorted, none if there is no such set; or, in words that follow on “the set”, why they

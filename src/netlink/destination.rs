@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::net::{Cidr, Family};
 
-use super::expression::{Bitwise, Cmp, CmpOp, Expression, Lookup, Payload, PayloadBase, REGISTER};
+use super::expression::{Bitwise, Cmp, CmpOp, Data, Expression, Lookup, Payload, PayloadBase, REGISTER};
 
 /// Where the destination address stands in the network header, in bytes (RFC 791 §3.1, RFC 8200 §3).
 pub(super) const fn offset(family: Family) -> u32 {
@@ -33,12 +33,12 @@ pub(super) fn push_in_range(expressions: &mut Vec<Expression>, range: Cidr) {
     if is_masked {
         expressions.push(keep(prefix_len, address_len));
     }
-    let mut address = match range.network() {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
+    let byte = |octets: &[u8], index| octets.get(index).copied().unwrap_or_default();
+    let value = match range.network() {
+        IpAddr::V4(address) => Data::from_fn(len, |index| byte(&address.octets(), index)),
+        IpAddr::V6(address) => Data::from_fn(len, |index| byte(&address.octets(), index)),
     };
-    address.truncate(len);
-    expressions.push(Expression::Cmp(Cmp { register: REGISTER, op: CmpOp::EQUAL, value: address }));
+    expressions.push(Expression::Cmp(Cmp { register: REGISTER, op: CmpOp::EQUAL, value }));
 }
 
 /// Looks the destination up in a set, or only so many leading bits of it.
@@ -90,8 +90,8 @@ fn keep(prefix_len: usize, len: usize) -> Expression {
     Expression::Bitwise(Bitwise {
         source: REGISTER,
         destination: REGISTER,
-        mask: (0..len).map(byte).collect(),
-        xor: vec![0; len],
+        mask: Data::from_fn(len, byte),
+        xor: Data::from_fn(len, |_| 0),
     })
 }
 

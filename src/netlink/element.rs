@@ -96,8 +96,8 @@ pub(super) fn parse(
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_SET_ELEM_LIST_TABLE if attribute.text() != table => return Ok(None),
-            NFTA_SET_ELEM_LIST_SET if attribute.text() != set => return Ok(None),
+            NFTA_SET_ELEM_LIST_TABLE if !attribute.is(table) => return Ok(None),
+            NFTA_SET_ELEM_LIST_SET if !attribute.is(set) => return Ok(None),
             NFTA_SET_ELEM_LIST_ELEMENTS => {
                 // The shortest element, an IPv4 address, takes 16 bytes.
                 boundaries.reserve(attribute.payload.len() / 16);

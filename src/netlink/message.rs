@@ -61,6 +61,12 @@ impl Kind {
     pub(crate) const DEL_ELEMENTS: Self = Self::nf_tables(14);
     pub(crate) const NEW_GEN: Self = Self::nf_tables(15);
     pub(crate) const GET_GEN: Self = Self::nf_tables(16);
+    pub(crate) const NEW_OBJECT: Self = Self::nf_tables(18);
+    pub(crate) const GET_OBJECT: Self = Self::nf_tables(19);
+    pub(crate) const DEL_OBJECT: Self = Self::nf_tables(20);
+    pub(crate) const NEW_FLOWTABLE: Self = Self::nf_tables(22);
+    pub(crate) const GET_FLOWTABLE: Self = Self::nf_tables(23);
+    pub(crate) const DEL_FLOWTABLE: Self = Self::nf_tables(24);
     pub(crate) const NEW_FLOW: Self = Self::ctnetlink(0);
     pub(crate) const GET_FLOW: Self = Self::ctnetlink(1);
     pub(crate) const DEL_FLOW: Self = Self::ctnetlink(2);

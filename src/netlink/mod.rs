@@ -24,6 +24,7 @@ mod reading;
 mod rule;
 mod set;
 mod socket;
+mod stray;
 mod table;
 mod transaction;
 mod wire;
@@ -35,7 +36,7 @@ pub use connection::{Connection, Transport};
 pub use dialect::raise;
 pub use error::NetlinkError;
 pub use expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
+    Bitwise, Byteorder, Cmp, CmpOp, Counter, Data, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
 pub use flow::{Deletion, FlowInfo, Listing};

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use crate::net::{Family, Protocol};
-use crate::ruleset::{Chance, Match, Opaque, Rule, Verdict};
+use crate::ruleset::{Chance, Match, OUR_COMMENTS, Opaque, Rule, Verdict};
 
 use super::destination;
 use super::expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Expression, Fib, Lookup, Meta, Numgen, Payload, PayloadBase, VerdictCode,
+    Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, PayloadBase, VerdictCode,
 };
 
 /// The part of a rule that was read so far.
@@ -22,7 +22,7 @@ pub(super) struct Reading {
 /// What a register holds.
 enum Value {
     /// This many leading bytes of the destination address, and which of their bits.
-    Destination { mask: Vec<u8>, is_masked: bool },
+    Destination { mask: Data, is_masked: bool },
     /// The number of the transport protocol.
     Protocol,
     /// The type of the destination address.
@@ -49,7 +49,7 @@ impl Reading {
         if !is_destination {
             return Err(opaque("tests bytes of the packet other than its destination address"));
         }
-        self.load(payload.register, Value::Destination { mask: vec![u8::MAX; len], is_masked: false })
+        self.load(payload.register, Value::Destination { mask: Data::from_fn(len, |_| u8::MAX), is_masked: false })
     }
 
     pub(super) fn meta(&mut self, meta: Meta) -> Result<(), Opaque> {
@@ -95,9 +95,9 @@ impl Reading {
                     && mask.len() == bitwise.mask.len()
                     && bitwise.xor.iter().all(|byte| *byte == 0) =>
             {
-                for (old, new) in mask.iter_mut().zip(&bitwise.mask) {
-                    *old &= new;
-                }
+                let (old, new) = (*mask, bitwise.mask);
+                let byte = |data: &Data, index| data.get(index).copied().unwrap_or_default();
+                *mask = Data::from_fn(old.len(), |index| byte(&old, index) & byte(&new, index));
                 *is_masked = true;
                 Ok(())
             }
@@ -142,11 +142,11 @@ impl Reading {
     }
 
     /// The rule, all of whose conditions were read.
-    pub(super) fn finish(self, comment: Option<String>, verdict: Verdict) -> Result<Rule, Opaque> {
+    pub(super) fn finish(self, comment: Option<&str>, verdict: Verdict) -> Result<Rule, Opaque> {
         if self.loaded.is_some() {
             return Err(opaque("loads something that it does not compare"));
         }
-        Ok(Rule::new(self.matches, comment.map(Cow::Owned), verdict))
+        Ok(Rule::new(self.matches, comment.map(comment_of), verdict))
     }
 
     fn load(&mut self, register: u32, value: Value) -> Result<(), Opaque> {
@@ -184,6 +184,12 @@ pub(super) fn misplaced(expression: &Expression) -> Opaque {
         Expression::Match(extension) => Opaque(format!("has the match {}", extension.name)),
         other => Opaque(format!("has the expression {}", other.name())),
     }
+}
+
+/// A comment. Those of our own rules, of which a chain has thousands, are not copied.
+fn comment_of(text: &str) -> Cow<'static, str> {
+    let ours = OUR_COMMENTS.into_iter().find(|ours| *ours == text);
+    ours.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }
 
 fn protocol(value: &[u8]) -> Option<Protocol> {

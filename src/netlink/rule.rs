@@ -65,10 +65,8 @@ pub(super) fn emit_compat(writer: &mut Writer, protocol: Option<Protocol>) {
 /// at a character's end.
 pub(super) fn emit_comment(writer: &mut Writer, comment: &str) {
     let text = (0..=COMMENT_LEN).rev().find_map(|len| comment.get(..len)).unwrap_or_default();
-    let mut userdata = vec![USERDATA_COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)];
-    userdata.extend_from_slice(text.as_bytes());
-    userdata.push(0);
-    writer.attribute(NFTA_RULE_USERDATA, &userdata);
+    let head = [USERDATA_COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)];
+    writer.parts(NFTA_RULE_USERDATA, &[&head, text.as_bytes(), &[0]]);
 }
 
 /// The rule before which a new one comes.
@@ -84,12 +82,15 @@ pub(super) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Res
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_RULE_TABLE if attribute.text() != table => return Ok(None),
-            NFTA_RULE_CHAIN if attribute.text() != chain => return Ok(None),
+            NFTA_RULE_TABLE if !attribute.is(table) => return Ok(None),
+            NFTA_RULE_CHAIN if !attribute.is(chain) => return Ok(None),
             NFTA_RULE_HANDLE => handle = Some(Handle(attribute.be64()?)),
             NFTA_RULE_EXPRESSIONS => {
-                expressions =
-                    attribute.nested().map(|element| Expression::parse(element?.nested())).collect::<Result<_, _>>()?;
+                // So many are in the longest of our rules without ports.
+                expressions.reserve(8);
+                for element in attribute.nested() {
+                    expressions.push(Expression::parse(element?.nested())?);
+                }
             }
             NFTA_RULE_USERDATA => comment = parse_comment(attribute.payload),
             _ => {}

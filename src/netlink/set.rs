@@ -17,6 +17,8 @@ const NFTA_SET_EXPRESSIONS: u16 = 18;
 const NFTA_SET_COUNT: u16 = 20;
 const NFTA_SET_DESC_SIZE: u16 = 1;
 const NO_FLAGS: u32 = 0;
+/// `NFT_SET_ANONYMOUS`
+const ANONYMOUS: u32 = 1;
 /// `NFT_SET_INTERVAL`
 const INTERVAL: u32 = 4;
 
@@ -54,7 +56,8 @@ pub(super) fn emit(writer: &mut Writer, family: Family, table: &str, name: &str,
     writer.be32(NFTA_SET_ID, id);
 }
 
-/// A set of this table that was dumped; `None` if it is of another.
+/// A set of this table that was dumped; `None` if it is of another, or has no name of its own: then it is a part of a rule,
+/// comes with it and goes with it.
 ///
 /// What nft notes for itself (`NFTA_SET_USERDATA`), and how the kernel is asked to choose between memory and speed, make
 /// no other set of it.
@@ -66,9 +69,14 @@ pub(super) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> 
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_SET_TABLE if attribute.text() != table => return Ok(None),
+            NFTA_SET_TABLE if !attribute.is(table) => return Ok(None),
             NFTA_SET_NAME => name = Some(attribute.text()),
-            NFTA_SET_FLAGS => set_flags = attribute.be32()?,
+            NFTA_SET_FLAGS => {
+                set_flags = attribute.be32()?;
+                if set_flags & ANONYMOUS != 0 {
+                    return Ok(None);
+                }
+            }
             NFTA_SET_KEY_TYPE => key = Some(attribute.be32()?),
             NFTA_SET_KEY_LEN => len = Some(attribute.be32()?),
             NFTA_SET_DESC => size = parse_size(attribute.nested())?,

@@ -5,7 +5,7 @@ use crate::ruleset::{Action, Change, Generation, Handle, Rule, TableId};
 use super::dialect::{Dialect, dialect};
 use super::message::{Head, Kind, flag};
 use super::wire::Writer;
-use super::{NetlinkError, chain, compat, element, generation, native, rule, set, table};
+use super::{NetlinkError, chain, compat, element, generation, native, rule, set, stray, table};
 
 /// A transaction that still takes changes. Only a [`Batch`] can be sent.
 #[derive(Debug)]
@@ -67,54 +67,57 @@ impl Transaction {
     /// Adds a change; errors name it by its number, counted from 0.
     pub fn push(&mut self, change: &Change) {
         let Change { table: id, action } = change;
-        let name = id.name.to_string();
+        let name = id.name.as_str();
         match action {
             Action::CreateTable { protection } => {
-                self.message(*id, Kind::NEW_TABLE, flag::CREATE, |writer| table::emit(writer, &name, *protection));
+                self.message(*id, Kind::NEW_TABLE, flag::CREATE, |writer| table::emit(writer, name, *protection));
             }
             Action::DeleteTable => {
-                self.message(*id, Kind::DEL_TABLE, 0, |writer| table::emit_name(writer, &name));
+                self.message(*id, Kind::DEL_TABLE, 0, |writer| table::emit_name(writer, name));
             }
             Action::CreateSet { set, kind } => {
                 // The sequence number is one that no other set of the transaction has.
                 let number = self.next_sequence();
                 self.message(*id, Kind::NEW_SET, flag::CREATE, |writer| {
-                    set::emit(writer, id.family, &name, set, *kind, number);
+                    set::emit(writer, id.family, name, set, *kind, number);
                 });
             }
             Action::DeleteSet { set } => {
-                self.message(*id, Kind::DEL_SET, 0, |writer| set::emit_name(writer, &name, set));
+                self.message(*id, Kind::DEL_SET, 0, |writer| set::emit_name(writer, name, set));
             }
             Action::AddElements { set, kind, elements } => {
                 for part in elements.chunks(element::PER_MESSAGE) {
                     self.message(*id, Kind::NEW_ELEMENTS, flag::CREATE, |writer| {
-                        element::emit(writer, id.family, &name, set, *kind, part);
+                        element::emit(writer, id.family, name, set, *kind, part);
                     });
                 }
             }
             Action::DeleteElements { set, kind, elements } => {
                 for part in elements.chunks(element::PER_MESSAGE) {
                     self.message(*id, Kind::DEL_ELEMENTS, 0, |writer| {
-                        element::emit(writer, id.family, &name, set, *kind, part);
+                        element::emit(writer, id.family, name, set, *kind, part);
                     });
                 }
             }
+            Action::DeleteStray { stray } => {
+                self.message(*id, stray::deletion(stray.kind), 0, |writer| stray::emit_name(writer, name, stray));
+            }
             Action::CreateChain { chain, base } => {
                 self.message(*id, Kind::NEW_CHAIN, flag::CREATE, |writer| {
-                    chain::emit(writer, &name, chain, base.as_ref());
+                    chain::emit(writer, name, chain, base.as_ref());
                 });
             }
             Action::Append { chain, rule } => self.new_rule(*id, chain, rule, Place::Last),
             Action::Insert { chain, rule, before } => self.new_rule(*id, chain, rule, Place::Before(*before)),
             Action::Delete { chain, was } => {
-                self.message(*id, Kind::DEL_RULE, 0, |writer| rule::emit_handle(writer, &name, chain, was.handle));
+                self.message(*id, Kind::DEL_RULE, 0, |writer| rule::emit_handle(writer, name, chain, was.handle));
             }
             // Without a handle all rules of the chain are meant.
             Action::Flush { chain } => {
-                self.message(*id, Kind::DEL_RULE, 0, |writer| rule::emit_chain(writer, &name, chain));
+                self.message(*id, Kind::DEL_RULE, 0, |writer| rule::emit_chain(writer, name, chain));
             }
             Action::DeleteChain { chain } => {
-                self.message(*id, Kind::DEL_CHAIN, 0, |writer| chain::emit_name(writer, &name, chain));
+                self.message(*id, Kind::DEL_CHAIN, 0, |writer| chain::emit_name(writer, name, chain));
             }
         }
         self.pushed += 1;
@@ -169,7 +172,7 @@ impl Transaction {
             Place::Before(_) => flag::CREATE,
         };
         self.message(id, Kind::NEW_RULE, flags, |writer| {
-            rule::emit_chain(writer, &id.name.to_string(), chain);
+            rule::emit_chain(writer, id.name.as_str(), chain);
             rule::emit_expressions(writer, &expressions);
             if dialect == Dialect::Compat {
                 rule::emit_compat(writer, compat::protocol(rule));

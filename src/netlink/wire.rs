@@ -62,7 +62,12 @@ impl Writer {
     }
 
     pub(crate) fn attribute(&mut self, kind: u16, payload: &[u8]) {
-        self.framed(kind, |writer| writer.raw(payload));
+        self.parts(kind, &[payload]);
+    }
+
+    /// An attribute whose payload is these bytes, one after the other.
+    pub(crate) fn parts(&mut self, kind: u16, parts: &[&[u8]]) {
+        self.framed(kind, |writer| parts.iter().for_each(|part| writer.raw(part)));
     }
 
     /// An attribute that holds the attributes written by `content`.
@@ -71,7 +76,10 @@ impl Writer {
     }
 
     pub(crate) fn be32(&mut self, kind: u16, value: u32) {
-        self.attribute(kind, &value.to_be_bytes());
+        // The most frequent attribute, and so in one piece.
+        const LEN: [u8; 2] = 8_u16.to_ne_bytes();
+        let ([k0, k1], [v0, v1, v2, v3]) = (kind.to_ne_bytes(), value.to_be_bytes());
+        self.raw(&[LEN[0], LEN[1], k0, k1, v0, v1, v2, v3]);
     }
 
     pub(crate) fn be64(&mut self, kind: u16, value: u64) {
@@ -80,22 +88,22 @@ impl Writer {
 
     /// A text with the NUL that ends it on the wire.
     pub(crate) fn text(&mut self, kind: u16, text: &str) {
-        self.framed(kind, |writer| {
-            writer.raw(text.as_bytes());
-            writer.raw(&[0]);
-        });
+        self.parts(kind, &[text.as_bytes(), &[0]]);
     }
 
     fn framed(&mut self, kind: u16, content: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
-        self.raw(&[0, 0]);
-        self.raw(&kind.to_ne_bytes());
+        let [k0, k1] = kind.to_ne_bytes();
+        self.raw(&[0, 0, k0, k1]);
         content(self);
         match u16::try_from(self.bytes.len() - start) {
             Ok(len) => self.patch(start, &len.to_ne_bytes()),
             Err(_) => self.overlong = true,
         }
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let padding = self.bytes.len().wrapping_neg() % 4;
+        if padding > 0 {
+            self.bytes.resize(self.bytes.len() + padding, 0);
+        }
     }
 }
 
@@ -160,11 +168,24 @@ impl<'a> Attribute<'a> {
         self.payload.try_into().map(u64::from_be_bytes).map_err(|_| Malformed("a number is not 8 bytes long"))
     }
 
+    /// Is this the text before the first NUL?
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.until_nul() == text.as_bytes()
+    }
+
+    /// The text before the first NUL, if it is UTF-8.
+    pub(crate) fn str(&self) -> Option<&'a str> {
+        str::from_utf8(self.until_nul()).ok()
+    }
+
     /// The text before the first NUL. A name that is not UTF-8 is none of ours, so nothing is lost by replacing its
     /// bytes with U+FFFD.
     pub(crate) fn text(&self) -> String {
-        let text = self.payload.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(text).into_owned()
+        String::from_utf8_lossy(self.until_nul()).into_owned()
+    }
+
+    fn until_nul(&self) -> &'a [u8] {
+        self.payload.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 

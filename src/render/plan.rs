@@ -20,6 +20,7 @@ pub fn change_line(Change { table, action }: &Change) -> String {
         Action::DeleteSet { set } => format!("- {table} set {set}"),
         Action::AddElements { set, elements, .. } => format!("+ {table} set {set}: {}", list(elements)),
         Action::DeleteElements { set, elements, .. } => format!("- {table} set {set}: {}", list(elements)),
+        Action::DeleteStray { stray } => format!("- {table} {stray}"),
         Action::CreateChain { chain, base: None } => format!("+ {table} chain {chain}"),
         Action::CreateChain { chain, base: Some(base) } => {
             format!("+ {table} chain {chain} ({base})")

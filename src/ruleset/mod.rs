@@ -6,6 +6,7 @@
 mod chance;
 mod compile;
 mod diff;
+mod elements;
 mod known;
 mod observed;
 mod plan;
@@ -14,11 +15,14 @@ mod standing;
 mod trace;
 
 pub use chance::Chance;
+pub(crate) use compile::OUR_COMMENTS;
 pub use compile::{Shape, compile, jump};
-pub use diff::{Conflict, our_jump, plan, plan_for};
+pub use diff::{Conflict, our_jump, plan, plan_for, unfinished};
+pub use elements::Elements;
 pub use known::Known;
 pub use observed::{
-    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner,
+    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Stray,
+    StrayKind,
 };
 pub use plan::{Action, Change, Plan};
 pub use rivalry::{Neighbour, Rivalry, rivalries};
@@ -30,7 +34,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::net::{AddressRange, ChainName, Cidr, Family, PortRange, Protocol};
+use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
 
 /// The rules that shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,8 +107,8 @@ pub struct Set {
     pub name: String,
     /// How the kernel keeps it.
     pub kind: SetKind,
-    /// The elements: sorted, and no two of them touch the same address. In a set of addresses each is a single one.
-    pub elements: Vec<AddressRange>,
+    /// The elements. In a set of addresses each is a single one.
+    pub elements: Elements,
 }
 
 /// How the kernel keeps a set.
@@ -294,6 +298,13 @@ impl Rule {
         Self { matches, comment, verdict }
     }
 
+    /// The same rule with another condition in place of those that `replaces` names.
+    #[must_use]
+    fn with(&self, replaces: &dyn Fn(&Match) -> bool, condition: &Match) -> Self {
+        let matches = self.matches.iter().map(|old| if replaces(old) { condition } else { old }).cloned();
+        Self::new(matches.collect(), self.comment.clone(), self.verdict.clone())
+    }
+
     /// The conditions, in the order of [`Match`]'s variants.
     #[must_use]
     pub fn matches(&self) -> &[Match] {
@@ -313,12 +324,20 @@ impl Rule {
     }
 }
 
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl TableName {
+    /// The name in the kernel.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Nat => "nat",
             Self::Own => "ip-masq-agent",
-        })
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

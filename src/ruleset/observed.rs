@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{BaseChain, Neighbour, Protection, Rule, SetKind, TableId};
-use crate::net::AddressRange;
+use super::{BaseChain, Elements, Neighbour, Protection, Rule, SetKind, TableId};
 
 /// The part of the kernel's rules that concerns us, read in one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +26,8 @@ pub struct ObservedTable {
     pub owner: Option<Owner>,
     /// All its sets, if the table is our own.
     pub sets: Vec<ObservedSet>,
+    /// What else is in it, if the table is our own.
+    pub strays: Vec<Stray>,
     /// All its chains. The rules are read of POSTROUTING, of the chain of our name, and of chains to which a jump of
     /// ours leads, and of all chains in a table of our own; of the others they are left out.
     pub chains: Vec<ObservedChain>,
@@ -39,6 +40,8 @@ pub struct ObservedChain {
     pub name: String,
     /// Where the kernel enters it, if it does.
     pub base: Option<BaseChain>,
+    /// Does it, being a base chain, drop what none of its rules decides?
+    pub drops: bool,
     /// The rules, in order.
     pub rules: Vec<ObservedRule>,
 }
@@ -59,8 +62,26 @@ pub struct ObservedSet {
     pub name: String,
     /// How the kernel keeps it, or why it cannot be one of ours.
     pub kind: Result<SetKind, Opaque>,
-    /// The elements, sorted.
-    pub elements: Vec<AddressRange>,
+    /// The elements.
+    pub elements: Elements,
+}
+
+/// A thing in a table that is no set, chain or rule. None of ours has any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The name.
+    pub name: String,
+    /// What it is.
+    pub kind: StrayKind,
+}
+
+/// What can be in a table beside sets, chains and rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrayKind {
+    /// A stateful object of this type (`NFT_OBJECT_*`, `linux/netfilter/nf_tables.h`), such as a named counter.
+    Object(u32),
+    /// A flowtable.
+    Flowtable,
 }
 
 /// A rule that exists.
@@ -122,6 +143,25 @@ impl ObservedRule {
     #[must_use]
     pub fn is(&self, wanted: &Rule) -> bool {
         self.rule.as_ref() == Ok(wanted)
+    }
+}
+
+impl fmt::Display for Stray {
+    /// As `nft` names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            StrayKind::Flowtable => "flowtable",
+            StrayKind::Object(1) => "counter",
+            StrayKind::Object(2) => "quota",
+            StrayKind::Object(3) => "ct helper",
+            StrayKind::Object(4) => "limit",
+            StrayKind::Object(7) => "ct timeout",
+            StrayKind::Object(8) => "secmark",
+            StrayKind::Object(9) => "ct expectation",
+            StrayKind::Object(10) => "synproxy",
+            StrayKind::Object(number) => return write!(f, "object {} of type {number}", self.name),
+        };
+        write!(f, "{kind} {}", self.name)
     }
 }
 

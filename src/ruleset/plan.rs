@@ -1,7 +1,6 @@
 //! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
 
-use super::{BaseChain, Handle, ObservedRule, Protection, Rule, SetKind, TableId};
-use crate::net::AddressRange;
+use super::{BaseChain, Elements, Handle, ObservedRule, Protection, Rule, SetKind, Stray, TableId};
 
 /// The changes that turn what is there into what shall be there, in the order in which they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub enum Action {
         /// How the kernel keeps it.
         kind: SetKind,
         /// The elements, none of which touches one that is there then.
-        elements: Vec<AddressRange>,
+        elements: Elements,
     },
     /// Elements go from a set.
     DeleteElements {
@@ -60,9 +59,14 @@ pub enum Action {
         /// How the kernel keeps it.
         kind: SetKind,
         /// The elements, as they were found.
-        elements: Vec<AddressRange>,
+        elements: Elements,
     },
-    /// A chain is created.
+    /// What has no place in a table of ours goes. No rule uses it any more.
+    DeleteStray {
+        /// What it is.
+        stray: Stray,
+    },
+    /// A chain is created, or, if it is there, lets pass from then on what none of its rules decides.
     CreateChain {
         /// Its name.
         chain: String,

@@ -44,12 +44,14 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
             .iter()
             .map(|set| ObservedSet { name: set.name.clone(), kind: Ok(set.kind), elements: set.elements.clone() })
             .collect(),
+        strays: Vec::new(),
         chains: table
             .chains
             .iter()
             .map(|chain| ObservedChain {
                 name: chain.name.clone(),
                 base: chain.base.clone(),
+                drops: false,
                 rules: chain.rules.iter().map(&mut observe).collect(),
             })
             .collect(),

@@ -69,6 +69,25 @@ fn while_the_rules_move_to_another_shape_no_packet_misses_both() {
     }
 }
 
+#[test]
+fn while_a_table_is_made_anew_to_be_protected_or_not_no_packet_misses_it() {
+    for ranges in ["10.0.0.0/8, fd00::/8", &format!("{MANY_LENGTHS}, 10.0.0.0/8, fd00::/8")] {
+        let Some(topology) = Topology::new() else { return };
+        let config = policy(ranges);
+        let apply = |protect: &str| {
+            let verb = format!("apply --enable-ipv6 --backend nft --protect {protect}");
+            topology.node.agent(&verb, &config).ended_with(0);
+        };
+        apply("off");
+        flooded(&topology, || {
+            for _ in 0..SWAPS / 4 {
+                apply("on");
+                apply("off");
+            }
+        });
+    }
+}
+
 /// The agent follows its file, which has the one list and the other in turn.
 fn swap_lists(one: &str, other: &str) {
     let Some(topology) = Topology::new() else { return };

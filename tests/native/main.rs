@@ -11,6 +11,7 @@
 mod deltas;
 mod flood;
 mod interrupted;
+mod listings;
 mod many;
 mod moving;
 mod oracle;

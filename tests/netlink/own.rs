@@ -22,11 +22,11 @@ pub(crate) fn create_set(family: Family, set: &str, kind: SetKind) -> Change {
 }
 
 pub(crate) fn add(family: Family, set: &str, kind: SetKind, elements: &[AddressRange]) -> Change {
-    own(family, Action::AddElements { set: set.to_owned(), kind, elements: elements.to_vec() })
+    own(family, Action::AddElements { set: set.to_owned(), kind, elements: elements.to_vec().into() })
 }
 
 pub(crate) fn delete(family: Family, set: &str, kind: SetKind, elements: &[AddressRange]) -> Change {
-    own(family, Action::DeleteElements { set: set.to_owned(), kind, elements: elements.to_vec() })
+    own(family, Action::DeleteElements { set: set.to_owned(), kind, elements: elements.to_vec().into() })
 }
 
 /// The set of single addresses behind a mask, and the mask's length.

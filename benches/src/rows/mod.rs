@@ -14,18 +14,14 @@ mod topology;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use ip_masq_agent::netlink::Connection;
-use ip_masq_agent::ruleset::{Known, Observed};
 use tempfile::TempDir;
 
-use crate::agent::{Agent, Backend};
+use crate::agent::Agent;
 use crate::effort::Effort;
 use crate::namespace::Namespace;
 use crate::program::Program;
-use crate::pure;
 use crate::ranges::Range;
 use crate::report::Section;
 use crate::texts;
@@ -110,19 +106,4 @@ impl Bench {
     fn upstream_restore(&self, flavour: &str, restore: &Path) -> Program {
         self.iptables(&format!("iptables-{flavour}-restore")).words("-w 5 --noflush").input(restore)
     }
-}
-
-/// The kernel's share of putting these ranges into an empty namespace: from the sending of the transaction to its
-/// acknowledgement, all else done before.
-fn kernels_share(namespace: &Namespace, ranges: &[Range], backend: Backend) -> Result<Duration> {
-    let ruleset = pure::ruleset(&texts::configuration(ranges, "60s"), pure::shape(backend))?;
-    namespace.inside(|| {
-        let mut connection = Connection::open()?;
-        let observed = Observed { generation: connection.generation()?, ..Observed::default() };
-        let plan = ip_masq_agent::ruleset::plan(&ruleset, &observed, &Known::default())?;
-        let batch = pure::encode(&plan, Some(observed.generation))?;
-        let start = Instant::now();
-        connection.commit(&batch)?;
-        Ok(start.elapsed())
-    })
 }

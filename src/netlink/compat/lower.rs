@@ -15,7 +15,7 @@ pub fn lower(family: Family, rule: &Rule) -> Vec<Expression> {
     for condition in rule.matches() {
         if let Match::Protocol(protocol) = condition {
             expressions.push(Expression::Meta(Meta { key: Meta::L4PROTO, register: REGISTER }));
-            let value = vec![protocol.number()];
+            let value = [protocol.number()].into();
             expressions.push(Expression::Cmp(Cmp { register: REGISTER, op: CmpOp::EQUAL, value }));
         }
     }

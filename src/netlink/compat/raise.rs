@@ -1,5 +1,7 @@
 //! Expressions as our rules, by meaning.
 
+use std::borrow::Cow;
+
 use crate::net::Family;
 use crate::netlink::expression::{Expression, Extension};
 use crate::netlink::reading::{self, Reading, misplaced, opaque};
@@ -17,7 +19,7 @@ pub fn raise(family: Family, expressions: &[Expression], beside: Option<&str>) -
     let (last, conditions) = expressions.split_last().ok_or_else(|| opaque("is empty"))?;
     let verdict = verdict(family, last)?;
     let mut reading = Reading::new(family);
-    let mut comment = beside.map(str::to_owned);
+    let mut comment = beside.map(Cow::Borrowed);
     for expression in conditions {
         match expression {
             Expression::Payload(payload) => reading.payload(payload)?,
@@ -26,7 +28,7 @@ pub fn raise(family: Family, expressions: &[Expression], beside: Option<&str>) -
             Expression::Cmp(cmp) => reading.cmp(cmp)?,
             Expression::Counter(_) => {}
             Expression::Match(extension) if extension.name == xt::comment::NAME => {
-                if comment.replace(xt::comment::parse(extension)?).is_some() {
+                if comment.replace(Cow::Owned(xt::comment::parse(extension)?)).is_some() {
                     return Err(opaque("has two comments"));
                 }
             }
@@ -35,7 +37,7 @@ pub fn raise(family: Family, expressions: &[Expression], beside: Option<&str>) -
             other => return Err(misplaced(other)),
         }
     }
-    reading.finish(comment, verdict)
+    reading.finish(comment.as_deref(), verdict)
 }
 
 fn verdict(family: Family, expression: &Expression) -> Result<Verdict, Opaque> {

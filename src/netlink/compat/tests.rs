@@ -150,7 +150,10 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![protocol(), equal(&[1]), ret()], none),
         (vec![protocol(), equal(&[6, 0]), ret()], none),
         (vec![Expression::Meta(Meta { key: 6, register: 1 }), ret()], "tests the packet's meta key 6"),
-        (vec![Expression::Immediate(Immediate { register: 1, value: vec![0] }), ret()], "has the expression immediate"),
+        (
+            vec![Expression::Immediate(Immediate { register: 1, value: [0].into() }), ret()],
+            "has the expression immediate",
+        ),
         (vec![other, ret()], "has the expression quota"),
         (vec![of_nft, ret()], "has the expression fib"),
         (vec![Expression::Masq(Masq { flags: 0, ports: None })], end),

@@ -2,7 +2,7 @@
 
 use crate::netlink::wire::{Attributes, Writer};
 
-use super::{emit_value, parse_value};
+use super::{Data, emit_value, parse_value};
 
 pub(super) const NAME: &str = "bitwise";
 
@@ -23,9 +23,9 @@ pub struct Bitwise {
     /// The register to write.
     pub destination: u32,
     /// The bits to keep; its length is the length of the operation.
-    pub mask: Vec<u8>,
+    pub mask: Data,
     /// The bits to turn over afterwards, as long as `mask`.
-    pub xor: Vec<u8>,
+    pub xor: Data,
 }
 
 impl Bitwise {

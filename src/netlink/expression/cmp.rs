@@ -2,7 +2,7 @@
 
 use crate::netlink::wire::{Attributes, Writer};
 
-use super::{emit_value, parse_value};
+use super::{Data, emit_value, parse_value};
 
 pub(super) const NAME: &str = "cmp";
 
@@ -18,7 +18,7 @@ pub struct Cmp {
     /// The comparison.
     pub op: CmpOp,
     /// What it is compared with, as it stands in the packet.
-    pub value: Vec<u8>,
+    pub value: Data,
 }
 
 /// A comparison (`enum nft_cmp_ops`).

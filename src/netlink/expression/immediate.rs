@@ -2,7 +2,7 @@
 
 use crate::netlink::wire::{Attribute, Attributes, Writer};
 
-use super::{Expression, emit_value, parse_value};
+use super::{Data, Expression, emit_value, parse_value};
 
 pub(super) const NAME: &str = "immediate";
 
@@ -20,7 +20,7 @@ pub struct Immediate {
     /// The register to load into; never the verdict's.
     pub register: u32,
     /// The value.
-    pub value: Vec<u8>,
+    pub value: Data,
 }
 
 /// What becomes of the packet.

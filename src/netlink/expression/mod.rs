@@ -7,6 +7,7 @@ mod bitwise;
 mod byteorder;
 mod cmp;
 mod counter;
+mod data;
 mod extension;
 mod fib;
 mod immediate;
@@ -20,6 +21,7 @@ pub use bitwise::Bitwise;
 pub use byteorder::Byteorder;
 pub use cmp::{Cmp, CmpOp};
 pub use counter::Counter;
+pub use data::Data;
 pub use extension::Extension;
 pub use fib::Fib;
 pub use immediate::{Immediate, VerdictCode};
@@ -138,13 +140,14 @@ impl Expression {
         for attribute in element {
             let attribute = attribute?;
             match attribute.kind {
-                NFTA_EXPR_NAME => name = Some(attribute.text()),
+                NFTA_EXPR_NAME => name = Some(attribute),
                 NFTA_EXPR_DATA => data = attribute.payload,
                 _ => {}
             }
         }
         let name = name.ok_or(Malformed("an expression has no name"))?;
-        Ok(Self::parse_known(&name, Attributes::new(data)).unwrap_or_else(|| Self::Other { name, data: data.to_vec() }))
+        let known = name.str().and_then(|name| Self::parse_known(name, Attributes::new(data)));
+        Ok(known.unwrap_or_else(|| Self::Other { name: name.text(), data: data.to_vec() }))
     }
 
     fn parse_known(name: &str, data: Attributes<'_>) -> Option<Self> {
@@ -172,15 +175,15 @@ fn emit_value(writer: &mut Writer, kind: u16, value: &[u8]) {
     writer.nested(kind, |writer| writer.attribute(NFTA_DATA_VALUE, value));
 }
 
-/// The value in an attribute of data; `None` if it holds a verdict, or more.
-fn parse_value(attribute: &Attribute<'_>) -> Option<Vec<u8>> {
+/// The value in an attribute of data; `None` if it holds a verdict, or more, or more bytes than a register.
+fn parse_value(attribute: &Attribute<'_>) -> Option<Data> {
     let mut value = None;
     for inner in attribute.nested() {
         let inner = inner.ok()?;
         if inner.kind != NFTA_DATA_VALUE {
             return None;
         }
-        value = Some(inner.payload.to_vec());
+        value = Some(Data::new(inner.payload)?);
     }
     value
 }

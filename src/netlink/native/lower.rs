@@ -39,12 +39,12 @@ fn push_match(expressions: &mut Vec<Expression>, family: Family, condition: &Mat
         Match::DestinationIn { set, prefix_len } => destination::push_in_set(expressions, family, set, *prefix_len),
         Match::Protocol(protocol) => {
             expressions.push(Expression::Meta(Meta { key: Meta::L4PROTO, register: REGISTER }));
-            expressions.push(compare(CmpOp::EQUAL, vec![protocol.number()]));
+            expressions.push(compare(CmpOp::EQUAL, [protocol.number()].into()));
         }
         Match::DestinationNotLocal => {
             let (result, flags) = (Fib::ADDRESS_TYPE, Fib::DESTINATION);
             expressions.push(Expression::Fib(Fib { register: REGISTER, result, flags }));
-            expressions.push(compare(CmpOp::NOT_EQUAL, Fib::LOCAL.to_ne_bytes().to_vec()));
+            expressions.push(compare(CmpOp::NOT_EQUAL, Fib::LOCAL.to_ne_bytes().into()));
         }
         Match::Chance(chance) => {
             let (modulus, kind) = (chance.whole(), Numgen::RANDOM);
@@ -56,7 +56,7 @@ fn push_match(expressions: &mut Vec<Expression>, family: Family, condition: &Mat
                 len: 4,
                 size: 4,
             }));
-            expressions.push(compare(CmpOp::LESS, chance.part().to_be_bytes().to_vec()));
+            expressions.push(compare(CmpOp::LESS, chance.part().to_be_bytes().into()));
         }
     }
 }
@@ -76,7 +76,7 @@ fn push_masquerade(expressions: &mut Vec<Expression>, masquerade: Masquerade) {
 /// Loads the first and the last port; gives their registers, which for one port are the same.
 fn push_ports(expressions: &mut Vec<Expression>, ports: PortRange) -> (u32, u32) {
     let mut load = |register, port: u16| {
-        expressions.push(Expression::Immediate(Immediate { register, value: port.to_be_bytes().to_vec() }));
+        expressions.push(Expression::Immediate(Immediate { register, value: port.to_be_bytes().into() }));
         register
     };
     let first = load(REGISTER, ports.first());

@@ -43,7 +43,7 @@ pub fn raise(family: Family, expressions: &[Expression], comment: Option<&str>) 
             .filter(|_| ports.is_empty())
             .ok_or_else(|| opaque("ends in something other than return, jump and masquerade"))?,
     };
-    reading.finish(comment.map(str::to_owned), verdict)
+    reading.finish(comment, verdict)
 }
 
 fn masquerade(masq: Masq, loaded: &[&Immediate]) -> Result<Masquerade, Opaque> {
@@ -54,7 +54,7 @@ fn masquerade(masq: Masq, loaded: &[&Immediate]) -> Result<Masquerade, Opaque> {
     let port = |register: u32| {
         let mut of_register = loaded.iter().filter(|immediate| immediate.register == register);
         let immediate = of_register.next().filter(|_| WHOLE_REGISTERS.contains(&register))?;
-        let port = u16::from_be_bytes(immediate.value.as_slice().try_into().ok()?);
+        let port = u16::from_be_bytes((*immediate.value).try_into().ok()?);
         of_register.next().is_none().then_some(port)
     };
     let (has_ports, registers) = (masq.flags & Masq::PORTS != 0, masq.ports);

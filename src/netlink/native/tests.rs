@@ -60,7 +60,7 @@ fn byteorder(op: u32, len: u32, size: u32) -> Expression {
 }
 
 fn port(register: u32, port: u16) -> Expression {
-    Expression::Immediate(Immediate { register, value: port.to_be_bytes().to_vec() })
+    Expression::Immediate(Immediate { register, value: port.to_be_bytes().into() })
 }
 
 fn masq(flags: u32, ports: Option<(u32, u32)>) -> Expression {
@@ -105,7 +105,7 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
     let (random, to_network) = (Numgen::RANDOM, Byteorder::TO_NETWORK);
     let extension = Extension { name: "comment".to_owned(), revision: 0, info: Vec::new() };
     let other = Expression::Other { name: "quota".to_owned(), data: Vec::new() };
-    let long = Expression::Immediate(Immediate { register: 1, value: vec![0, 0, 0, 7] });
+    let long = Expression::Immediate(Immediate { register: 1, value: [0, 0, 0, 7].into() });
 
     let options = "masquerades with options other than `fully-random` and `to :PORTS`";
     let end = "ends in something other than return, jump and masquerade";

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::expression::{Bitwise, Cmp, CmpOp, Expression, Payload, PayloadBase};
+use super::expression::{Bitwise, Cmp, CmpOp, Data, Expression, Payload, PayloadBase};
 use super::message::{Content, Kind, Messages};
 use super::rule::{self, RuleInfo};
 use super::transaction::{Batch, Transaction};
@@ -44,12 +44,17 @@ pub(super) fn load(offset: u32, len: u32) -> Expression {
 
 /// Masks what was loaded.
 pub(super) fn mask(mask: &[u8]) -> Expression {
-    Expression::Bitwise(Bitwise { source: 1, destination: 1, mask: mask.to_vec(), xor: vec![0; mask.len()] })
+    Expression::Bitwise(Bitwise {
+        source: 1,
+        destination: 1,
+        mask: Data::new(mask).unwrap(),
+        xor: Data::from_fn(mask.len(), |_| 0),
+    })
 }
 
 /// Compares what was loaded.
 pub(super) fn cmp(op: CmpOp, value: &[u8]) -> Expression {
-    Expression::Cmp(Cmp { register: 1, op, value: value.to_vec() })
+    Expression::Cmp(Cmp { register: 1, op, value: Data::new(value).unwrap() })
 }
 
 /// The expressions of all rules in a datagram.

@@ -60,7 +60,7 @@ fn read(bytes: &[u8], family: Family, kind: SetKind) -> Option<Result<Vec<Addres
 }
 
 fn add(kind: SetKind, elements: &[AddressRange]) -> Action {
-    Action::AddElements { set: SET.to_owned(), kind, elements: elements.to_vec() }
+    Action::AddElements { set: SET.to_owned(), kind, elements: elements.to_vec().into() }
 }
 
 proptest! {
@@ -76,7 +76,7 @@ fn many_elements_go_into_several_messages_that_stand_for_one_change() {
     for family in Family::ALL {
         let elements: Vec<_> = (0..2_500).map(|at| AddressRange::single(ip(family, at * 2))).collect();
         let delete =
-            Action::DeleteElements { set: SET.to_owned(), kind: SetKind::Intervals, elements: elements.clone() };
+            Action::DeleteElements { set: SET.to_owned(), kind: SetKind::Intervals, elements: elements.clone().into() };
         let batch = own_batch(family, [Action::DeleteTable, add(SetKind::Intervals, &elements), delete]);
         let sequences_and_kinds: Vec<_> = messages(batch.as_bytes())
             .iter()

@@ -1,11 +1,16 @@
 //! In which sets a list of ranges is kept, so that looking an address up costs the least.
 
-use crate::net::{AddressRange, Cidr};
+use std::net::IpAddr;
+
+use crate::net::AddressRange;
 use crate::ruleset::{Match, Set, SetKind};
 
 /// Up to so many prefix lengths each has a hash set of its own. At 64 ranges a lookup in one was seen to cost 45 ns with
 /// its mask, and a lookup in an interval set 300 ns; a longer list favours hash sets still more (docs/decisions.md).
 const MAX_PREFIX_LENGTHS: usize = 6;
+
+/// How many prefix lengths there are, `/0` and IPv6's `/128` included.
+const LENGTHS: usize = 129;
 
 /// Sets, and how to look a destination up in them.
 pub(super) struct ExemptSets {
@@ -16,29 +21,61 @@ pub(super) struct ExemptSets {
 
 /// The sets for ranges that are merged.
 pub(super) fn exempt_sets(ranges: Vec<AddressRange>) -> ExemptSets {
-    let mut cidrs: Vec<Cidr> = ranges.iter().flat_map(AddressRange::cidrs).collect();
-    if cidrs.iter().any(Cidr::is_everything) {
+    let counts = counts(&ranges);
+    if counts.first().is_some_and(|everything| *everything > 0) {
         return ExemptSets { sets: Vec::new(), lookups: vec![None] };
     }
-    cidrs.sort_by_key(Cidr::prefix_len);
-    let by_length = || cidrs.chunk_by(|one, next| one.prefix_len() == next.prefix_len());
-    if by_length().count() > MAX_PREFIX_LENGTHS {
-        let set = Set { name: "exempt".to_owned(), kind: SetKind::Intervals, elements: ranges };
+    if counts.iter().filter(|count| **count > 0).count() > MAX_PREFIX_LENGTHS {
+        let set = Set { name: "exempt".to_owned(), kind: SetKind::Intervals, elements: ranges.into() };
         let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: None };
         return ExemptSets { sets: vec![set], lookups: vec![Some(lookup)] };
     }
-    let (sets, lookups) = by_length().filter_map(set_of_addresses).unzip();
+    let (sets, lookups) = by_length(&ranges, &counts).map(|(set, lookup)| (set, Some(lookup))).unzip();
     ExemptSets { sets, lookups }
 }
 
-/// The set for CIDRs of one length, and how to look a destination up in it.
-fn set_of_addresses(cidrs: &[Cidr]) -> Option<(Set, Option<Match>)> {
-    let len = cidrs.first()?.prefix_len();
-    let elements: Vec<AddressRange> = cidrs.iter().map(|cidr| AddressRange::single(cidr.network())).collect();
-    let kind = SetKind::Addresses { size: room(elements.len()) };
-    let set = Set { name: format!("exempt-{len}"), kind, elements };
-    let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
-    Some((set, Some(lookup)))
+/// Sets of single addresses that hold together what these ranges do, one for each prefix length however many there are,
+/// and how to look a destination up in each. None of the ranges is the whole address space.
+pub(in crate::ruleset) fn sets_of_addresses(ranges: &[AddressRange]) -> Vec<(Set, Match)> {
+    by_length(ranges, &counts(ranges)).collect()
+}
+
+/// How many CIDRs of each prefix length the ranges consist of.
+fn counts(ranges: &[AddressRange]) -> Vec<usize> {
+    let mut counts = vec![0; LENGTHS];
+    for_each_cidr(ranges, |_, len| {
+        if let Some(count) = counts.get_mut(len) {
+            *count += 1;
+        }
+    });
+    counts
+}
+
+/// The set for the CIDRs of each length of which there are any, and how to look a destination up in it.
+fn by_length(ranges: &[AddressRange], counts: &[usize]) -> impl Iterator<Item = (Set, Match)> + use<> {
+    let mut elements: Vec<Vec<AddressRange>> = counts.iter().map(|count| Vec::with_capacity(*count)).collect();
+    for_each_cidr(ranges, |network, len| {
+        if let Some(elements) = elements.get_mut(len) {
+            elements.push(AddressRange::single(network));
+        }
+    });
+    let lengths = (0..).zip(elements).filter(|(_, elements)| !elements.is_empty());
+    lengths.map(|(len, elements)| {
+        let kind = SetKind::Addresses { size: room(elements.len()) };
+        let set = Set { name: format!("exempt-{len}"), kind, elements: elements.into() };
+        let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
+        (set, lookup)
+    })
+}
+
+/// The first address and the prefix length of each of the CIDRs of which the ranges consist, in order.
+fn for_each_cidr(ranges: &[AddressRange], mut each: impl FnMut(IpAddr, usize)) {
+    for range in ranges {
+        match range.prefix_len() {
+            Some(len) => each(range.first(), len.into()),
+            None => range.cidrs().for_each(|cidr| each(cidr.network(), cidr.prefix_len().into())),
+        }
+    }
 }
 
 /// Room for twice as many elements at least, so that a list can grow for long before its set has to be made anew.

@@ -5,6 +5,7 @@ mod exempt_sets;
 mod native;
 
 pub use compat::jump;
+pub(super) use exempt_sets::sets_of_addresses;
 
 use std::fmt;
 
@@ -33,6 +34,9 @@ impl fmt::Display for Shape {
 
 const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
 const MASQUERADE_COMMENT: &str = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
+
+/// The comments of the rules that a chain of ours has many of.
+pub(crate) const OUR_COMMENTS: [&str; 2] = [RETURN_COMMENT, MASQUERADE_COMMENT];
 
 /// The rules that carry out a policy in a shape.
 #[must_use]

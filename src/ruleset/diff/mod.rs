@@ -1,5 +1,6 @@
 //! What has to change, so that what is there becomes what shall be there.
 
+mod meanwhile;
 mod own;
 mod shared;
 mod step;
@@ -8,7 +9,9 @@ pub use shared::our_jump;
 
 use thiserror::Error;
 
-use super::{Action, Chain, Change, Known, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId};
+use super::{
+    Action, Chain, Change, Known, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId, TableName,
+};
 use crate::net::{ChainName, Family};
 
 /// Something of somebody else stands where ours would have to stand, and it is not ours to remove.
@@ -96,6 +99,17 @@ pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, kno
         plan.changes.append(&mut first);
     }
     Ok(plan)
+}
+
+/// The deletion of tables of our own that were begun and not brought to an end: no rule stands in them, so they decide about no
+/// packet.
+#[must_use]
+pub fn unfinished(observed: &Observed) -> Plan {
+    let own = observed.tables.iter().filter(|table| table.id.name == TableName::Own);
+    let ours_to_take = own.filter(|table| !matches!(table.owner, Some(Owner::Other(_))));
+    let unfinished = ours_to_take.filter(|table| table.chains.iter().all(|chain| chain.rules.is_empty()));
+    let changes = unfinished.map(|table| Change { table: table.id, action: Action::DeleteTable }).collect();
+    Plan { changes, more: false }
 }
 
 /// What differs in one table.

@@ -1,9 +1,11 @@
 //! A table of our own: everything in it is ours, so everything in it that is not desired goes.
 
+use std::borrow::Cow;
+
 use super::Differ;
-use super::step::{Delta, Step, is_late, is_looked_up};
-use crate::net::AddressRange;
-use crate::ruleset::{Action, Chain, ObservedTable, Protection, Set, Table};
+use super::meanwhile::meanwhile;
+use super::step::{Delta, Step, is_late, is_looked_up, prompt};
+use crate::ruleset::{Action, Chain, Elements, ObservedChain, ObservedTable, Protection, Set, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
@@ -13,13 +15,25 @@ impl Differ<'_> {
             (Some(desired), None) => self.create(desired),
             (Some(desired), Some(present)) if !can_become(present, desired) => {
                 self.push(Action::DeleteTable);
-                self.create_at_once(desired);
+                // What stands without a rule decides about no packet, so nothing has to take its place at once.
+                if present.chains.iter().all(|chain| chain.rules.is_empty()) {
+                    self.create(desired);
+                } else {
+                    let prompt = self.prompt(desired);
+                    self.create_at_once(&prompt);
+                }
             }
             (Some(desired), Some(present)) => {
                 if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
                     self.push(Action::CreateTable { protection: desired.protection });
                 }
-                self.change(present, desired);
+                match meanwhile(present, desired) {
+                    Some(meanwhile) => {
+                        self.change(present, &meanwhile);
+                        self.more = true;
+                    }
+                    None => self.change(present, desired),
+                }
             }
         }
     }
@@ -46,11 +60,20 @@ impl Differ<'_> {
         }
     }
 
+    /// What can take the place of other rules in one commit: the desired table, with sets that count at once instead of
+    /// those that do not. If there are any, they come afterwards.
+    fn prompt<'t>(&mut self, desired: &'t Table) -> Cow<'t, Table> {
+        let prompt = prompt(desired);
+        self.more |= matches!(prompt, Cow::Owned(_));
+        prompt
+    }
+
     fn change(&mut self, present: &ObservedTable, desired: &Table) {
         let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
         let step = Step::next(present, desired, &deltas);
         if step == Step::Exchange {
-            return self.exchange(present, desired);
+            let prompt = self.prompt(desired);
+            return self.exchange(present, &prompt);
         }
         self.more = step != Step::All;
         for (set, delta) in desired.sets.iter().zip(&deltas) {
@@ -70,10 +93,14 @@ impl Differ<'_> {
         for chain in &desired.chains {
             self.own_chain(chain);
         }
-        self.delete_chains(present, desired);
+        let foreign = |chain: &&ObservedChain| desired.chain(&chain.name).is_none();
+        for chain in present.chains.iter().filter(foreign).filter(|chain| !chain.rules.is_empty()) {
+            self.push(Action::Flush { chain: chain.name.clone() });
+        }
         for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
             self.push(Action::DeleteSet { set: set.name.clone() });
         }
+        self.delete_the_rest(present, desired);
     }
 
     /// All sets and the rules that look them up are made anew: a packet meets the old ones with the old ones or the new
@@ -92,14 +119,23 @@ impl Differ<'_> {
         for chain in &desired.chains {
             self.append_all(chain);
         }
+        self.delete_the_rest(present, desired);
+    }
+
+    /// Chains and other things of which nothing makes use any more: neither a rule nor a map.
+    fn delete_the_rest(&mut self, present: &ObservedTable, desired: &Table) {
         for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
             self.push(Action::DeleteChain { chain: chain.name.clone() });
+        }
+        for stray in &present.strays {
+            self.push(Action::DeleteStray { stray: stray.clone() });
         }
     }
 
     fn create_chains(&mut self, desired: &Table, present: Option<&ObservedTable>) {
-        let is_there = |chain: &&Chain| present.is_some_and(|table| table.chain(&chain.name).is_some());
-        for chain in desired.chains.iter().filter(|chain| !is_there(chain)) {
+        let stands =
+            |chain: &&Chain| present.and_then(|table| table.chain(&chain.name)).is_some_and(|present| !present.drops);
+        for chain in desired.chains.iter().filter(|chain| !stands(chain)) {
             self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
         }
     }
@@ -110,25 +146,16 @@ impl Differ<'_> {
         }
     }
 
-    fn delete_chains(&mut self, present: &ObservedTable, desired: &Table) {
-        for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
-            if !chain.rules.is_empty() {
-                self.push(Action::Flush { chain: chain.name.clone() });
-            }
-            self.push(Action::DeleteChain { chain: chain.name.clone() });
-        }
-    }
-
     fn create_set(&mut self, set: &Set) {
         self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
         self.elements(set, &set.elements, true);
     }
 
-    fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &[AddressRange], come: bool) {
+    fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, come: bool) {
         if elements.is_empty() {
             return;
         }
-        let (set, kind, elements) = (name.clone(), *kind, elements.to_vec());
+        let (set, kind, elements) = (name.clone(), *kind, elements.clone());
         self.push(if come {
             Action::AddElements { set, kind, elements }
         } else {

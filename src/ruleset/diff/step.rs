@@ -6,8 +6,11 @@
 //! An interval set is for a moment after a commit what it was before it, and empty if it is new: a change counts once the
 //! set's tree has become an array, which is the last thing that a commit does. No rule may begin to look it up before.
 
+use std::borrow::Cow;
+
 use crate::net::{AddressRange, Cidr};
-use crate::ruleset::{Match, ObservedSet, ObservedTable, Rule, Set, SetKind, Table};
+use crate::ruleset::compile::sets_of_addresses;
+use crate::ruleset::{Elements, Match, ObservedSet, ObservedTable, Rule, Set, SetKind, Table};
 
 /// What the next commit does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,34 +50,67 @@ pub(super) fn is_late(set: &Set) -> bool {
     set.kind == SetKind::Intervals && !set.elements.is_empty()
 }
 
+/// The table with sets of addresses instead of those that are late. Each such set becomes one for each prefix length, and each
+/// rule that looks it up becomes one for each of these.
+pub(super) fn prompt(desired: &Table) -> Cow<'_, Table> {
+    if !desired.sets.iter().any(is_late) {
+        return Cow::Borrowed(desired);
+    }
+    let mut table = desired.clone();
+    for late in desired.sets.iter().filter(|set| is_late(set)) {
+        let (sets, lookups): (Vec<Set>, Vec<Match>) = sets_of_addresses(&late.elements).into_iter().unzip();
+        table.sets.retain(|set| set.name != late.name);
+        table.sets.extend(sets);
+        let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { set, .. } if *set == late.name);
+        let instead = |rule: &Rule| -> Vec<Rule> {
+            if rule.matches().iter().any(is_lookup) {
+                lookups.iter().map(|lookup| rule.with(&is_lookup, lookup)).collect()
+            } else {
+                vec![rule.clone()]
+            }
+        };
+        for chain in &mut table.chains {
+            chain.rules = chain.rules.iter().flat_map(instead).collect();
+        }
+    }
+    Cow::Owned(table)
+}
+
 /// Does a rule that is there look the set up?
 pub(super) fn is_looked_up(present: &ObservedTable, set: &Set) -> bool {
     lookups_of(present).iter().any(|(name, _)| *name == set.name)
 }
 
 /// What comes into a set and what goes from it.
+#[derive(Default)]
 pub(super) struct Delta {
     /// What comes, sorted.
-    pub(super) come: Vec<AddressRange>,
+    pub(super) come: Elements,
     /// What goes, sorted.
-    pub(super) gone: Vec<AddressRange>,
+    pub(super) gone: Elements,
 }
 
 impl Delta {
     pub(super) fn of(present: Option<&ObservedSet>, desired: &Set) -> Self {
-        let present = present.map_or(&[][..], |set| &set.elements);
-        Self { come: missing(&desired.elements, present), gone: missing(present, &desired.elements) }
+        match present {
+            None => Self { come: desired.elements.clone(), gone: Elements::default() },
+            Some(present) if present.elements == desired.elements => Self::default(),
+            Some(present) => Self {
+                come: missing(&desired.elements, &present.elements),
+                gone: missing(&present.elements, &desired.elements),
+            },
+        }
     }
 }
 
 /// The elements of a sorted list that another does not have.
-fn missing(of: &[AddressRange], from: &[AddressRange]) -> Vec<AddressRange> {
+fn missing(of: &[AddressRange], from: &[AddressRange]) -> Elements {
     let mut from = from.iter().peekable();
     let is_missing = |element: &&AddressRange| {
         while from.next_if(|other| *other < *element).is_some() {}
         from.peek() != Some(element)
     };
-    of.iter().filter(is_missing).copied().collect()
+    of.iter().filter(is_missing).copied().collect::<Vec<_>>().into()
 }
 
 /// Can the set take so many elements? A hash table may have more room than it would be given today.

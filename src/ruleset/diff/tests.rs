@@ -18,7 +18,7 @@ use crate::ruleset::{Answer, Match, ObservedSet, Packet, Protection, Rule, SetKi
 const MOST_ADDRESSES: usize = 150;
 
 /// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left.
-const MOST_COMMITS: usize = 4;
+const MOST_COMMITS: usize = 6;
 
 const SEVEN_LENGTHS: [&str; 7] =
     ["10.0.0.0/8", "20.0.0.0/9", "30.0.0.0/10", "40.0.0.0/11", "50.0.0.0/12", "60.0.0.0/13", "70.0.0.0/14"];
@@ -45,7 +45,13 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             3,
         ),
         ("an interval set comes: the set, the rules", (native, &["10.0.0.0/8"]), (native, &SEVEN_LENGTHS), 2),
-        ("it changes", (native, &SEVEN_LENGTHS), (native, &[&SEVEN_LENGTHS[..], &["10.0.0.0/7"]].concat()), 1),
+        ("it grows", (native, &SEVEN_LENGTHS), (native, &[&SEVEN_LENGTHS[..], &["80.0.0.0/8"]].concat()), 1),
+        (
+            "an interval of it becomes wider: sets for what stays, the intervals, an end to these sets",
+            (native, &SEVEN_LENGTHS),
+            (native, &[&SEVEN_LENGTHS[..], &["10.0.0.0/7"]].concat()),
+            3,
+        ),
         ("to a table of our own", (Shape::Compat, &["10.0.0.0/8"]), (native, &["10.0.0.0/8"]), 2),
         ("from a table of our own", (native, &["10.0.0.0/8"]), (Shape::Compat, &["10.0.0.0/8"]), 2),
         (
@@ -53,6 +59,12 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             (native, &["10.0.0.0/8"]),
             (Shape::Native(Protection::OwnerPersist), &["10.0.0.0/8"]),
             1,
+        ),
+        (
+            "another protection, and an interval set: sets of addresses meanwhile, the interval set, the rules",
+            (native, &SEVEN_LENGTHS),
+            (Shape::Native(Protection::OwnerPersist), &SEVEN_LENGTHS),
+            3,
         ),
     ] {
         let ruleset = |(shape, exempt): (Shape, &[&str])| compile(&policy(exempt, ""), shape);
@@ -72,14 +84,7 @@ proptest! {
         if let Some(old) = &old {
             become_(&mut kernel, old, &mut |_, _, _| ());
         }
-        let (old, new) = (old.unwrap_or_else(nothing), new.unwrap_or_else(nothing));
-        let addresses = interesting(&[&old, &new]);
-        become_(&mut kernel, &new, &mut |before, after, plan| {
-            for address in &addresses {
-                let allowed = [&old, &new].map(|ruleset| trace(ruleset, &Packet::to(*address)).answer).into();
-                Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
-            }
-        });
+        assert_no_third_answer(&mut kernel, &old.unwrap_or_else(nothing), &new.unwrap_or_else(nothing));
     }
 
     #[test]
@@ -105,6 +110,34 @@ proptest! {
             });
         }
     }
+}
+
+#[test]
+fn addresses_in_an_interval_that_becomes_wider_or_narrower_are_never_lost_sight_of() {
+    let native = |wide: &str| {
+        let exempt = [&SEVEN_LENGTHS[1..], &["100.0.0.0/30", "100.0.1.0/29", wide]].concat();
+        compile(&policy(&exempt, ""), Shape::Native(Protection::Off))
+    };
+    for (one, other) in [("10.0.0.0/8", "10.200.0.0/24"), ("10.0.0.0/8", "10.0.0.0/7"), ("19.0.0.0/8", "20.128.0.0/9")]
+    {
+        for (old, new) in [(one, other), (other, one)] {
+            let mut kernel = Memory::default();
+            become_(&mut kernel, &native(old), &mut |_, _, _| ());
+            assert_no_third_answer(&mut kernel, &native(old), &native(new));
+        }
+    }
+}
+
+/// Whatever a packet can see while the kernel, in which the old rules are, comes to have the new ones, it gets the answer of
+/// the one or of the other.
+fn assert_no_third_answer(kernel: &mut Memory, old: &Ruleset, new: &Ruleset) {
+    let addresses = interesting(&[old, new]);
+    become_(kernel, new, &mut |before, after, plan| {
+        for address in &addresses {
+            let allowed = [old, new].map(|ruleset| trace(ruleset, &Packet::to(*address)).answer).into();
+            Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
+        }
+    });
 }
 
 /// Commits plans until nothing differs, and shows each of them.
@@ -234,7 +267,7 @@ impl Commit<'_> {
                         let found = |now| {
                             self.elements(table, set, rules, now)
                                 .into_iter()
-                                .map(move |elements| (key.is_some_and(|key| is_element(elements, key)), now))
+                                .map(move |elements| (key.is_some_and(|key| is_element(&elements, key)), now))
                         };
                         (now..2).flat_map(found).collect()
                     }
@@ -248,7 +281,7 @@ impl Commit<'_> {
     }
 
     /// What a lookup can find in the set that a rule of one moment names, in another.
-    fn elements(&self, table: TableId, set: &str, rules: Moment, now: Moment) -> Vec<&[AddressRange]> {
+    fn elements(&self, table: TableId, set: &str, rules: Moment, now: Moment) -> Vec<Vec<AddressRange>> {
         let of = |moment: Moment| -> &ObservedSet { self.states[moment].table(table).unwrap().set(set).unwrap() };
         let does = |done: &dyn Fn(&Action) -> bool| {
             self.plan.changes.iter().any(|change| change.table == table && done(&change.action))
@@ -260,13 +293,18 @@ impl Commit<'_> {
             _ => false,
         });
         match (rules, now) {
-            (0, 0) => vec![&of(0).elements],
+            (0, 0) => vec![of(0).elements.to_vec()],
             // It keeps its elements for whoever has still to look.
-            (0, _) if deleted => vec![&of(0).elements],
-            _ if of(1).kind != Ok(SetKind::Intervals) => vec![&of(1).elements],
+            (0, _) if deleted => vec![of(0).elements.to_vec()],
+            _ if of(1).kind != Ok(SetKind::Intervals) => vec![of(1).elements.to_vec()],
             // The array is exchanged for the new one at the end of the commit.
-            _ if made_anew => vec![&[], &of(1).elements],
-            _ => vec![&of(0).elements, &of(1).elements],
+            _ if made_anew => vec![Vec::new(), of(1).elements.to_vec()],
+            _ => {
+                // Where there is no array, intervals that go and come are both out of sight for a while.
+                let (before, after) = (&of(0).elements, &of(1).elements);
+                let stay = before.iter().filter(|element| after.contains(element)).copied().collect();
+                vec![before.to_vec(), after.to_vec(), stay]
+            }
         }
     }
 }
@@ -282,8 +320,12 @@ fn nothing() -> Ruleset {
 
 /// Rules in either shape, or none.
 fn any_ruleset() -> impl Strategy<Value = Option<Ruleset>> {
-    let shape =
-        proptest::sample::select(vec![Shape::Compat, Shape::Native(Protection::Off), Shape::Native(Protection::Off)]);
+    let shape = proptest::sample::select(vec![
+        Shape::Compat,
+        Shape::Native(Protection::Off),
+        Shape::Native(Protection::Off),
+        Shape::Native(Protection::OwnerPersist),
+    ]);
     proptest::option::weighted(0.9, (shape, any_policy()).prop_map(|(shape, policy)| compile(&policy, shape)))
 }
 

@@ -180,7 +180,7 @@ fn a_comment_that_libnftnl_keeps_beside_the_expressions_is_read() {
         let rules = Connection::open().unwrap().rules(Family::Ipv4, "nat", CHAIN).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].comment.as_deref(), Some("kept by nft"));
-        let immediate = ip_masq_agent::netlink::Immediate { register: 1, value: 7_u32.to_ne_bytes().to_vec() };
+        let immediate = ip_masq_agent::netlink::Immediate { register: 1, value: 7_u32.to_ne_bytes().into() };
         assert_eq!(rules[0].expressions[0], ip_masq_agent::netlink::Expression::Immediate(immediate));
     });
 }
