@@ -58,8 +58,10 @@ pub(super) enum Finding {
     Repaired,
     /// It was not, and each time that it was put right, somebody had undone it before that was seen.
     Undone,
-    /// It is not.
+    /// It is not; another attempt may fare better.
     Failed,
+    /// It is not, and cannot be before somebody has changed something.
+    Stuck,
 }
 
 /// What is new after a pass.
@@ -85,7 +87,7 @@ impl Patience {
         }
         (self.retry, self.not_before) = (None, None);
         match finding {
-            Finding::InOrder => {
+            Finding::InOrder | Finding::Stuck => {
                 let peace = self.forget(ended, interval);
                 self.not_before = heard.is_something().then(|| ended + ended.duration_since(began) * (SHARE - 1));
                 peace

@@ -121,6 +121,14 @@ fn whoever_undoes_a_repair_before_it_is_seen_counts_as_well_and_it_is_tried_agai
 }
 
 #[test]
+fn what_cannot_be_put_right_is_looked_at_again_when_somebody_commits_and_not_before() {
+    let mut life = Life::new();
+    assert_eq!(life.pass(ms(1), Finding::Stuck, Heard::default()), (None, None));
+    assert_eq!(life.patience.retry(), None);
+    assert_eq!(life.pass(ms(1), Finding::Stuck, heard("kube-proxy")), (None, Some(WORK * 9)));
+}
+
+#[test]
 fn the_operator_can_end_all_waiting() {
     let mut life = Life::new();
     for _ in 0..12 {

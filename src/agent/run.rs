@@ -87,9 +87,10 @@ pub async fn run<B: Backend>(
 }
 
 fn finding(pass: &Pass) -> Finding {
-    match pass.rules {
+    match &pass.rules {
         Err(FitError::Reconcile(ReconcileError::Unsettled(_))) => Finding::Undone,
-        Err(_) => Finding::Failed,
+        Err(error) if error.is_transient() => Finding::Failed,
+        Err(_) => Finding::Stuck,
         Ok(_) if pass.repaired => Finding::Repaired,
         Ok(_) => Finding::InOrder,
     }
