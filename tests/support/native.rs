@@ -38,15 +38,21 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads `nft -j list ruleset`.
+    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing.
     pub(crate) fn of(netns: &Netns) -> Self {
-        let text = netns.run("nft -j list ruleset");
-        let ruleset: Value = serde_json::from_str(&text).unwrap();
         let mut tables = Self::default();
-        for object in ruleset["nftables"].as_array().unwrap() {
-            let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
-            if object["table"] == "ip-masq-agent" {
-                tables.take(kind, object.clone());
+        for family in ["ip", "ip6"] {
+            let listed = netns.try_run("nft", &["-j", "list", "table", family, "ip-masq-agent"], "");
+            if !listed.succeeded() {
+                assert!(listed.stderr.contains("No such file or directory"), "{listed:?}");
+                continue;
+            }
+            let ruleset: Value = serde_json::from_str(&listed.stdout).unwrap();
+            for object in ruleset["nftables"].as_array().unwrap() {
+                let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
+                if object["table"] == "ip-masq-agent" {
+                    tables.take(kind, object.clone());
+                }
             }
         }
         tables
