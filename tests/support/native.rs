@@ -38,8 +38,14 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing.
+    /// What is there now.
     pub(crate) fn of(netns: &Netns) -> Self {
+        Self::read(netns).expect("nobody takes a table away while it is listed")
+    }
+
+    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing. `None` if nft prints nothing, as
+    /// it does when the table goes while it lists.
+    pub(crate) fn read(netns: &Netns) -> Option<Self> {
         let mut tables = Self::default();
         for family in ["ip", "ip6"] {
             let listed = netns.try_run("nft", &["-j", "list", "table", family, "ip-masq-agent"], "");
@@ -47,7 +53,7 @@ impl Tables {
                 assert!(listed.stderr.contains("No such file or directory"), "{listed:?}");
                 continue;
             }
-            let ruleset: Value = serde_json::from_str(&listed.stdout).unwrap();
+            let ruleset: Value = serde_json::from_str(&listed.stdout).ok()?;
             for object in ruleset["nftables"].as_array().unwrap() {
                 let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
                 if object["table"] == "ip-masq-agent" {
@@ -55,7 +61,7 @@ impl Tables {
                 }
             }
         }
-        tables
+        Some(tables)
     }
 
     fn take(&mut self, kind: &str, mut object: Value) {
