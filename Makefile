@@ -31,10 +31,14 @@ BENCH_TARGET  = $(call target_directory,benches/Cargo.toml)
 # The numbers of a quick run are not worth keeping.
 BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
 
+# What `make chaos` does, and for how long in each shape.
+SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+SECONDS ?= 300
+
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench test bench lint fmt static
+.PHONY: help demo deps deps-bench test chaos bench lint fmt static
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -65,6 +69,9 @@ test: deps ## run all tests; those that need the kernel make network namespaces,
 	$(CARGO) test --locked --no-fail-fast || status=1; \
 	$(CARGO) test --locked --no-fail-fast --manifest-path tests/conformance/Cargo.toml || status=1; \
 	exit $$status
+
+chaos: deps ## let everything happen to the agent at once, SECONDS=300 in each shape of the rules; SEED=… repeats a run
+	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads=1
 
 bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml

@@ -8,6 +8,8 @@ pub enum Event {
     Start,
     /// Something happened to the configuration file, or where it is looked for.
     ConfigChanged,
+    /// The configuration file has been missing or empty for a while ([`Pass::file_is_away`](super::Pass)).
+    ConfigGone,
     /// Somebody else has committed rules.
     RulesChanged,
     /// The resync interval is over.
@@ -24,6 +26,6 @@ impl Event {
     /// Does the configuration file have to be read for it?
     #[must_use]
     pub const fn concerns_the_file(self) -> bool {
-        matches!(self, Self::Start | Self::ConfigChanged | Self::Tick | Self::Reload)
+        matches!(self, Self::Start | Self::ConfigChanged | Self::ConfigGone | Self::Tick | Self::Reload)
     }
 }

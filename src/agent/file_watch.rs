@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
+use super::Event;
 use super::watch::ConfigWatch;
 
-/// How long a file that has vanished may take to come back before its absence counts: editors and copying tools delete
-/// and create, and the defaults must not be in force for that moment.
-const GRACE_FOR_A_MISSING_FILE: Duration = Duration::from_millis(500);
+/// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
+/// delete and create, or empty and write, and the defaults must not be in force for that moment.
+const GRACE_FOR_A_FILE_THAT_IS_AWAY: Duration = Duration::from_millis(500);
 
 /// Changes of the file that follow on each other within this time are one: kubelet's update of a volume is half a dozen.
 const BURST_GAP: Duration = Duration::from_millis(5);
@@ -24,19 +25,28 @@ pub(super) struct FileWatch {
     complaint: Option<String>,
     /// The file has changed and may change again. Until when that is waited for.
     burst_until: Option<Instant>,
-    /// The file has vanished. Until when it may come back as if it had not.
-    missing_until: Option<Instant>,
+    /// The file is missing or empty. Until when it may come back as if it had not been.
+    away_until: Option<Instant>,
 }
 
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(path: &Path) -> Self {
-        Self { inner: ConfigWatch::new(path), complaint: None, burst_until: None, missing_until: None }
+        Self { inner: ConfigWatch::new(path), complaint: None, burst_until: None, away_until: None }
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the file ([`ConfigWatch::refresh`]).
     pub(super) fn refresh(&mut self) {
-        (self.burst_until, self.missing_until) = (None, None);
+        (self.burst_until, self.away_until) = (None, None);
+        self.set_watches();
+    }
+
+    /// The file is missing or empty. If that lasts, [`changed`](Self::changed) says so.
+    pub(super) fn wait_for_its_return(&mut self) {
+        self.away_until = Some(Instant::now() + GRACE_FOR_A_FILE_THAT_IS_AWAY);
+    }
+
+    fn set_watches(&mut self) {
         let complaint = self.inner.refresh().err().map(|error| error.to_string());
         if complaint != self.complaint {
             if let Some(complaint) = &complaint {
@@ -48,18 +58,25 @@ impl FileWatch {
         self.complaint = complaint;
     }
 
-    /// Completes once the file has to be read. Losing the future loses nothing.
-    pub(super) async fn changed(&mut self, path: &Path) {
-        if self.missing_until.is_none() {
-            self.settled().await;
-            if path.exists() {
-                return;
+    /// Completes once the file has to be read, with the event that it is. Losing the future loses nothing.
+    pub(super) async fn changed(&mut self, path: &Path) -> Event {
+        loop {
+            if let Some(until) = self.away_until {
+                if timeout_at(until.into(), self.inner.changed()).await.is_err() {
+                    return Event::ConfigGone;
+                }
+            } else {
+                self.settled().await;
             }
-            self.refresh();
-            self.missing_until = Some(Instant::now() + GRACE_FOR_A_MISSING_FILE);
-        }
-        if let Some(until) = self.missing_until {
-            let _ = timeout_at(until.into(), self.inner.changed()).await;
+            self.burst_until = None;
+            // Whoever brings it back from here on is heard.
+            self.set_watches();
+            if has_content(path) {
+                return Event::ConfigChanged;
+            }
+            if self.away_until.is_none() {
+                self.wait_for_its_return();
+            }
         }
     }
 
@@ -78,4 +95,9 @@ impl FileWatch {
             }
         }
     }
+}
+
+/// Is there something to read at `path`? What is no regular file does not tell its length.
+fn has_content(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.len() > 0 || !metadata.is_file())
 }

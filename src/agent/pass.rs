@@ -39,6 +39,9 @@ pub struct Agent<B> {
 pub struct Pass {
     /// What is new about the file; `None` if it says what it said before.
     pub config: Option<ConfigNews>,
+    /// Has the file gone missing or become empty? That leads to nothing yet: whoever writes it may be about to bring it
+    /// back. If it does not come back, [`Event::ConfigGone`] is due.
+    pub file_is_away: bool,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
     /// Were rules that had been in force put back?
@@ -49,6 +52,16 @@ pub struct Pass {
     pub kept: Option<Result<bool, SaveError>>,
     /// What was done to flows that began under another policy; `None` if there was nothing to do.
     pub flows: Option<Result<Fixed, ConntrackError>>,
+}
+
+/// What a look at the configuration file came to.
+enum Look {
+    /// It says what it said.
+    Same,
+    /// It is missing or empty, which it was not before. While somebody writes it, it is so for a moment.
+    Away,
+    /// There is something new.
+    News(ConfigNews),
 }
 
 /// What is new about the configuration file.
@@ -129,7 +142,9 @@ impl<B: Backend> Agent<B> {
     /// the file says what it said, and nobody has changed any rule since they were as they shall be, nothing more is read.
     pub fn pass(&mut self, event: Event) -> Pass {
         self.counters.passes += 1;
-        let config = if event.concerns_the_file() { self.read() } else { None };
+        let look = if event.concerns_the_file() { self.read(event) } else { Look::Same };
+        let file_is_away = matches!(look, Look::Away);
+        let config = if let Look::News(news) = look { Some(news) } else { None };
         if config.is_some() {
             self.settled = None;
         }
@@ -147,7 +162,7 @@ impl<B: Backend> Agent<B> {
             Err(_) => (None, None),
         };
         let flows = self.follow(config.is_some(), &rules);
-        Pass { config, rules, repaired, holding, kept, flows }
+        Pass { config, file_is_away, rules, repaired, holding, kept, flows }
     }
 
     /// After the rules, the flows that began before them.
@@ -174,10 +189,13 @@ impl<B: Backend> Agent<B> {
     }
 
     /// What is new about the file. A valid one is in force from here on, and so is its absence, unless it is missed.
-    fn read(&mut self) -> Option<ConfigNews> {
+    /// That it is missing or empty counts only after a while, but for the first look.
+    fn read(&mut self, event: Event) -> Look {
         let context = Context::from(&self.flags);
+        let may_come_back = event != Event::ConfigGone && self.found.is_some();
         let read = match config::load(&self.path) {
-            Ok(bytes) if matches!(&self.found, Some(Ok(before)) if *before == bytes) => return None,
+            Ok(bytes) if matches!(&self.found, Some(Ok(before)) if *before == bytes) => return Look::Same,
+            Ok(bytes) if bytes.is_empty() && may_come_back => return Look::Away,
             Ok(bytes) => {
                 let read = config::understand(&self.path, &bytes, &context);
                 self.found = Some(Ok(bytes));
@@ -186,13 +204,16 @@ impl<B: Backend> Agent<B> {
             Err(error) => {
                 let found = Some(Err(error.to_string()));
                 if self.found == found {
-                    return None;
+                    return Look::Same;
+                }
+                if matches!(error, ReadError::Missing(_)) && may_come_back {
+                    return Look::Away;
                 }
                 self.found = found;
                 Err(error)
             }
         };
-        Some(match read {
+        Look::News(match read {
             Ok(Reading { config, warnings }) => {
                 let bytes = self.found.as_ref().and_then(|found| found.as_deref().ok());
                 self.basis.choose(&self.path, bytes);

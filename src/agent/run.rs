@@ -61,6 +61,9 @@ pub async fn run<B: Backend>(
         let heard = sources.rules.take();
         agent.count_foreign_commits(heard.commits);
         let pass = agent.pass(event);
+        if pass.file_is_away {
+            sources.file.wait_for_its_return();
+        }
         narrator.tell(&pass, &heard, path, agent.config());
         let finding = finding(&pass);
         if let Err(FitError::Reconcile(ReconcileError::Backend(error))) = pass.rules
@@ -146,7 +149,7 @@ impl Sources {
         tokio::select! {
             biased;
             event = self.signals.next() => Ok(event),
-            () = self.file.changed(path) => Ok(Event::ConfigChanged),
+            event = self.file.changed(path) => Ok(event),
             result = self.alarm.due() => result.map(|()| if retry.is_some() { Event::Retry } else { Event::Tick }),
             () = self.rules.changed(patience.not_before()) => Ok(Event::RulesChanged),
         }

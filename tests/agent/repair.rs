@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
 use crate::support::daemon::Daemon;
+use crate::support::damage::{COMPAT, Damage, NATIVE, Order};
 use crate::support::generation::generation;
 use crate::support::native::Tables;
 use crate::support::netns::Netns;
@@ -16,109 +16,6 @@ const CONFIG: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12, fd00::/8]\
 const REPAIRED: &str = "somebody changed our rules, and they were repaired";
 /// As long as there is no more damage than this between two reloads, it is repaired at once.
 const AT_ONCE: usize = 8;
-
-/// What is done, in one transaction or by one program, and with what: `$F` is `ip` or `ip6`.
-type Damage = (&'static str, Tool);
-
-#[derive(Clone, Copy)]
-enum Tool {
-    /// `nft -f -` with this text; `$JUMP`, `$FIRST` and `$LAST` are handles: of the jump, of the first and of the last rule
-    /// of our chain.
-    Nft(&'static str),
-    /// `iptables-nft -t nat` or `ip6tables-nft -t nat` with these arguments.
-    Iptables(&'static str),
-}
-
-const COMPAT: [Damage; 15] = [
-    ("the ruleset is flushed", Tool::Nft("flush ruleset")),
-    ("the table is deleted", Tool::Nft("delete table $F nat")),
-    ("all rules of the table are flushed", Tool::Nft("flush table $F nat")),
-    ("our chain is flushed by nft", Tool::Nft("flush chain $F nat IP-MASQ-AGENT")),
-    ("our chain is flushed by iptables", Tool::Iptables("-F IP-MASQ-AGENT")),
-    ("POSTROUTING is flushed", Tool::Iptables("-F POSTROUTING")),
-    ("the table is flushed by iptables", Tool::Iptables("-F")),
-    ("the base chain is deleted", Tool::Nft("flush chain $F nat POSTROUTING\ndelete chain $F nat POSTROUTING")),
-    ("the jump is deleted", Tool::Nft("delete rule $F nat POSTROUTING handle $JUMP")),
-    ("a rule of ours is deleted", Tool::Nft("delete rule $F nat IP-MASQ-AGENT handle $FIRST")),
-    ("the masquerade rule is deleted", Tool::Nft("delete rule $F nat IP-MASQ-AGENT handle $LAST")),
-    ("a rule of ours is replaced", Tool::Nft("replace rule $F nat IP-MASQ-AGENT handle $FIRST counter return")),
-    ("a foreign rule comes first in our chain", Tool::Iptables("-I IP-MASQ-AGENT -j ACCEPT")),
-    ("a foreign rule comes last in our chain", Tool::Iptables("-A IP-MASQ-AGENT -j ACCEPT")),
-    ("a rule is inserted in the middle of our chain", Tool::Iptables("-I IP-MASQ-AGENT 2 -p tcp -j RETURN")),
-];
-
-const NATIVE: [Damage; 12] = [
-    ("the ruleset is flushed", Tool::Nft("flush ruleset")),
-    ("the table is deleted", Tool::Nft("delete table $F ip-masq-agent")),
-    ("all rules of the table are flushed", Tool::Nft("flush table $F ip-masq-agent")),
-    ("our chain is flushed", Tool::Nft("flush chain $F ip-masq-agent IP-MASQ-AGENT")),
-    (
-        "the base chain is deleted",
-        Tool::Nft("flush chain $F ip-masq-agent postrouting\ndelete chain $F ip-masq-agent postrouting"),
-    ),
-    ("the jump is deleted", Tool::Nft("delete rule $F ip-masq-agent postrouting handle $JUMP")),
-    (
-        "the jump is doubled and followed",
-        Tool::Nft(
-            "add rule $F ip-masq-agent postrouting jump IP-MASQ-AGENT\nadd rule $F ip-masq-agent postrouting accept",
-        ),
-    ),
-    ("a rule of ours is deleted", Tool::Nft("delete rule $F ip-masq-agent IP-MASQ-AGENT handle $FIRST")),
-    (
-        "a rule of ours is replaced",
-        Tool::Nft("replace rule $F ip-masq-agent IP-MASQ-AGENT handle $FIRST counter return"),
-    ),
-    ("a foreign rule comes first", Tool::Nft("insert rule $F ip-masq-agent IP-MASQ-AGENT accept")),
-    (
-        "a foreign chain and set come",
-        Tool::Nft(
-            "add chain $F ip-masq-agent x { type filter hook input priority 0; }\nadd set $F ip-masq-agent y { type inet_service; }",
-        ),
-    ),
-    (
-        "elements go and come",
-        Tool::Nft("flush set $F ip-masq-agent $SET\nadd element $F ip-masq-agent $SET { $ELEMENT }"),
-    ),
-];
-
-fn nft_family(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ip",
-        Family::Ipv6 => "ip6",
-    }
-}
-
-/// What `nft` calls the rules of a chain; none if there is no such chain.
-fn handles(netns: &Netns, family: Family, table: &str, chain: &str) -> Vec<String> {
-    let text = netns.try_run("nft", &["-a", "list", "chain", nft_family(family), table, chain], "").stdout;
-    let handle = |line: &str| line.split_once("# handle ").map(|(_, handle)| handle.trim().to_owned());
-    text.lines().filter(|line| !line.contains('{')).filter_map(handle).collect()
-}
-
-fn do_damage(netns: &Netns, family: Family, table: &str, tool: Tool) {
-    match tool {
-        Tool::Iptables(arguments) => {
-            let arguments: Vec<&str> = ["-t", "nat"].into_iter().chain(arguments.split(' ')).collect();
-            netns.try_run(&program(family, ""), &arguments, "").ended_with(0);
-        }
-        Tool::Nft(text) => {
-            let base = if table == "nat" { "POSTROUTING" } else { "postrouting" };
-            let (jumps, rules) = (handles(netns, family, table, base), handles(netns, family, table, "IP-MASQ-AGENT"));
-            let (set, element) = match family {
-                Family::Ipv4 => ("exempt-8", "11.0.0.0"),
-                Family::Ipv6 => ("exempt-8", "fe00::"),
-            };
-            let text = text
-                .replace("$JUMP", &jumps[jumps.len() - 1])
-                .replace("$FIRST", &rules[0])
-                .replace("$LAST", &rules[rules.len() - 1])
-                .replace("$SET", set)
-                .replace("$ELEMENT", element)
-                .replace("$F", nft_family(family));
-            netns.nft(&text);
-        }
-    }
-}
 
 /// What is in force, of both families, in the words of the tools.
 fn in_force(netns: &Netns) -> (Vec<String>, Tables) {
@@ -141,7 +38,7 @@ fn all_is_repaired(backend: &str, table: &str, damages: &[Damage]) {
                 // Damage without end is repaired more and more slowly, until the operator says otherwise.
                 daemon.signal(Signal::SIGHUP);
             }
-            do_damage(&netns, family, table, *tool);
+            Order::prepare(&netns, family, table, *tool).expect(what).run(&netns).ended_with(0);
             repairs += 1;
             daemon.wait_until_said_times(REPAIRED, repairs);
             let now = in_force(&netns);

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::StopOnDrop;
 use crate::support::daemon::Daemon;
 use crate::support::files::rename_over;
 use crate::support::topology::{Topology, parsed};
@@ -116,7 +117,7 @@ fn flooded(topology: &Topology, work: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| flood(&sockets, &stop));
-        let _stopped = Stopped(&stop);
+        let _stopped = StopOnDrop(&stop);
         work();
     });
     for family in ["ip", "ip6"] {
@@ -126,15 +127,6 @@ fn flooded(topology: &Topology, work: impl FnOnce()) {
             assert!(right > 1_000, "only {right} packets of {family} {fate} were seen");
             assert_eq!(third, 0, "packets of {family} that both policies want {fate} were not, of {right}");
         }
-    }
-}
-
-/// Stops the flood, also when the work fails: the scope waits for its thread.
-struct Stopped<'a>(&'a AtomicBool);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

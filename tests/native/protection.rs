@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::support::daemon::Daemon;
 use crate::support::files::rename_over;
 use crate::support::generation::generation;
-use crate::support::native::{listed, without_flags};
+use crate::support::native::{Tables, listed, without_flags};
 use crate::support::netns::Netns;
 
 const FLAGS: [&str; 2] = ["--backend=nft", "--enable-ipv6"];
@@ -114,6 +114,29 @@ fn a_table_whose_owner_is_gone_can_be_changed_by_whoever_comes() {
     assert_eq!(generation(&netns), before + 1);
     netns.agent("cleanup", "").ended_with(0);
     assert_eq!(listed(&netns), "");
+}
+
+#[test]
+fn a_table_that_was_damaged_while_nobody_owned_it_is_whole_again_with_the_next_agent() {
+    let Some(netns) = Netns::new("damaged") else { return };
+    let mut daemon = settled(&netns, &exempting("10.91.0.0/16"), &[]);
+    let wanted = Tables::of(&netns);
+    for damage in [
+        "flush chain ip ip-masq-agent postrouting\ndelete chain ip ip-masq-agent postrouting",
+        "flush table ip6 ip-masq-agent\ndelete chain ip6 ip-masq-agent postrouting",
+        "flush table ip ip-masq-agent",
+        "add chain ip ip-masq-agent theirs { type nat hook output priority 0; }",
+        "flush set ip ip-masq-agent exempt-16",
+        "delete table ip6 ip-masq-agent",
+    ] {
+        daemon.signal(Signal::SIGKILL);
+        daemon.ended();
+        netns.nft(damage);
+        daemon = Daemon::start(&netns, &netns.scratch().join("config"), &FLAGS);
+        daemon.wait_until_said(CHANGED);
+        assert_eq!(Tables::of(&netns), wanted, "{damage}");
+        netns.try_run("nft", &["flush", "table", "ip", "ip-masq-agent"], "").ended_with(1);
+    }
 }
 
 #[test]

@@ -95,6 +95,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Has it not ended?
+    pub(crate) fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits until it has ended; its exit status, `None` if a signal ended it.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let mut status = None;

@@ -31,12 +31,17 @@ impl ConfigMap {
         map
     }
 
-    /// As kubelet's AtomicWriter updates it: a new version, a link renamed over `..data`, the old version removed.
+    /// As kubelet's AtomicWriter updates it: a new version, a link renamed over `..data`, the file's own link if somebody
+    /// has replaced or removed it, the old version removed.
     pub(crate) fn update(&self, version: &str, content: &str) {
         let old = fs::read_link(self.root.join("..data")).unwrap();
         self.write_version(version, content);
         symlink(version, self.root.join("..data_tmp")).unwrap();
         fs::rename(self.root.join("..data_tmp"), self.root.join("..data")).unwrap();
+        if fs::read_link(self.file()).is_err() {
+            symlink(Path::new("..data").join(Self::KEY), self.root.join("link")).unwrap();
+            fs::rename(self.root.join("link"), self.file()).unwrap();
+        }
         fs::remove_dir_all(self.root.join(old)).unwrap();
     }
 

@@ -1,4 +1,5 @@
-//! The generation of the kernel's rules, asked for by the tests' own few bytes, not by the code under test.
+//! The generation of the kernel's rules and the end of commits, asked for by the tests' own few bytes, not by the code under
+//! test.
 
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
@@ -7,6 +8,11 @@ use super::netns::Netns;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN` and `..NEWGEN` (`linux/netfilter/nf_tables.h`).
 const GETGEN: u16 = (10 << 8) | 16;
 const NEWGEN: u16 = (10 << 8) | 15;
+/// `NFNL_MSG_BATCH_BEGIN` and `..END`, and `NFNL_SUBSYS_NFTABLES` (`linux/netfilter/nfnetlink.h`).
+const BATCH: [u16; 2] = [16, 17];
+const NFTABLES: u16 = 10;
+/// `NLM_F_REQUEST` (`linux/netlink.h`).
+const REQUEST: u16 = 1;
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADERS: usize = 16 + 4;
 /// `NFTA_GEN_ID`, which the kernel puts first.
@@ -16,19 +22,37 @@ const GEN_ID: u16 = 1;
 /// was written, not even the same again.
 pub(crate) fn generation(netns: &Netns) -> u32 {
     netns.inside(|| {
-        let mut socket = Socket::new(NETLINK_NETFILTER).unwrap();
-        socket.bind_auto().unwrap();
-        let mut request = Vec::new();
-        request.extend(u32::try_from(HEADERS).unwrap().to_ne_bytes());
-        request.extend(GETGEN.to_ne_bytes());
-        request.extend(1_u16.to_ne_bytes()); // NLM_F_REQUEST
-        request.extend([0; 8]); // sequence, port
-        request.extend([0; 4]); // AF_UNSPEC, NFNETLINK_V0, res_id
-        assert_eq!(socket.send(&request, 0).unwrap(), request.len());
-        let (reply, _) = socket.recv_from_full().unwrap();
+        let (reply, _) = sent(&message(GETGEN, 0)).recv_from_full().unwrap();
         let u16_at = |offset: usize| u16::from_ne_bytes(reply[offset..offset + 2].try_into().unwrap());
         assert_eq!(u16_at(4), NEWGEN, "{reply:?}");
         assert_eq!((u16_at(HEADERS), u16_at(HEADERS + 2)), (8, GEN_ID), "{reply:?}");
         u32::from_be_bytes(reply[HEADERS + 4..HEADERS + 8].try_into().unwrap())
     })
+}
+
+/// Comes back when every commit is over that has begun before. The kernel tells a new generation while it is still at it;
+/// the lock that it holds meanwhile is what sending an empty transaction, which changes nothing, waits for
+/// (`nf_tables_valid_genid`).
+pub(crate) fn commits_are_over(netns: &Netns) {
+    netns.inside(|| sent(&BATCH.map(|kind| message(kind, NFTABLES)).concat()));
+}
+
+/// A socket over which a request has gone. The kernel has dealt with it when sending is over.
+fn sent(request: &[u8]) -> Socket {
+    let mut socket = Socket::new(NETLINK_NETFILTER).unwrap();
+    socket.bind_auto().unwrap();
+    assert_eq!(socket.send(request, 0).unwrap(), request.len());
+    socket
+}
+
+/// A message to `subsystem`, where a batch wants one.
+fn message(kind: u16, subsystem: u16) -> Vec<u8> {
+    let mut message = Vec::new();
+    message.extend(u32::try_from(HEADERS).unwrap().to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(REQUEST.to_ne_bytes());
+    message.extend([0; 8]); // sequence, port
+    message.extend([0; 2]); // AF_UNSPEC, NFNETLINK_V0
+    message.extend(subsystem.to_be_bytes());
+    message
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod cases;
 pub(crate) mod daemon;
+pub(crate) mod damage;
 pub(crate) mod files;
 pub(crate) mod generation;
 pub(crate) mod native;
@@ -15,6 +16,7 @@ pub(crate) mod ran;
 pub(crate) mod tables;
 pub(crate) mod topology;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a condition may take before a test gives it up. Far more than any of them needs: only a failing test
@@ -28,6 +30,15 @@ pub(crate) fn wait_until(deadline: Duration, what: &str, mut condition: impl FnM
         assert!(Instant::now() < give_up, "waited {deadline:?} in vain until {what}");
         #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition with a deadline")]
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Tells threads to stop, also when what goes on beside them fails: a scope waits for its threads.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

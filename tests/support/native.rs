@@ -38,18 +38,30 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Reads `nft -j list ruleset`.
+    /// What is there now.
     pub(crate) fn of(netns: &Netns) -> Self {
-        let text = netns.run("nft -j list ruleset");
-        let ruleset: Value = serde_json::from_str(&text).unwrap();
+        Self::read(netns).expect("nobody takes a table away while it is listed")
+    }
+
+    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing. `None` if nft prints nothing, as
+    /// it does when the table goes while it lists.
+    pub(crate) fn read(netns: &Netns) -> Option<Self> {
         let mut tables = Self::default();
-        for object in ruleset["nftables"].as_array().unwrap() {
-            let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
-            if object["table"] == "ip-masq-agent" {
-                tables.take(kind, object.clone());
+        for family in ["ip", "ip6"] {
+            let listed = netns.try_run("nft", &["-j", "list", "table", family, "ip-masq-agent"], "");
+            if !listed.succeeded() {
+                assert!(listed.stderr.contains("No such file or directory"), "{listed:?}");
+                continue;
+            }
+            let ruleset: Value = serde_json::from_str(&listed.stdout).ok()?;
+            for object in ruleset["nftables"].as_array().unwrap() {
+                let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
+                if object["table"] == "ip-masq-agent" {
+                    tables.take(kind, object.clone());
+                }
             }
         }
-        tables
+        Some(tables)
     }
 
     fn take(&mut self, kind: &str, mut object: Value) {

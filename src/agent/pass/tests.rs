@@ -224,12 +224,39 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 
     node.write(None);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.pass(Event::ConfigGone);
     assert_holds(&agent, &pass, InForce::NoFile);
     assert_eq!(node.kept(), Some(node.good(None)));
     let mut next = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
     let pass = next.pass(Event::Tick);
     assert_holds(&next, &pass, InForce::NoFile);
+}
+
+#[test]
+fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_while() {
+    for (away, instead) in [(None, InForce::NoFile), (Some(""), InForce::File)] {
+        let node = Node::new();
+        node.write(Some(FILE));
+        let mut agent = node.start(Memory::default(), Wanted::NftCompat);
+        assert!(!agent.pass(Event::Start).file_is_away);
+        for event in [Event::ConfigChanged, Event::Tick, Event::Reload] {
+            node.write(away);
+            let pass = agent.pass(event);
+            assert!(pass.file_is_away && pass.config.is_none(), "{event:?}: {pass:?}");
+            assert_holds(&agent, &pass, InForce::File);
+            // What comes back is what was there.
+            node.write(Some(FILE));
+            let pass = agent.pass(Event::ConfigChanged);
+            assert!(!pass.file_is_away && pass.config.is_none(), "{event:?}: {pass:?}");
+        }
+        node.write(away);
+        let pass = agent.pass(Event::ConfigGone);
+        assert!(!pass.file_is_away && pass.config.is_some(), "{pass:?}");
+        assert_eq!(agent.basis.source(), Some(instead));
+        assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.0.0.0"], "the defaults");
+        // It is known by now.
+        assert!(!agent.pass(Event::Tick).file_is_away);
+    }
 }
 
 #[test]
@@ -239,7 +266,7 @@ fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_
     let mut agent = node.start(Memory::default(), Wanted::Nft);
     for config in [None, Some(BAD), None] {
         node.write(config);
-        let pass = agent.pass(Event::Tick);
+        let pass = agent.pass(Event::ConfigGone);
         let Some(ConfigNews::Refused { error, instead: Instead::OfBefore(notes) }) = &pass.config else {
             panic!("{pass:?}")
         };

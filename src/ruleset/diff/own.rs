@@ -26,6 +26,12 @@ impl Differ<'_> {
             (Some(desired), Some(present)) => {
                 if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
                     self.push(Action::CreateTable { protection: desired.protection });
+                    // The commit that takes a table over must not bring a base chain: EINVAL (`nf_tables_addchain`, for a
+                    // table in `__NFT_TABLE_F_UPDATE`).
+                    if lacks_a_base_chain(present, desired) {
+                        self.more = true;
+                        return;
+                    }
                 }
                 match meanwhile(present, desired) {
                     Some(meanwhile) => {
@@ -168,4 +174,8 @@ impl Differ<'_> {
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
     let same_base = |chain: &Chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base);
     present.protection == Ok(desired.protection) && desired.chains.iter().all(same_base)
+}
+
+fn lacks_a_base_chain(present: &ObservedTable, desired: &Table) -> bool {
+    desired.chains.iter().any(|chain| chain.base.is_some() && present.chain(&chain.name).is_none())
 }

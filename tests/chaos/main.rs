@@ -1,0 +1,77 @@
+//! Never wrong for long, and never a third answer: the agent under everything that can happen to it at once.
+//!
+//! A pod sends packets without a pause, each the first of a flow, while a script that follows from a seed changes the file,
+//! damages the rules, kills and starts agents, and makes noise. For each packet that arrives in world the [`oracle`] knows
+//! which answers it may have met. `CHAOS_SEED` repeats a run, as far as the machine lets it; `CHAOS_SECONDS` is how long
+//! each shape is tried.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test with a line number"
+)]
+
+mod books;
+mod driver;
+mod file;
+mod oracle;
+mod policy;
+mod random;
+mod script;
+mod shape;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use driver::Driver;
+use script::Script;
+use shape::Shape;
+use support::netns::Netns;
+use support::topology::Topology;
+use traffic::{Clock, Traffic};
+
+/// What every machine tries. `make chaos` tries others.
+const SEED: u64 = 4;
+const SECONDS: u64 = 14;
+
+#[test]
+fn rules_in_iptables_table_are_the_old_ones_or_the_new_whatever_happens() {
+    survive(Shape::Compat);
+}
+
+#[test]
+fn tables_of_our_own_hold_the_old_rules_or_the_new_whatever_happens() {
+    survive(Shape::Native);
+}
+
+#[test]
+fn protected_tables_hold_the_old_rules_or_the_new_whatever_happens() {
+    survive(Shape::NativeProtected);
+}
+
+fn survive(shape: Shape) {
+    // One shape at a time, or they wait for each other's programs.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Some(topology), Some(fresh)) = (Topology::new(), Netns::new("fresh")) else { return };
+    let (seed, seconds) = (setting("CHAOS_SEED", SEED), setting("CHAOS_SECONDS", SECONDS));
+    println!("{shape:?}; this is repeated by: make chaos SEED={seed} SECONDS={seconds}");
+    let clock = Clock::start();
+    let traffic = Traffic::new(clock);
+    let mut script = Script::new(seed, shape);
+    let first = script.policy();
+    let driver = Driver::start(shape, &topology, fresh, &traffic, clock, first);
+    traffic.during(&topology, || driver.follow(&mut script, Duration::from_secs(seconds)));
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}

@@ -1,0 +1,76 @@
+//! The shapes in which the agent keeps its rules, and what is ours of the rules in a namespace.
+
+use super::support::native::Tables;
+use super::support::netns::Netns;
+use super::support::tables::{FAMILIES, program, without_counters};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Upstream's rules in iptables' table.
+    Compat,
+    /// Tables of the agent's own that anybody may change.
+    Native,
+    /// The same, protected while the agent lives.
+    NativeProtected,
+}
+
+/// What is ours of the rules, in the tools' words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    Compat(Vec<String>),
+    Native(Tables),
+}
+
+impl Shape {
+    /// The agent's flags.
+    pub(crate) const fn flags(self) -> [&'static str; 3] {
+        match self {
+            Self::Compat => ["--enable-ipv6", "--backend=nft-compat", "--protect=off"],
+            Self::Native => ["--enable-ipv6", "--backend=nft", "--protect=off"],
+            Self::NativeProtected => ["--enable-ipv6", "--backend=nft", "--protect=on"],
+        }
+    }
+
+    /// Where the rules are.
+    pub(crate) const fn table(self) -> &'static str {
+        match self {
+            Self::Compat => "nat",
+            Self::Native | Self::NativeProtected => "ip-masq-agent",
+        }
+    }
+
+    /// The longest lists of a family. A packet walks past each rule of a chain.
+    pub(crate) const fn most_ranges(self) -> u32 {
+        match self {
+            Self::Compat => 200,
+            Self::Native | Self::NativeProtected => 10_000,
+        }
+    }
+}
+
+impl Rules {
+    /// Lists them. `None` if the tools could not.
+    pub(crate) fn of(netns: &Netns, shape: Shape) -> Option<Self> {
+        if shape != Shape::Compat {
+            return Tables::read(netns).map(Self::Native);
+        }
+        let mut ours = Vec::new();
+        for family in FAMILIES {
+            let saved = netns.try_run(&program(family, "-save"), &["-t", "nat"], "");
+            if !saved.succeeded() || saved.stdout.contains("incompatible") {
+                return None;
+            }
+            let lines = without_counters(&saved.stdout);
+            ours.extend(lines.into_iter().filter(|line| line.contains("IP-MASQ-AGENT")));
+        }
+        Some(Self::Compat(ours))
+    }
+
+    /// Lists what the agent makes of a configuration where nothing is but what it makes.
+    pub(crate) fn made_of(fresh: &Netns, shape: Shape, config: &str) -> Self {
+        fresh.run("nft flush ruleset");
+        let backend = shape.flags()[1];
+        fresh.agent(&format!("apply --enable-ipv6 {backend} --protect=off"), config).ended_with(0);
+        Self::of(fresh, shape).expect("rules of nobody else are in the way")
+    }
+}
