@@ -1,6 +1,8 @@
 //! The shapes in which the agent keeps its rules, and what is ours of the rules in a namespace.
 
-use super::support::native::Tables;
+use std::collections::BTreeMap;
+
+use super::support::native::{blocks, listed};
 use super::support::netns::Netns;
 use super::support::tables::{FAMILIES, program, without_counters};
 
@@ -18,7 +20,8 @@ pub(crate) enum Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rules {
     Compat(Vec<String>),
-    Native(Tables),
+    /// The lines of each set and chain.
+    Native(BTreeMap<String, Vec<String>>),
 }
 
 impl Shape {
@@ -52,7 +55,7 @@ impl Rules {
     /// Lists them. `None` if the tools could not.
     pub(crate) fn of(netns: &Netns, shape: Shape) -> Option<Self> {
         if shape != Shape::Compat {
-            return Tables::read(netns).map(Self::Native);
+            return Some(Self::Native(blocks(&listed(netns))));
         }
         let mut ours = Vec::new();
         for family in FAMILIES {

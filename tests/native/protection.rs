@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::support::daemon::Daemon;
 use crate::support::files::rename_over;
 use crate::support::generation::generation;
-use crate::support::native::{Tables, listed, without_flags};
+use crate::support::native::{blocks, listed, without_flags};
 use crate::support::netns::Netns;
 
 const FLAGS: [&str; 2] = ["--backend=nft", "--enable-ipv6"];
@@ -120,7 +120,7 @@ fn a_table_whose_owner_is_gone_can_be_changed_by_whoever_comes() {
 fn a_table_that_was_damaged_while_nobody_owned_it_is_whole_again_with_the_next_agent() {
     let Some(netns) = Netns::new("damaged") else { return };
     let mut daemon = settled(&netns, &exempting("10.91.0.0/16"), &[]);
-    let wanted = Tables::of(&netns);
+    let wanted = blocks(&listed(&netns));
     for damage in [
         "flush chain ip ip-masq-agent postrouting\ndelete chain ip ip-masq-agent postrouting",
         "flush table ip6 ip-masq-agent\ndelete chain ip6 ip-masq-agent postrouting",
@@ -134,7 +134,7 @@ fn a_table_that_was_damaged_while_nobody_owned_it_is_whole_again_with_the_next_a
         netns.nft(damage);
         daemon = Daemon::start(&netns, &netns.scratch().join("config"), &FLAGS);
         daemon.wait_until_said(CHANGED);
-        assert_eq!(Tables::of(&netns), wanted, "{damage}");
+        assert_eq!(blocks(&listed(&netns)), wanted, "{damage}");
         netns.try_run("nft", &["flush", "table", "ip", "ip-masq-agent"], "").ended_with(1);
     }
 }

@@ -28,6 +28,26 @@ pub(crate) fn without_flags(listed: &str) -> String {
     kept
 }
 
+/// The lines of each set and chain in what [`listed`] says, by family, kind and name. The room of a set, and where it stands
+/// among others, are matters of its past. For protected tables: of one with flags that it does not know, nft 1.0.6 prints
+/// as JSON what it finds in its memory, or nothing at all.
+pub(crate) fn blocks(listed: &str) -> BTreeMap<String, Vec<String>> {
+    let mut blocks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut family, mut block) = ("", String::new());
+    for line in listed.lines() {
+        let text = line.trim_start();
+        if line.starts_with("table ") {
+            family = line.split(' ').nth(1).unwrap_or_default();
+        } else if line.starts_with('\t') && !line.starts_with("\t\t") && text.ends_with('{') {
+            block = format!("{family} {text}");
+            blocks.entry(block.clone()).or_default();
+        } else if line.starts_with("\t\t") && !text.starts_with("size ") {
+            blocks.entry(block.clone()).or_default().push(text.to_owned());
+        }
+    }
+    blocks
+}
+
 /// What the tables of our own mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
@@ -38,14 +58,8 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// What is there now.
+    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing.
     pub(crate) fn of(netns: &Netns) -> Self {
-        Self::read(netns).expect("nobody takes a table away while it is listed")
-    }
-
-    /// Reads `nft -j list table` of both families. Of a table that is not there: nothing. `None` if nft prints nothing, as
-    /// it does when the table goes while it lists.
-    pub(crate) fn read(netns: &Netns) -> Option<Self> {
         let mut tables = Self::default();
         for family in ["ip", "ip6"] {
             let listed = netns.try_run("nft", &["-j", "list", "table", family, "ip-masq-agent"], "");
@@ -53,7 +67,7 @@ impl Tables {
                 assert!(listed.stderr.contains("No such file or directory"), "{listed:?}");
                 continue;
             }
-            let ruleset: Value = serde_json::from_str(&listed.stdout).ok()?;
+            let ruleset: Value = serde_json::from_str(&listed.stdout).unwrap();
             for object in ruleset["nftables"].as_array().unwrap() {
                 let (kind, object) = object.as_object().unwrap().iter().next().unwrap();
                 if object["table"] == "ip-masq-agent" {
@@ -61,7 +75,7 @@ impl Tables {
                 }
             }
         }
-        Some(tables)
+        tables
     }
 
     fn take(&mut self, kind: &str, mut object: Value) {
