@@ -105,13 +105,15 @@ struct Watcher {
     connection: Connection<NetlinkSocket>,
     monitor: Monitor<NetlinkSocket>,
     damage: Change,
+    /// The commits that were announced and not yet waited for.
+    announced: u64,
 }
 
 impl Watcher {
     fn open(backend: Backend) -> Result<Self> {
         let connection = Connection::open()?;
         let monitor = Monitor::open(connection.port())?;
-        Ok(Self { connection, monitor, damage: backend.taken_out() })
+        Ok(Self { connection, monitor, damage: backend.taken_out(), announced: 0 })
     }
 
     /// Takes the rules out and tells how long they stayed away.
@@ -119,7 +121,7 @@ impl Watcher {
         let mut transaction = Transaction::begin(None);
         transaction.push(&self.damage);
         let batch = transaction.seal()?;
-        self.monitor.listen(&mut Heard::default())?;
+        self.forget()?;
         self.connection.commit(&batch)?;
         let start = Instant::now();
         self.next_commit()?;
@@ -128,7 +130,7 @@ impl Watcher {
 
     /// A program takes the rules out; tells how long they stayed away.
     fn watch(&mut self, namespace: &Namespace, program: &Program) -> Result<Duration> {
-        self.monitor.listen(&mut Heard::default())?;
+        self.forget()?;
         thread::scope(|scope| {
             let foe = scope.spawn(|| namespace.run(program));
             self.next_commit()?;
@@ -140,15 +142,23 @@ impl Watcher {
         })
     }
 
+    fn forget(&mut self) -> Result<()> {
+        self.announced = 0;
+        self.monitor.listen(&mut Heard::default())?;
+        Ok(())
+    }
+
     fn next_commit(&mut self) -> Result<()> {
-        let mut heard = Heard::default();
-        while !heard.is_something() {
+        while self.announced == 0 {
             let readable = PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN);
             if poll(&mut [readable], PollTimeout::from(20_000_u16))? == 0 {
                 bail!("nobody has committed anything for 20 s");
             }
+            let mut heard = Heard::default();
             self.monitor.listen(&mut heard)?;
+            self.announced += heard.commits;
         }
+        self.announced -= 1;
         Ok(())
     }
 }
