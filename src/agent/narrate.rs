@@ -198,8 +198,8 @@ fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
 }
 
 fn tell_outcome(outcome: &Outcome, most_lines: usize) {
-    if let Some(interference) = outcome.interference() {
-        info!("{interference}");
+    for mishap in outcome.interference().into_iter().chain(outcome.setbacks()) {
+        info!("{mishap}");
     }
     if outcome.plan.is_empty() {
         debug!("the rules are as they shall be");

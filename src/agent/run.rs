@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::alarm::Alarm;
 use super::file_watch::FileWatch;
@@ -45,7 +45,10 @@ pub async fn run<B: Backend>(
     let mut sources = Sources::open(path, monitor)?;
     let mut narrator = Narrator::default();
     let mut patience = Patience::default();
-    let manager = ServiceManager::from_environment()?;
+    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
+        warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
+        ServiceManager::default()
+    });
     let mut status = Status::default();
     let mut event = Event::Start;
     while event != Event::Stop {

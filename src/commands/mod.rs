@@ -90,11 +90,8 @@ fn print_plan(plan: &Plan) -> Result<()> {
 
 /// Tells what the outcome of a pass leaves to worry about.
 fn tell_worries(outcome: &Outcome) {
-    if let Some(interference) = outcome.interference() {
-        info!("{interference}");
-    }
-    for setback in outcome.setbacks() {
-        info!("{setback}");
+    for mishap in outcome.interference().into_iter().chain(outcome.setbacks()) {
+        info!("{mishap}");
     }
     for undone in outcome.left_undone() {
         warn!("{undone}");

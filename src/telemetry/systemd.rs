@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Where the service manager listens, if one does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
 }
@@ -20,7 +20,7 @@ impl ServiceManager {
     ///
     /// If there is such a name, but no way to it.
     pub fn from_environment() -> io::Result<Self> {
-        env::var_os("NOTIFY_SOCKET").map_or(Ok(Self { socket: None }), Self::at)
+        env::var_os("NOTIFY_SOCKET").map_or(Ok(Self::default()), Self::at)
     }
 
     fn at(name: OsString) -> io::Result<Self> {
