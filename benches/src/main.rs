@@ -26,7 +26,7 @@ struct Arguments {
     /// Small lists and few repetitions
     #[arg(long)]
     quick: bool,
-    /// Only these questions
+    /// Only these questions; what the document says of the others stays
     #[arg(long, value_name = "QUESTION", value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         }
         sections.push(section);
     }
-    report::write(&output, bench.effort, &Machine::look()?, &sections)?;
+    report::write(&output, bench.effort, &Machine::look()?, &sections, only.is_empty())?;
     eprintln!("written: {}", output.join("benchmarks.md").display());
     Ok(())
 }

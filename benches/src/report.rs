@@ -102,13 +102,16 @@ impl Row {
     }
 }
 
-/// Writes `benchmarks.md`, and the pictures into `benchmarks/` beside it.
-pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Section]) -> Result<()> {
+/// Writes `benchmarks.md`, and the pictures into `benchmarks/` beside it. Sections of a document that is there already and
+/// were not measured anew stay as they are, if not `all` were asked for.
+pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Section], all: bool) -> Result<()> {
     let pictures = directory.join("benchmarks");
     fs::create_dir_all(&pictures).with_context(|| pictures.display().to_string())?;
+    let path = directory.join("benchmarks.md");
     let mut text = format!("# Benchmarks\n\n{}\n{machine}\n", preface(effort));
+    let mut written = Vec::new();
     for section in sections {
-        let _ = write!(text, "## {}\n\n{}\n\n", section.title, section.about);
+        let mut text = format!("{}\n\n{}\n\n", section.title, section.about);
         text.push_str("| ours | ranges | measured | peer | measured | ratio | goal | reached |\n");
         text.push_str("|---|--:|---|---|---|---|---|---|\n");
         for row in &section.rows {
@@ -119,9 +122,27 @@ pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Se
             chart.draw(&pictures.join(file))?;
             let _ = writeln!(text, "![{}](benchmarks/{file})\n", chart.title);
         }
+        written.push(text);
     }
-    let path = directory.join("benchmarks.md");
+    let before = if all { String::new() } else { fs::read_to_string(&path).unwrap_or_default() };
+    for section in in_their_places(&before, written) {
+        let _ = write!(text, "## {}\n\n", section.trim_end());
+    }
     fs::write(&path, text.trim_end().to_owned() + "\n").with_context(|| path.display().to_string())
+}
+
+/// The sections of a document, those that were written anew in place of the old ones, and new ones behind them. Each begins
+/// with its title.
+fn in_their_places(before: &str, written: Vec<String>) -> Vec<String> {
+    let title = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+    let mut sections: Vec<String> = before.split("\n## ").skip(1).map(str::to_owned).collect();
+    for new in written {
+        match sections.iter_mut().find(|old| title(old) == title(&new)) {
+            Some(old) => *old = new,
+            None => sections.push(new),
+        }
+    }
+    sections
 }
 
 fn preface(effort: Effort) -> String {
@@ -132,9 +153,9 @@ fn preface(effort: Effort) -> String {
         Effort::Full => "",
     };
     format!(
-        "{quick}Written by `make bench`. Every comparison was measured in turn (ours, the peer, ours, the peer, …) in \
-         one run, in network namespaces made for it. A cell reads: median (minimum; first quartile–third quartile; number \
-         of samples). Ratios and goals are about medians. The agent is the static build of `make static`.\n"
+        "{quick}Written by `make bench`. Every comparison was measured in turn (ours, the peer, ours, the peer, …), each \
+         section in one run, in network namespaces made for it. A cell reads: median (minimum; first quartile–third \
+         quartile; number of samples). Ratios and goals are about medians. The agent is the static build of `make static`.\n"
     )
 }
 
