@@ -132,8 +132,8 @@ impl Narrator {
             Some(text) => {
                 let interval = config.resync_interval.value;
                 warn!(
-                    "the rules are in force, but flows that began before keep the source that they have: {text}; the \
-                     next attempt is in {interval} or when the file changes"
+                    "the rules are in force, but flows that began before keep the source that they have: {text}; it is \
+                     tried again at the next pass, at the latest after {interval}"
                 );
             }
             None => {}
@@ -156,7 +156,8 @@ impl Narrator {
             return;
         }
         error!(
-            "the rules are not in force: {text}; it is tried again, at the latest after {interval}, or when the file or the rules change"
+            "the rules are not in force: {text}; it is tried again, at the latest after {interval}, or when the file or the \
+             rules change"
         );
         self.failure = Some(text);
     }

@@ -27,8 +27,8 @@ pub enum RunError {
     )]
     Sources(#[from] io::Error),
     /// The capability is missing; no later pass would fare better.
-    #[error(transparent)]
-    Denied(BackendError),
+    #[error("{0}; the agent ends, and the rules that stand stay as they are")]
+    Denied(#[source] BackendError),
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends. Without a `monitor`, what others do to the rules is
@@ -67,12 +67,13 @@ pub async fn run<B: Backend>(
         if pass.file_is_away {
             sources.file.wait_for_its_return();
         }
-        narrator.tell(&pass, &heard, path, agent.config());
         let finding = finding(&pass);
-        if let Err(FitError::Reconcile(ReconcileError::Backend(error))) = pass.rules
-            && error.is_denied()
-        {
-            return Err(RunError::Denied(error));
+        match pass.rules {
+            // Nothing is in force, and nothing will be tried again: there is only this to tell.
+            Err(FitError::Reconcile(ReconcileError::Backend(error))) if error.is_denied() => {
+                return Err(RunError::Denied(error));
+            }
+            _ => narrator.tell(&pass, &heard, path, agent.config()),
         }
         let interval = agent.resync_interval();
         if let Some(news) = patience.learn((began, Instant::now()), finding, heard, interval) {

@@ -26,6 +26,7 @@ fn an_agent_that_loses_its_privilege_ends_with_status_5_the_rules_stay_and_one_t
     rename_over(&config, NEW);
     assert_eq!(daemon.ended(), Some(5), "{}", daemon.log());
     assert!(daemon.log().contains("CAP_NET_ADMIN"), "{}", daemon.log());
+    assert!(!daemon.log().contains("tried again"), "nothing is promised that does not come: {}", daemon.log());
     assert_eq!(saved_text(&netns), rules);
 
     let mut next = Daemon::start(&netns, &config, &[]);
