@@ -1,20 +1,21 @@
 //! The native shape in a real kernel: tables of our own, with the ranges in sets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a panic here is a failed test with a line number"
-)]
-
+#[cfg(test)]
 mod deltas;
+#[cfg(test)]
 mod flood;
+#[cfg(test)]
 mod interrupted;
+#[cfg(test)]
 mod listings;
+#[cfg(test)]
 mod many;
+#[cfg(test)]
 mod moving;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
 mod protection;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,17 +1,15 @@
 //! The codec against a real kernel, iptables-nft, and bytes that were recorded from it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a panic here is a failed test with a line number"
-)]
-
+#[cfg(test)]
 mod changes;
+#[cfg(test)]
 mod kernel;
+#[cfg(test)]
 mod own;
+#[cfg(test)]
 mod own_table;
+#[cfg(test)]
 mod protection;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
