@@ -7,6 +7,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::Event;
+use super::complaint::Complaint;
 use super::watch::ConfigWatch;
 
 /// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
@@ -22,7 +23,7 @@ const LONGEST_BURST: Duration = Duration::from_millis(100);
 /// The watch on the file, which tells of its own failure once.
 pub(super) struct FileWatch {
     inner: ConfigWatch,
-    complaint: Option<String>,
+    complaint: Complaint,
     /// The file has changed and may change again. Until when that is waited for.
     burst_until: Option<Instant>,
     /// The file is missing or empty. Until when it may come back as if it had not been.
@@ -32,7 +33,7 @@ pub(super) struct FileWatch {
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(path: &Path) -> Self {
-        Self { inner: ConfigWatch::new(path), complaint: None, burst_until: None, away_until: None }
+        Self { inner: ConfigWatch::new(path), complaint: Complaint::default(), burst_until: None, away_until: None }
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the file ([`ConfigWatch::refresh`]).
@@ -47,15 +48,11 @@ impl FileWatch {
     }
 
     fn set_watches(&mut self) {
-        let complaint = self.inner.refresh().err().map(|error| error.to_string());
-        if complaint != self.complaint {
-            if let Some(complaint) = &complaint {
-                warn!("{complaint}");
-            } else {
-                info!("changes of the configuration file are heard at once again");
-            }
+        match self.inner.refresh().map_err(|error| error.to_string()) {
+            Err(text) if self.complaint.is_new(&text) => warn!("{text}"),
+            Ok(()) if self.complaint.ends() => info!("changes of the configuration file are heard at once again"),
+            _ => {}
         }
-        self.complaint = complaint;
     }
 
     /// Completes once the file has to be read, with the event that it is. Losing the future loses nothing.

@@ -1,6 +1,7 @@
 //! The agent's life: events come in, each leads to one pass, and a signal ends it.
 
 mod alarm;
+mod complaint;
 mod counters;
 mod event;
 mod file_watch;

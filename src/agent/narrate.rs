@@ -5,6 +5,7 @@ use std::path::Path;
 use tracing::{debug, error, info, warn};
 
 use super::Counters;
+use super::complaint::Complaint;
 use super::pass::{ConfigNews, Pass};
 use super::patience::{News, Quarrel};
 use crate::backend::{ConntrackError, FitError, Fixed, Outcome};
@@ -20,14 +21,14 @@ const LINES_TOLD: usize = 100;
 /// Tells of passes, and remembers the last failure so that it is told once.
 #[derive(Debug, Default)]
 pub(super) struct Narrator {
-    failure: Option<String>,
+    failure: Complaint,
     rivalries: Vec<Rivalry>,
     shape: Option<Shape>,
     /// Are the rules being undone again and again? Then repairs are told briefly.
     quarrel: bool,
     holding: Option<Holding>,
-    unkept: Option<String>,
-    flows_failure: Option<String>,
+    unkept: Complaint,
+    unfixed: Complaint,
 }
 
 impl Narrator {
@@ -39,7 +40,7 @@ impl Narrator {
         match &pass.rules {
             Ok(None) => debug!("nobody has changed any rule"),
             Ok(Some(fitted)) => {
-                if self.failure.take().is_some() {
+                if self.failure.ends() {
                     info!("the rules can be written again");
                 }
                 for refusal in &fitted.refused {
@@ -48,7 +49,7 @@ impl Narrator {
                 // Where all was left alone, the kernel was not asked to take anything.
                 let asked = fitted.result.kept.is_empty() || !fitted.result.plan.is_empty();
                 if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
-                    info!("backend: {}, which the kernel takes", fitted.shape);
+                    info!("{}", fitted.choice());
                 }
                 if pass.repaired {
                     info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
@@ -85,7 +86,7 @@ impl Narrator {
     fn tell_kept(&mut self, kept: &Result<bool, SaveError>) {
         match kept {
             Ok(written) => {
-                if self.unkept.take().is_some() {
+                if self.unkept.ends() {
                     info!("the configuration is kept for the next start again");
                 } else if *written {
                     debug!("the configuration is kept for the next start");
@@ -93,13 +94,12 @@ impl Narrator {
             }
             Err(error) => {
                 let text = error.to_string();
-                if self.unkept.as_ref() != Some(&text) {
+                if self.unkept.is_new(&text) {
                     warn!(
                         "the configuration in force is not kept for the next start: {text}; that is tried again at every \
                          pass over the rules (look at --state-dir)"
                     );
                 }
-                self.unkept = Some(text);
             }
         }
     }
@@ -120,25 +120,20 @@ impl Narrator {
     }
 
     fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
-        let failure = match flows {
+        match flows.as_ref().map_err(ToString::to_string) {
             Ok(fixed) => {
+                self.unfixed.ends();
                 info!("{fixed}");
-                None
             }
-            Err(error) => Some(error.to_string()),
-        };
-        match &failure {
-            Some(text) if self.flows_failure.as_ref() == Some(text) => debug!("still: {text}"),
-            Some(text) => {
+            Err(text) if self.unfixed.is_new(&text) => {
                 let interval = config.resync_interval.value;
                 warn!(
                     "the rules are in force, but flows that began before keep the source that they have: {text}; it is \
                      tried again at the next pass, at the latest after {interval}"
                 );
             }
-            None => {}
+            Err(text) => debug!("still: {text}"),
         }
-        self.flows_failure = failure;
     }
 
     fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {
@@ -151,7 +146,7 @@ impl Narrator {
     fn tell_failure(&mut self, failure: &FitError, config: &Config) {
         let text = failure.to_string();
         let interval = config.resync_interval.value;
-        if self.failure.as_ref() == Some(&text) {
+        if !self.failure.is_new(&text) {
             debug!("still: {text}");
             return;
         }
@@ -159,7 +154,6 @@ impl Narrator {
             "the rules are not in force: {text}; it is tried again, at the latest after {interval}, or when the file or the \
              rules change"
         );
-        self.failure = Some(text);
     }
 }
 
@@ -199,7 +193,7 @@ fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
 }
 
 fn tell_outcome(outcome: &Outcome, most_lines: usize) {
-    for mishap in outcome.interference().into_iter().chain(outcome.setbacks()) {
+    for mishap in outcome.mishaps() {
         info!("{mishap}");
     }
     if outcome.plan.is_empty() {

@@ -55,6 +55,14 @@ pub struct Fitted<R> {
     pub result: R,
 }
 
+impl<R> Fitted<R> {
+    /// Which shape the kernel takes, in words.
+    #[must_use]
+    pub fn choice(&self) -> String {
+        format!("backend: {}, which the kernel takes", self.shape)
+    }
+}
+
 /// A shape that the kernel cannot carry.
 #[derive(Debug)]
 pub struct Refusal {

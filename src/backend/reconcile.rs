@@ -37,18 +37,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How often somebody else was in the way, in a sentence; `None` if nobody was.
-    #[must_use]
-    pub fn interference(&self) -> Option<String> {
+    /// What was in the way and what went wrong, and was overcome, in sentences.
+    pub fn mishaps(&self) -> impl Iterator<Item = String> {
         let restarts = self.restarts;
-        (restarts > 0).then(|| {
+        let interference = (restarts > 0).then(|| {
             format!("somebody else changed the rules {restarts} times meanwhile; each time all was read again")
-        })
-    }
-
-    /// What went wrong on the way, in sentences.
-    pub fn setbacks(&self) -> impl Iterator<Item = String> {
-        self.failures.iter().map(|failure| format!("{failure}; all was read again, and what was to be done is done"))
+        });
+        let setback = |failure| format!("{failure}; all was read again, and what was to be done is done");
+        interference.into_iter().chain(self.failures.iter().map(setback))
     }
 
     /// What was left undone, in sentences.

@@ -74,7 +74,7 @@ fn tell_fit<R>(fitted: &Fitted<R>) {
     for refusal in &fitted.refused {
         warn!("backend: {refusal}");
     }
-    info!("backend: {}, which the kernel takes", fitted.shape);
+    info!("{}", fitted.choice());
 }
 
 /// Prints data to stdout.
@@ -90,7 +90,7 @@ fn print_plan(plan: &Plan) -> Result<()> {
 
 /// Tells what the outcome of a pass leaves to worry about.
 fn tell_worries(outcome: &Outcome) {
-    for mishap in outcome.interference().into_iter().chain(outcome.setbacks()) {
+    for mishap in outcome.mishaps() {
         info!("{mishap}");
     }
     for undone in outcome.left_undone() {
