@@ -16,5 +16,7 @@ pub mod policy;
 pub mod render;
 pub mod ruleset;
 pub mod sandbox;
+pub mod shown;
+mod spelling;
 pub mod state;
 pub mod telemetry;

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use ip_masq_agent::config::{self, Config, Context, Problem, ReadError, Reading};
@@ -246,6 +247,41 @@ proptest! {
             bytes.splice(at..end, inserted.iter().copied());
         }
         let _ = config::parse(&bytes, &DUAL);
+    }
+
+    #[test]
+    fn no_text_in_a_file_and_no_path_brings_a_hidden_character_into_a_message(
+        text in prop_oneof![any::<String>(), "[\\PC\n\t\u{1b}\u{202e}\u{2028}\u{feff}\u{9b}%!*&:'\"-]{0,20}"],
+        folder in prop::collection::vec(1_u8.., 1..20),
+    ) {
+        let json = serde_json::to_string(&text).unwrap();
+        let folder = std::ffi::OsStr::from_bytes(&folder);
+        let path = Path::new("/etc").join(folder);
+        for file in [
+            text.clone(),
+            format!("# c\n{text}: 1\nnonMasqueradeCIDRs: {text}"),
+            format!("resyncInterval: !{text} x"),
+            format!("nonMasqueradeCIDRs: [{json}]"),
+            format!("{json}: true\n{json}: false"),
+            format!("resyncInterval: {json}"),
+            format!("cidrLimit: {json}"),
+            format!("a: &{text} b\nc: *{text}"),
+            format!("{{{json}: {json}}}"),
+            format!("{{\"resyncInterval\": {json}}}"),
+            format!("{{\"masqLinkLocal\": {json}}}"),
+            format!("{{\"a\": {text}}}"),
+            format!("{{\"nonMasqueradeCIDRs\": [{json}]}}"),
+        ] {
+            let messages = match config::understand(&path, file.as_bytes(), &IPV4) {
+                Ok(reading) => reading.warnings.iter().map(|warning| warning.in_file(&path)).collect(),
+                Err(error) => vec![error.to_string()],
+            };
+            for message in messages {
+                prop_assert!(!message.contains(ip_masq_agent::shown::is_hidden), "{file:?}: {message:?}");
+            }
+        }
+        let missing = config::read(&path, &IPV4).unwrap_err().to_string();
+        prop_assert!(!missing.contains(ip_masq_agent::shown::is_hidden), "{missing:?}");
     }
 
     #[test]

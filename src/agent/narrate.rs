@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
+use crate::shown::Shown;
 use crate::state::{Holding, Instead, SaveError};
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
@@ -174,7 +175,7 @@ pub(super) fn tell_end(counters: &Counters) {
 }
 
 fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
-    let file = path.display();
+    let file = Shown(path);
     match news {
         ConfigNews::Valid(warnings) => {
             info!("{file} is valid and in force: {}", summary(config));

@@ -68,7 +68,7 @@ pub enum ReconcileError {
     /// Every time that we looked, somebody else had changed the rules again.
     #[error(
         "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; still \
-         to be done:{}", Indented(.0)
+         to be done: {}", InOneLine(.0)
     )]
     Unsettled(Plan),
 }
@@ -191,11 +191,18 @@ fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Kno
     ruleset::plan_for(&families, desired, observed, known)
 }
 
-struct Indented<'a>(&'a Plan);
+/// The changes of a plan within a sentence: a message is one line of the log.
+struct InOneLine<'a>(&'a Plan);
 
-impl fmt::Display for Indented<'_> {
+impl fmt::Display for InOneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        plan_lines(self.0).try_for_each(|line| write!(f, "\n  {line}"))
+        const SHOWN: usize = 8;
+        let shown: Vec<String> = plan_lines(self.0).take(SHOWN).collect();
+        f.write_str(&shown.join("; "))?;
+        match self.0.changes.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; … and {more} more"),
+        }
     }
 }
 

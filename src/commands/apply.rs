@@ -13,6 +13,7 @@ use crate::net::Family;
 use crate::policy::Policy;
 use crate::render::{iptables_save, nft};
 use crate::ruleset::{Ruleset, Shape, compile};
+use crate::shown::Shown;
 use crate::state::{Basis, InForce};
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
@@ -88,7 +89,7 @@ fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
             (reading.config, Exit::Done)
         }
         Err(ReadError::Missing(_)) if !basis.misses(path) => {
-            info!("{} does not exist: the flags' defaults are applied", path.display());
+            info!("{} does not exist: the flags' defaults are applied", Shown(&**path));
             basis.choose(path, None);
             (Config::defaults(&context), Exit::Done)
         }

@@ -12,6 +12,7 @@ use crate::net::Family;
 use crate::policy::{Origin, Policy};
 use crate::render::{iptables_rule, nft_rule};
 use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Rule, Shape, TableId, TableName, compile, trace};
+use crate::shown::Shown;
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
@@ -38,7 +39,7 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
         None => format!("no range that keeps its source holds {destination}"),
         Some(exemption) => match exemption.origin {
             Origin::File(line) => {
-                format!("{}:{}: nonMasqueradeCIDRs has {}", cli.config.display(), line.0, exemption.cidr)
+                format!("{}:{}: nonMasqueradeCIDRs has {}", Shown(&*cli.config), line.0, exemption.cidr)
             }
             Origin::Default => format!("{} is in the default of nonMasqueradeCIDRs", exemption.cidr),
             Origin::LinkLocal => format!("{} is link-local", exemption.cidr),

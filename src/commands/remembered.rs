@@ -3,6 +3,7 @@
 use tracing::{error, info};
 
 use crate::cli::Cli;
+use crate::shown::Shown;
 use crate::state::{Keeper, LastKnownGood, LoadError, StateDir};
 
 /// The keeper that `--state-dir` asks for. A state file that cannot be obeyed is told of and set aside.
@@ -13,8 +14,8 @@ pub(super) fn keeper(cli: &Cli) -> Keeper {
         let file = dir.file();
         let aside = match dir.set_aside(error) {
             None => String::new(),
-            Some(Ok(aside)) => format!("; it was renamed to {}: look at it, or delete it", aside.display()),
-            Some(Err(failure)) => format!("; it could not be renamed ({failure}): delete {}", file.display()),
+            Some(Ok(aside)) => format!("; it was renamed to {}: look at it, or delete it", Shown(&*aside)),
+            Some(Err(failure)) => format!("; it could not be renamed ({failure}): delete {}", Shown(&*file)),
         };
         error!("{error}; it is not used{aside}; the next configuration that is valid and in force is kept anew");
     })

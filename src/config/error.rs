@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::shown::Quoted;
 use super::{DurationError, Key, Line};
 use crate::net::{Cidr, CidrError};
+use crate::shown::{Quoted, Shown};
 
 /// What is wrong with a configuration, and on which line.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -25,10 +25,10 @@ pub enum Problem {
     #[error("not a text: {0}")]
     Encoding(&'static str),
     /// The text is no YAML.
-    #[error("not valid YAML: {0}")]
+    #[error("not valid YAML: {}", Shown(&**.0))]
     Yaml(String),
     /// The text starts with a brace and is no JSON.
-    #[error("not valid JSON (the file starts with a brace, so it is read as JSON): {0}")]
+    #[error("not valid JSON (the file starts with a brace, so it is read as JSON): {}", Shown(&**.0))]
     Json(String),
     /// Lists and mappings inside of each other, without end.
     #[error("nested deeper than {MAX_DEPTH} levels")]
@@ -150,10 +150,10 @@ impl fmt::Display for ConfigError {
 pub enum ReadError {
     /// There is no such file: what Go's `os.IsNotExist` says of `stat`. A symbolic link to nothing and a missing
     /// directory count, a file in the place of a directory does not.
-    #[error("{}: no such file", .0.display())]
+    #[error("{}: no such file", Shown(&**.0))]
     Missing(PathBuf),
     /// The file cannot be read.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}", Shown(&**.path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -161,7 +161,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// A directory, a pipe, a device or a socket.
-    #[error("{}: is {kind}; expected a regular file, or a symbolic link to one", .path.display())]
+    #[error("{}: is {kind}; expected a regular file, or a symbolic link to one", Shown(&**.path))]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -169,7 +169,7 @@ pub enum ReadError {
         kind: &'static str,
     },
     /// The file is larger than its `cidrLimit` can need.
-    #[error("{}: larger than the {limit} bytes that a file with its {key} may have; remove comments, or raise {key}", .path.display(), key = Key::CidrLimit)]
+    #[error("{}: larger than the {limit} bytes that a file with its {key} may have; remove comments, or raise {key}", Shown(&**.path), key = Key::CidrLimit)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -188,5 +188,5 @@ pub enum ReadError {
 
 /// A place in a file, as compilers print it.
 pub(super) fn place(path: &Path, line: Option<Line>) -> String {
-    line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()))
+    line.map_or_else(|| Shown(path).to_string(), |line| format!("{}:{line}", Shown(path)))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::spelling::distance;
+
 /// A key of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -57,24 +59,6 @@ fn fold(name: &str) -> impl Iterator<Item = char> {
         '\u{17f}' => 's',
         _ => c.to_ascii_lowercase(),
     })
-}
-
-/// The letters to insert, remove or replace until one word is the other (Levenshtein).
-fn distance(left: &[char], right: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.iter().enumerate() {
-        let mut above_left = i;
-        let mut before = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(right) {
-            let best = (before + 1).min(*cell + 1).min(above_left + usize::from(a != b));
-            above_left = std::mem::replace(cell, best);
-            before = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 impl fmt::Display for Key {

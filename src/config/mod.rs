@@ -10,7 +10,6 @@ mod json;
 mod key;
 mod overlap;
 mod schema;
-mod shown;
 mod value;
 mod warning;
 mod yaml;
@@ -104,7 +103,10 @@ const RESERVED: [([u8; 4], u8); 8] = [
 
 impl Config {
     /// The shortest `resyncInterval`; a shorter one in a file is raised to this.
-    pub const MIN_RESYNC_INTERVAL: Duration = Duration::from_secs(1);
+    pub const MIN_RESYNC_INTERVAL: Duration = Duration::from_nanos(100_000_000);
+
+    /// What a `resyncInterval` of nothing or less is raised to.
+    const INSTEAD_OF_NO_INTERVAL: Duration = Duration::from_secs(1);
 
     const DEFAULT_RESYNC_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -136,8 +138,8 @@ pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
         let text = json::decode(bytes);
         schema::build(json::read(&text)?, *context)
     } else {
-        let text = yaml::decode(bytes)?;
-        schema::build(yaml::read(&text)?, *context)
+        let decoded = yaml::decode(bytes);
+        schema::build(yaml::read(&decoded)?, *context)
     }
 }
 

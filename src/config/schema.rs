@@ -1,10 +1,10 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
 use super::error::Place;
-use super::shown::Bare;
 use super::value::{self, Document, NoRange, Pair, Value};
 use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
 use crate::net::Family;
+use crate::shown::Bare;
 
 /// The configuration that the document asks for.
 pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigError> {
@@ -27,11 +27,15 @@ pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading,
     config.masq_link_local = draft.masq_link_local.unwrap_or(config.masq_link_local);
     config.masq_link_local_ipv6 = draft.masq_link_local_ipv6.unwrap_or(config.masq_link_local_ipv6);
     if let Some((interval, line)) = draft.resync_interval {
-        let raised = interval.max(Config::MIN_RESYNC_INTERVAL);
-        if raised != interval {
-            warnings.push(Warning::IntervalRaised { line, interval });
+        let used = if interval <= Duration::from_secs(0) {
+            Config::INSTEAD_OF_NO_INTERVAL
+        } else {
+            interval.max(Config::MIN_RESYNC_INTERVAL)
+        };
+        if interval < Duration::from_secs(1) {
+            warnings.push(Warning::ShortInterval { line, interval, used });
         }
-        config.resync_interval = Setting { value: raised, line: Some(line) };
+        config.resync_interval = Setting { value: used, line: Some(line) };
     }
     Ok(Reading { config, warnings: Warning::in_order(warnings) })
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::shown::{Bare, Quoted};
 use super::{Entry, Key, Line, Warning};
 use crate::net::CidrError;
+use crate::shown::{Bare, Quoted};
 
 /// A document.
 #[derive(Debug, Default, PartialEq)]

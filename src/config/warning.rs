@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::error::place;
-use super::shown::Quoted;
-use super::{Config, Duration, Key, Line};
+use super::{Duration, Key, Line};
 use crate::net::Cidr;
+use crate::shown::Quoted;
 
 /// Something odd about a valid configuration, as a value for whoever wants to print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,12 +72,14 @@ pub enum Warning {
         /// Where it starts.
         line: Line,
     },
-    /// `resyncInterval` is shorter than the agent goes.
-    IntervalRaised {
+    /// `resyncInterval` is shorter than is of any use, or than the agent goes.
+    ShortInterval {
         /// Its line.
         line: Line,
         /// The interval as it is written.
         interval: Duration,
+        /// The interval in force.
+        used: Duration,
     },
     /// There are more warnings like those before.
     More {
@@ -103,7 +105,7 @@ impl Warning {
             | Self::ShadowedCidr { line, .. }
             | Self::CoveredCidr { line, .. }
             | Self::SecondDocument { line }
-            | Self::IntervalRaised { line, .. } => Some(*line),
+            | Self::ShortInterval { line, .. } => Some(*line),
             Self::More { .. } => None,
         }
     }
@@ -127,7 +129,7 @@ impl Warning {
             Self::ShadowedCidr { .. } => "ranges inside of an earlier one",
             Self::CoveredCidr { .. } => "ranges inside of a later one",
             Self::SecondDocument { .. } => "further documents",
-            Self::IntervalRaised { .. } => "intervals that are too short",
+            Self::ShortInterval { .. } => "intervals that are too short",
             Self::More { .. } => "other warnings",
         }
     }
@@ -190,9 +192,14 @@ impl fmt::Display for Words<'_> {
                 write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it too; remove it")
             }
             W::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
-            W::IntervalRaised { interval, .. } => {
-                let floor = Config::MIN_RESYNC_INTERVAL;
-                write!(f, "{}: {interval} is too short; {floor} is used", Key::ResyncInterval)
+            W::ShortInterval { interval, used, .. } => {
+                let key = Key::ResyncInterval;
+                if interval == used {
+                    write!(f, "{key}: {interval} is short, and costs more than it gives, as ")?;
+                } else {
+                    write!(f, "{key}: {interval} is too short; {used} is used; ")?;
+                }
+                f.write_str("what others change is repaired at once anyway; write 60s")
             }
             W::More { about, count } => write!(f, "and {count} more {about}"),
         }

@@ -3,15 +3,20 @@
 use super::{iptables_rule, nft_rule};
 use crate::net::AddressRange;
 use crate::ruleset::{Action, Change, ObservedRule, Plan, Protection, Rule, TableId, TableName};
+use crate::shown::visible;
 
 /// The changes of a plan, in their order, a line each.
 pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
     plan.changes.iter().map(change_line)
 }
 
-/// One change, in a line.
+/// One change, in a line. What a chain of others is called cannot make two of it.
 #[must_use]
-pub fn change_line(Change { table, action }: &Change) -> String {
+pub fn change_line(change: &Change) -> String {
+    visible(&words(change))
+}
+
+fn words(Change { table, action }: &Change) -> String {
     match action {
         Action::CreateTable { protection: Protection::Off } => format!("+ table {table}"),
         Action::CreateTable { protection: Protection::OwnerPersist } => format!("+ table {table} (owner, persist)"),
@@ -57,5 +62,18 @@ fn found(table: TableId, chain: &str, ObservedRule { handle, rule }: &ObservedRu
     match rule {
         Ok(rule) => rule_text(table, chain, rule),
         Err(why) => format!("chain {chain}: a rule that is not ours ({why}; handle {handle})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Family;
+
+    #[test]
+    fn what_a_chain_of_others_is_called_cannot_make_two_lines_of_a_change() {
+        let chain = "OLD\n+ table ip nat\u{1b}[2K".to_owned();
+        let change = Change { table: TableId::nat(Family::Ipv4), action: Action::DeleteChain { chain } };
+        assert_eq!(change_line(&change), r"- ip nat chain OLD\n+ table ip nat\u{1b}[2K");
     }
 }

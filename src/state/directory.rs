@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::format::{self, FormatError, LONGEST_HEADER};
 use super::{LastKnownGood, absolute};
 use crate::config::{self, ReadError};
+use crate::shown::Shown;
 
 /// The name of the state file.
 const NAME: &str = "last-known-good";
@@ -33,7 +34,7 @@ pub enum LoadError {
     #[error(transparent)]
     Unreadable(ReadError),
     /// It is not ours, or no more.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}", Shown(&**.path))]
     Format {
         /// The state file.
         path: PathBuf,
@@ -41,7 +42,7 @@ pub enum LoadError {
         error: FormatError,
     },
     /// It is larger than any that the agent writes.
-    #[error("{}: larger than the {LARGEST} bytes that --state-dir writes at most", .path.display())]
+    #[error("{}: larger than the {LARGEST} bytes that --state-dir writes at most", Shown(&**.path))]
     TooLarge {
         /// The state file.
         path: PathBuf,
@@ -50,7 +51,7 @@ pub enum LoadError {
 
 /// Why the last valid configuration could not be written. What was there before is there still.
 #[derive(Debug, Error)]
-#[error("could not {doing} {}: {source}", .path.display())]
+#[error("could not {doing} {}: {source}", Shown(&**.path))]
 pub struct SaveError {
     /// What was being done, in words that follow "could not".
     doing: &'static str,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{InForce, LastKnownGood, SaveError, StateDir};
 use crate::config::{Config, ConfigError, Context, ReadError};
+use crate::shown::Shown;
 
 /// Keeps the last valid configuration over restarts; or, without a state directory, does nothing.
 #[derive(Debug, Default)]
@@ -101,14 +102,14 @@ impl fmt::Display for Notes {
                 f,
                 ", but the last valid configuration came from it; bring it back, or, if there shall be none, delete {} \
                  and start again",
-                state.display()
+                Shown(&**state)
             )?;
         }
         if let Some((state, error)) = self.unusable.as_deref() {
             write!(
                 f,
                 "; the last valid configuration of before, kept in {}, cannot be used with the flags of now ({error})",
-                state.display()
+                Shown(&**state)
             )?;
         }
         Ok(())

@@ -9,6 +9,8 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::one_line;
+
 /// How much is logged: the number behind `-v`, as Kubernetes' logging convention counts it.
 ///
 /// Every number is valid, because klog takes every 32-bit number: below 0 is as quiet as 0, above 6 as loud as 6.
@@ -65,6 +67,7 @@ where
         .with_max_level(level)
         .with_target(level > LevelFilter::INFO)
         .with_ansi(colour)
+        .fmt_fields(one_line::fields())
         .with_writer(writer)
         .finish()
 }

@@ -7,6 +7,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::shown::Shown;
+
 /// Where the service manager listens, if one does.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
@@ -33,12 +35,12 @@ impl ServiceManager {
 
     /// The rules are in force and were read back.
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.tell(&format!("READY=1\nSTATUS={}", Shown(status)));
     }
 
     /// How things are, in one line.
     pub fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={status}"));
+        self.tell(&format!("STATUS={}", Shown(status)));
     }
 
     /// The process is about to end.
@@ -73,6 +75,7 @@ mod tests {
         for (listener, name) in listeners {
             let manager = ServiceManager::at(name).unwrap();
             manager.ready("all is well");
+            manager.status("a file\nMAINPID=1");
             manager.stopping();
             let next = || {
                 let mut buffer = [0; 128];
@@ -80,6 +83,7 @@ mod tests {
                 String::from_utf8(buffer[..len].to_vec()).unwrap()
             };
             assert_eq!(next(), "READY=1\nSTATUS=all is well");
+            assert_eq!(next(), "STATUS=a file\\nMAINPID=1", "no text from outside adds a field");
             assert_eq!(next(), "STOPPING=1");
         }
     }

@@ -24,12 +24,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Problem, Warning};
 use resolve::Scalar;
-pub(super) use text::decode;
+pub(super) use text::{Decoded, decode};
 use tree::{Content, Id, Node, Tree};
 
 /// The known keys and their values, in the order in which upstream applies them.
-pub(super) fn read(text: &str) -> Result<Document<'_>, ConfigError> {
-    let tree = Tree::read(text)?;
+///
+/// go-yaml decodes the bytes in pieces, and no more of them than the first document needs. So what is no text behind that
+/// document matters only in its last piece.
+pub(super) fn read<'a>(decoded: &'a Decoded<'_>) -> Result<Document<'a>, ConfigError> {
+    let tree = match (Tree::read(&decoded.text), &decoded.fault) {
+        (Ok(tree), Some(_)) if tree.rest.is_some() && decoded.text.len() >= tree.decoded => tree,
+        (_, Some(fault)) => return Err(fault.clone()),
+        (tree, None) => tree?,
+    };
     check::check(&tree)?;
     let mut document = match tree.root().map(|root| (root, tree.node(root))) {
         None => Document::default(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::shown::Quoted;
+use crate::shown::Quoted;
 
 /// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,17 +6,22 @@ use std::collections::HashMap;
 use super::parser::{Event, Parser};
 use super::resolve::{self, Scalar, Tag};
 use crate::config::error::MAX_DEPTH;
-use crate::config::shown::Bare;
 use crate::config::{ConfigError, Line, Problem};
+use crate::shown::Bare;
 
 /// The first document of a text. Its nodes lie in one vector, in the order of the text: an alias is a number, so that
 /// no alias is ever expanded, and neither reading nor dropping the deepest tree needs a stack.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
+    /// The bytes of the text that go-yaml decodes, in pieces, for the document.
+    pub(super) decoded: usize,
     /// The line of what follows the document.
     pub(super) rest: Option<Line>,
 }
+
+/// The bytes that go-yaml decodes at once.
+const PIECE: usize = 512;
 
 /// The number of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +66,7 @@ const NOTHING: Node<'static> =
 impl<'a> Tree<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, ConfigError> {
         let mut parser = Parser::new(text);
-        let mut tree = Self { nodes: Vec::new(), rest: None };
+        let mut tree = Self { nodes: Vec::new(), decoded: 0, rest: None };
         let mut anchors: HashMap<&str, Id> = HashMap::new();
         let mut open: Vec<Id> = Vec::new();
         loop {
@@ -110,6 +115,7 @@ impl<'a> Tree<'a> {
                 }
             }
         }
+        tree.decoded = parser.scanner.cursor.position().next_multiple_of(PIECE);
         tree.rest = parser.rest().map(Line);
         Ok(tree)
     }
