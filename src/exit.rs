@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// What was asked for is done, or there was nothing to do.
     Done = 0,
-    /// The answer of a comparison: the two sides differ.
+    /// The answer of a comparison: the two sides differ. Without a verb: `--to-ports` makes no sense, which upstream too
+    /// ends with.
     Differs = 1,
     /// The arguments make no sense. Nothing was touched. Go's `flag` package, and so upstream, ends with the same.
     Usage = 2,
@@ -36,7 +37,7 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Differs => "differs",
+            Self::Differs => "differs; without a verb: --to-ports makes no sense",
             Self::Usage => "wrong usage",
             Self::Configuration => "invalid configuration",
             Self::Kernel => "the kernel refused, or no backend works",
@@ -59,7 +60,7 @@ mod tests {
     fn the_numbers_that_scripts_rely_on_do_not_move() {
         let documented = [
             (0, "done"),
-            (1, "differs"),
+            (1, "differs; without a verb: --to-ports makes no sense"),
             (2, "wrong usage"),
             (3, "invalid configuration"),
             (4, "the kernel refused, or no backend works"),

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             // A reader that has gone is no reason to end otherwise.
             let _ = match &stop {
                 Stop::Answer(text) => io::stdout().write_all(text.as_bytes()),
-                Stop::Usage(text) => io::stderr().write_all(text.as_bytes()),
+                Stop::Usage(text) | Stop::Ports(text) => io::stderr().write_all(text.as_bytes()),
             };
             return stop.exit().into();
         }

@@ -66,10 +66,14 @@ fn what_is_wrong_decides_the_exit_status_and_the_message_says_how_to_mend_it() {
         ("render --config /nonexistent/file", "", 3, "/nonexistent/file"),
         ("explain 10.0.0.1 --config /nonexistent/file", "", 3, "/nonexistent/file"),
         ("apply --enable-ipv6 false", "", 2, "--enable-ipv6=false"),
-        ("apply --to-ports 0", "", 2, "expected 1 to 65535"),
+        ("apply --to-ports 70000", "", 2, "expected 0 to 65535"),
+        ("--to-ports abc", "", 1, "no port range"),
+        ("apply --to-ports abc", "", 2, "no port range"),
+        ("--stderrthreshold --enable-ipv6", "", 2, "expected INFO, WARNING"),
         ("apply --masq-chain POSTROUTING", "", 2, "choose another"),
         ("explain nonsense", "", 2, "nonsense"),
-        ("frobnicate", "", 2, "frobnicate"),
+        ("aply", "", 2, "'apply'"),
+        ("frobnicate --dry-run", "", 2, "frobnicate"),
         ("apply", "", 5, "CAP_NET_ADMIN"),
         ("apply --dry-run", "", 5, "CAP_NET_ADMIN"),
         ("cleanup", "", 5, "CAP_NET_ADMIN"),
@@ -87,6 +91,27 @@ fn what_is_wrong_decides_the_exit_status_and_the_message_says_how_to_mend_it() {
         assert!(ran.stderr.contains(said), "{arguments} should say {said:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "", "{arguments}: words go to stderr");
     }
+}
+
+#[test]
+fn neither_a_file_nor_its_path_nor_an_argument_forges_a_line_of_the_log() {
+    let forged = "10.0.0.0/8\n2026-01-01T00:00:00.000000Z  INFO all is well";
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("config\n2026-01-01T00:00:00.000000Z  INFO all is well");
+    let other = root.path().join("config");
+    std::fs::write(&path, "masqLinkLocal: 1\n").unwrap();
+    std::fs::write(&other, format!("nonMasqueradeCIDRs: [{forged:?}]")).unwrap();
+    let missing = root.path().join("missing\r\n\u{1b}[2Kall is well");
+    for (config, said) in [(&path, "found the number 1"), (&other, "is not a CIDR"), (&missing, "no such file")] {
+        let mut agent = without_privileges(AGENT);
+        agent.args(["render", "--config"]).arg(config);
+        let said_all = Ran::of(agent).ended_with(3).stderr;
+        assert_eq!(said_all.lines().count(), 1, "{said_all}");
+        assert!(said_all.contains(said), "{said_all}");
+        assert!(!said_all.trim_end().contains(char::is_control), "{said_all:?}");
+    }
+    let ran = agent(&format!("-v=2 stray\u{1b}[2K --config={}", other.display()), "");
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
 }
 
 #[test]

@@ -51,7 +51,6 @@ const DIFFERENCES: &[(&str, Ending, Ending, &str)] = &[
     ("cidr-null-element", Applied, ConfigRefused, "upstream puts one of its default ranges where null stands"),
     ("mask-08", HalfApplied, ConfigRefused, "upstream leaves a jump to a chain without rules"),
     ("flag-bool-separate", Applied, FlagsRefused, "upstream turns IPv6 on and ignores the flags after it"),
-    ("to-ports-0", Applied, FlagsRefused, "port 0 is no port: the kernel takes it for no restriction"),
     ("to-ports-70000", HalfApplied, FlagsRefused, "upstream leaves a jump to a chain without rules"),
     ("masq-chain-29", HalfApplied, FlagsRefused, "upstream fails at every pass"),
     ("masq-chain-empty", HalfApplied, FlagsRefused, "upstream fails at every pass"),

@@ -8,33 +8,12 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::Format;
 use super::go_flags::{self, NotBool};
+use super::klog;
 use crate::backend::{ExistingFlows, Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::telemetry::Verbosity;
-
-/// klog's switches, of `klog.InitFlags` (k8s.io/klog/v2), which upstream's binary has.
-const KLOG_SWITCHES: [&str; 7] = [
-    "logtostderr",
-    "alsologtostderr",
-    "legacy_stderr_threshold_behavior",
-    "add_dir_header",
-    "skip_headers",
-    "one_output",
-    "skip_log_headers",
-];
-
-/// klog's flags with a value, except `-v`.
-const KLOG_VALUES: [&str; 7] = [
-    "log_dir",
-    "log_file",
-    "log_file_max_size",
-    "stderrthreshold",
-    "alsologtostderrthreshold",
-    "vmodule",
-    "log_backtrace_at",
-];
 
 const ABOUT: &str = "\
 Decides on every node which outbound traffic is masqueraded, and keeps exactly that in the kernel.
@@ -185,8 +164,9 @@ pub(super) fn command() -> Command {
     let statuses = Exit::ALL.map(|exit| format!("  {}  {}\n", exit.code(), exit.meaning())).concat();
     let notes = format!("{KLOG_NOTE}\n\nExit status:\n{statuses}");
     let ignored = |name| Arg::new(name).long(name).global(true).hide(true);
-    let switches = KLOG_SWITCHES.map(|name| ignored(name).action(ArgAction::SetTrue));
-    let command = Arguments::command().args(switches).args(KLOG_VALUES.map(ignored)).after_help(notes);
+    let switches = klog::SWITCHES.map(|name| ignored(name).action(ArgAction::SetTrue));
+    let values = klog::VALUES.map(|(name, check)| ignored(name).value_parser(check));
+    let command = Arguments::command().args(switches).args(values).after_help(notes);
     go_flags::with_go_booleans(command)
 }
 

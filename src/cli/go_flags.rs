@@ -79,8 +79,13 @@ pub(super) fn normalise(
             words.push(arg);
             continue;
         };
+        if name == "h" || name == "help" {
+            // Go asks for no value here, and heeds none: `-h=0` is help too.
+            words.push("--help".into());
+            continue;
+        }
         let mut word = OsString::from("--");
-        word.push(if name == "h" { OsStr::new("help") } else { name });
+        word.push(name);
         let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
         match (value, takes_word, args.peek()) {
             (Some(value), ..) => {
@@ -104,6 +109,38 @@ pub(super) fn normalise(
     Ok(words)
 }
 
+/// The words of a command line as Go's `flag` package sees them: which is a flag, and which no longer is.
+pub(super) enum Word<'a> {
+    /// A flag with its name.
+    Flag(&'a OsStr),
+    /// The first word that is no flag. Go takes none for a flag from here on.
+    Other,
+    /// A boolean behind a switch, of which [`normalise`] says what to write.
+    Detached,
+}
+
+/// The words up to the first one that is no flag, values left out, each with its place.
+pub(super) fn words_of<'a>(command: &Command, args: &'a [OsString]) -> Vec<(usize, Word<'a>)> {
+    let takes_word = flags(command);
+    let mut words = Vec::new();
+    let mut rest = args.iter().enumerate();
+    let mut behind_switch = false;
+    while let Some((place, arg)) = rest.next() {
+        let Some((name, value)) = split(arg) else {
+            let is_detached = behind_switch && arg.to_str().is_some_and(|word| parse_bool(word).is_ok());
+            words.push((place, if is_detached { Word::Detached } else { Word::Other }));
+            break;
+        };
+        words.push((place, Word::Flag(name)));
+        let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
+        behind_switch = value.is_none() && takes_word == Some(false);
+        if value.is_none() && takes_word == Some(true) {
+            rest.next();
+        }
+    }
+    words
+}
+
 /// The flags of the command and its verbs, each with: is its value a word of its own, if not behind `=`?
 fn flags(command: &Command) -> BTreeMap<&str, bool> {
     let own = command
@@ -111,6 +148,11 @@ fn flags(command: &Command) -> BTreeMap<&str, bool> {
         .filter_map(|arg| Some((arg.get_long()?, arg.get_action().takes_values() && !arg.is_require_equals_set())));
     let of_verbs = command.get_subcommands().flat_map(flags);
     own.chain(of_verbs).collect()
+}
+
+/// The name of a flag; `None` for what is no flag to Go.
+pub(super) fn name(arg: &OsStr) -> Option<&OsStr> {
+    split(arg).map(|(name, _)| name)
 }
 
 /// Splits a flag into its name and the value behind `=`; `None` for what is no flag to Go.
@@ -150,7 +192,7 @@ mod tests {
 
     #[test]
     fn each_spelling_that_go_reads_becomes_the_one_that_clap_reads() {
-        let cases: [(&[&str], &[&str]); 14] = [
+        let cases: [(&[&str], &[&str]); 16] = [
             (&["-on"], &["--on"]),
             (&["--on=false"], &["--on=false"]),
             (&["-on=F"], &["--on=F"]),
@@ -163,6 +205,8 @@ mod tests {
             (&["verb", "-dry", "-word", "x"], &["verb", "--dry", "--word=x"]),
             (&["-unknown", "x"], &["--unknown", "x"]),
             (&["-h"], &["--help"]),
+            (&["-h=0"], &["--help"]),
+            (&["-help=true"], &["--help"]),
             (&["-", "---x", "-=x"], &["-", "---x", "-=x"]),
             (&["-on", "--", "-text", "x"], &["--on", "--", "-text", "x"]),
         ];

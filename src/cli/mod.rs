@@ -4,6 +4,9 @@
 
 mod arguments;
 mod go_flags;
+mod klog;
+mod odd;
+mod stray;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +14,7 @@ use std::ffi::OsString;
 use std::iter;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
@@ -20,9 +23,12 @@ use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Flags;
 use crate::ruleset::Packet;
+use crate::shown::visible;
 use crate::telemetry::Verbosity;
 
 use arguments::{Arguments, Request, Version};
+use go_flags::Word;
+pub use odd::Odd;
 
 /// What the arguments ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub struct Cli {
     pub verbosity: Verbosity,
     /// What is to be done.
     pub verb: Verb,
+    /// What is odd about the arguments without being wrong, to be warned of.
+    pub odd: Vec<Odd>,
 }
 
 /// What is to be done.
@@ -95,6 +103,9 @@ pub enum Stop {
     /// The arguments make no sense. The text says why and goes to stderr.
     #[error("{0}")]
     Usage(String),
+    /// The same of `--to-ports`, on a command line without a verb, as upstream's are: it has a status of its own there.
+    #[error("{0}")]
+    Ports(String),
 }
 
 impl Stop {
@@ -104,6 +115,7 @@ impl Stop {
         match self {
             Self::Answer(_) => Exit::Done,
             Self::Usage(_) => Exit::Usage,
+            Self::Ports(_) => Exit::Differs,
         }
     }
 }
@@ -117,12 +129,17 @@ impl Stop {
 /// [`Stop`], if there is nothing to do but to print a text and to end.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     let mut command = arguments::command();
-    let words = match go_flags::normalise(&command, args.into_iter().skip(1)) {
+    let mut args: Vec<OsString> = args.into_iter().skip(1).collect();
+    let ignored = stray::cut_off(&command, &mut args);
+    let names_verb = go_flags::words_of(&command, &args).iter().any(|(_, word)| matches!(word, Word::Other));
+    let words = match go_flags::normalise(&command, args) {
         Ok(words) => words,
         Err(detached) => return Err(command.error(ErrorKind::InvalidValue, detached).into()),
     };
     let name = OsString::from(command.get_name());
-    let matches = command.try_get_matches_from_mut(iter::once(name).chain(words))?;
+    let matches = command
+        .try_get_matches_from_mut(iter::once(name).chain(words))
+        .map_err(|error| if names_verb { error.into() } else { as_upstream(error) })?;
     let arguments = Arguments::from_arg_matches(&matches)?;
     let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
     match arguments.global.version {
@@ -131,8 +148,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         Some(Version::No) | None => {}
     }
     let verb = verb(&mut command, arguments.request.unwrap_or(Request::Run))?;
+    let flags: Flags = arguments.upstream.into();
+    if let Some(Err(error)) = flags.ipv6.then(|| flags.chain.check_for(Family::Ipv6)) {
+        return Err(command.error(ErrorKind::ArgumentConflict, format!("--masq-chain: {error}")).into());
+    }
     Ok(Cli {
-        flags: arguments.upstream.into(),
+        odd: odd::find(&ignored, &flags.to_ports),
+        flags,
         config: arguments.global.config,
         backend: arguments.global.backend,
         protect: arguments.global.protect,
@@ -174,9 +196,31 @@ fn verb(command: &mut Command, request: Request) -> Result<Verb, clap::Error> {
     })
 }
 
+/// A wrong `--to-ports` ends upstream with a status other than that of wrong flags (`klog.Exitf`).
+fn as_upstream(error: clap::Error) -> Stop {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let of_ports = error.kind() == ErrorKind::ValueValidation && argument.starts_with("--to-ports ");
+    match Stop::from(error) {
+        Stop::Usage(text) if of_ports => Stop::Ports(text),
+        stop => stop,
+    }
+}
+
 impl From<clap::Error> for Stop {
-    fn from(error: clap::Error) -> Self {
-        let text = error.render().to_string();
+    /// What the arguments hold is shown without being obeyed.
+    fn from(mut error: clap::Error) -> Self {
+        let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+        for (kind, value) in context {
+            match value {
+                ContextValue::String(text) => error.insert(kind, ContextValue::String(visible(&text))),
+                ContextValue::Strings(all) => {
+                    error.insert(kind, ContextValue::Strings(all.iter().map(|text| visible(text)).collect()))
+                }
+                _ => None,
+            };
+        }
+        let lines: Vec<String> = error.render().to_string().split('\n').map(visible).collect();
+        let text = lines.join("\n");
         if error.use_stderr() { Self::Usage(text) } else { Self::Answer(text) }
     }
 }

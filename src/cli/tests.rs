@@ -50,6 +50,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
         sandbox: false,
         verbosity: Verbosity::default(),
         verb: Verb::Run,
+        odd: Vec::new(),
     };
     assert_eq!(parsed(""), expected);
     assert_eq!(parsed("run"), expected);
@@ -143,24 +144,31 @@ fn each_verb_is_read_with_what_belongs_to_it() {
 #[test]
 fn each_wrong_argument_is_refused_with_the_reason() {
     let long = "C".repeat(29);
-    let cases: [(&[&str], &str); 23] = [
+    let cases: [(&[&str], &str); 30] = [
         (&["--nope"], "unexpected argument '--nope' found"),
         (&["-nope=1"], "unexpected argument '--nope' found"),
         (&["-v5"], "unexpected argument '--v5' found"),
         (&["--enable-ip6"], "a similar argument exists: '--enable-ipv6'"),
-        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["aply"], "a similar subcommand exists: 'apply'"),
+        (&["--enable-ipv6", "rnu"], "unrecognized subcommand 'rnu'"),
+        (&["frobnicate", "apply"], "unrecognized subcommand 'frobnicate'"),
+        (&["frobnicate", "--dry-run"], "unrecognized subcommand 'frobnicate'"),
+        (&["--config=/x", "frobnicate"], "unrecognized subcommand 'frobnicate'"),
+        (&["help"], "unrecognized subcommand 'help'"),
         (&["run", "apply"], "unexpected argument 'apply' found"),
         (&["--enable-ipv6", "false"], "write --enable-ipv6=false instead of --enable-ipv6 false"),
         (&["apply", "-dry-run", "0"], "write --dry-run=0 instead of --dry-run 0"),
         (&["--enable-ipv6=yes"], "'yes' for '--enable-ipv6[=<BOOL>]': expected true or false"),
         (&["--masq-chain="], "a chain name cannot be empty"),
         (&["--masq-chain", &long], "too long for a chain name"),
-        (&["--masq-chain", "MY CHAIN"], "has the character ' '"),
-        (&["--masq-chain", "--enable-ipv6"], "would be read as an option by iptables"),
-        (&["--masq-chain=POSTROUTING"], "built-in chain or target of iptables"),
-        (&["--to-ports=0"], "port 0 in \"0\" does not exist"),
-        (&["--to-ports=1-100,100-200"], "1-100 and 100-200 overlap"),
+        (&["--masq-chain", "MY CHAIN"], "\"MY CHAIN\" has white space"),
+        (&["--masq-chain", "--enable-ipv6"], "so iptables reads it as an option"),
+        (&["--masq-chain=POSTROUTING"], "built-in chain of the nat table"),
+        (&["--masq-chain=HL", "-enable-ipv6"], "\"HL\" is the name of a target of ip6tables"),
+        (&["run", "--to-ports=70000"], "port 70000 in \"70000\" does not exist"),
+        (&["--stderrthreshold", "--enable-ipv6"], "expected INFO, WARNING, ERROR, FATAL"),
+        (&["-vmodule", "a"], "expected a list of FILE=N"),
+        (&["-logtostderr=maybe"], "expected true or false"),
         (&["--to-ports"], "a value is required for '--to-ports <RANGES>'"),
         (&["--state-dir"], "a value is required for '--state-dir <DIR>'"),
         (&["-v=loud"], "'loud' for '--v <N>': invalid digit"),
@@ -172,6 +180,79 @@ fn each_wrong_argument_is_refused_with_the_reason() {
         let text = refused(args);
         assert!(text.contains(reason), "{args:?}: {text}");
     }
+}
+
+/// The words of the warnings, one a line.
+fn odd(line: &str) -> String {
+    let words: Vec<String> = parsed(line).odd.iter().map(ToString::to_string).collect();
+    words.join("\n")
+}
+
+#[test]
+fn words_that_upstream_ignores_are_ignored_and_named_unless_somebody_may_have_meant_a_verb() {
+    for (line, ignored) in [
+        ("-v=2 frobnicate", "\"frobnicate\""),
+        ("-v=2 frobnicate --enable-ipv6 -to-ports x", "\"frobnicate\" \"--enable-ipv6\" \"-to-ports\" \"x\""),
+        ("-v=2 $(CHAIN)", "\"$(CHAIN)\""),
+        ("-v=2 -- x", "\"--\" \"x\""),
+        ("-v=2 -", "\"-\""),
+    ] {
+        let cli = parsed(line);
+        assert_eq!(Cli { odd: Vec::new(), ..cli }, parsed("-v=2"), "{line}");
+        assert!(odd(line).contains(&format!("neither a flag nor a verb: {ignored};")), "{line}: {}", odd(line));
+    }
+    let empty = parse(["ip-masq-agent", "-v=2", "", "--nope"].map(OsString::from));
+    assert!(matches!(empty, Err(Stop::Usage(_))), "upstream does not have that flag: {empty:?}");
+    assert!(odd("--enable-ipv6 run").is_empty());
+}
+
+#[test]
+fn ports_that_upstream_takes_are_taken_with_a_warning_where_they_are_odd() {
+    for (ports, warning) in [
+        ("1024-65535", ""),
+        ("0", "--to-ports has port 0: "),
+        ("0-65535", "--to-ports has port 0: "),
+        ("80,80", "--to-ports: 80 and 80 overlap"),
+        ("80-90,85-95", "--to-ports: 80-90 and 85-95 overlap"),
+    ] {
+        let odd = odd(&format!("--to-ports={ports}"));
+        assert!(odd.starts_with(warning) && odd.is_empty() == warning.is_empty(), "{ports}: {odd}");
+    }
+}
+
+#[test]
+fn wrong_ports_have_upstreams_status_where_the_command_line_can_be_upstreams() {
+    for (line, status) in [
+        ("--to-ports=abc", 1),
+        ("-v=2 --to-ports 1-2-3 -enable-ipv6", 1),
+        ("run --to-ports=abc", 2),
+        ("--to-ports=abc apply", 2),
+        ("--to-ports", 2),
+        ("--nope", 2),
+    ] {
+        let words = iter::once("ip-masq-agent").chain(line.split_whitespace()).map(OsString::from);
+        assert_eq!(parse(words).unwrap_err().exit().code(), status, "{line}");
+    }
+}
+
+#[test]
+fn no_argument_is_shown_so_that_a_terminal_obeys_it() {
+    let hostile = "x\u{1b}[2J\nerror: all is well\u{202e}";
+    for arguments in [
+        vec![format!("--{hostile}")],
+        vec![format!("--masq-chain={hostile}")],
+        vec![format!("--to-ports={hostile}")],
+        vec![format!("--backend={hostile}")],
+        vec![format!("--stderrthreshold={hostile}")],
+        vec!["run".to_owned(), hostile.to_owned()],
+        vec!["explain".to_owned(), hostile.to_owned()],
+    ] {
+        let said = parse(iter::once("ip-masq-agent").chain(arguments.iter().map(|word| &**word)).map(OsString::from));
+        let said = said.unwrap_err().to_string();
+        assert!(!said.lines().any(|line| line.contains(crate::shown::is_hidden)), "{said:?}");
+        assert!(!said.contains("\nerror: all"), "{said:?}");
+    }
+    assert!(!parsed(&format!("-v=2 {}", "x\u{1b}")).odd.iter().any(|odd| odd.to_string().contains('\u{1b}')));
 }
 
 #[test]
@@ -186,7 +267,7 @@ fn the_version_is_one_line_on_stdout() {
 
 #[test]
 fn help_names_every_verb_every_flag_and_every_exit_status() {
-    for line in ["--help", "-h", "-help"] {
+    for line in ["--help", "-h", "-help", "-help=true", "-h=0"] {
         let help = answer(line);
         let statuses = Exit::ALL.map(|exit| format!("  {}  {}\n", exit.code(), exit.meaning())).concat();
         assert!(help.contains(&statuses), "{help}");

@@ -26,6 +26,9 @@ use remembered::{keeper, recall};
 /// Does what the command line asks for, and says how it ended.
 #[must_use]
 pub fn execute(cli: &Cli) -> Exit {
+    for odd in &cli.odd {
+        warn!("{odd}");
+    }
     match enter_sandbox(cli).and_then(|()| call(cli)) {
         Ok(exit) => exit,
         // Whoever reads our output has gone, as `head` does: nothing is wrong.

@@ -59,7 +59,7 @@ impl Decisions {
         if self.to_ports.is_empty() {
             return !self.random_fully || new != old;
         }
-        self.to_ports.as_slice().iter().any(|range| (range.first()..=range.last()).contains(&new))
+        self.to_ports.contains(new)
     }
 
     fn exempt_of(&self, family: Family) -> Option<&[AddressRange]> {

@@ -244,6 +244,12 @@ fn a_masqueraded_flow_is_ours_only_if_our_flags_allow_its_port() {
             ("30000-39999,41000", true, 40_000, Fits),
             // Where there is little choice, the port may be the old one.
             ("5000", true, 5_000, EXEMPT),
+            // The kernel draws port 0 where it is asked to, and no other in its place.
+            ("0", true, 0, EXEMPT),
+            ("0", true, 40_000, Fits),
+            ("0-100", true, 0, EXEMPT),
+            ("0-65535", true, 40_000, EXEMPT),
+            ("80-90,85-95", true, 95, EXEMPT),
         ] {
             let flow = source_nat(plain(cast.pod, cast.world), cast.node, port);
             let now = decisions(&cast, Keep, to_ports, random_fully);

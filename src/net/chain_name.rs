@@ -6,7 +6,10 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// The name of a chain of ours: at most 28 bytes, printable, and no name that iptables reads as something else.
+use super::Family;
+use crate::shown::is_hidden;
+
+/// The name of a chain of ours: at most 28 bytes that iptables reads back as it wrote them, and that a terminal shows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainName(String);
 
@@ -19,18 +22,31 @@ pub enum ChainNameError {
     /// iptables: "must be under 29 chars" (`XT_EXTENSION_MAXNAMELEN`).
     #[error("{0:?} is too long for a chain name; expected at most {max} bytes", max = ChainName::MAX_LEN)]
     TooLong(String),
-    /// White space, quotes, control characters, or not ASCII.
-    #[error("{0:?} has the character {1:?}, which iptables cannot read back; expected letters, digits and -_.:+/@%=")]
-    Character(String, char),
+    /// iptables: "Invalid chain name".
+    #[error("{0:?} has white space, which iptables refuses in the name of a chain; use - or _ instead")]
+    Blank(String),
+    /// iptables-restore takes what follows for a quoted text.
+    #[error("{0:?} has a double quote, which iptables-restore cannot read back in the name of a chain; leave it out")]
+    Quote(String),
+    /// iptables would take it; but whoever prints it would obey it instead.
+    #[error("{0:?} has a control character or an invisible one, which terminals and logs do not show; leave it out")]
+    Hidden(String),
     /// `-x` and `!x` are read as options.
-    #[error("{0:?} would be read as an option by iptables; start the name with a letter or digit")]
+    #[error("{0:?} starts with - or !, so iptables reads it as an option; start the name with a letter or digit")]
     Option(String),
-    /// A chain that the kernel's hook or a target of iptables already has as its name.
-    #[error("{0:?} is the name of a built-in chain or target of iptables; choose another, such as IP-MASQ-AGENT")]
+    /// A chain that the table already has, or what `iptables -j` takes for a target.
+    #[error(
+        "{0:?} is the name of a built-in chain of the nat table, or of a target; choose another, such as IP-MASQ-AGENT"
+    )]
     Reserved(String),
+    /// A name that `ip6tables -j` takes for a target, while `iptables` does not.
+    #[error(
+        "{0:?} is the name of a target of ip6tables; choose another, such as IP-MASQ-AGENT, or leave --enable-ipv6 out"
+    )]
+    ReservedForIpv6(String),
 }
 
-/// Built-in chains, verdicts, and the targets of iptables 1.8: `iptables -j NAME` means these, never a chain.
+/// The built-in chains of `nat`, verdicts, and the targets of iptables 1.8: `iptables -N` refuses each of these.
 const RESERVED: &[&str] = &[
     "ACCEPT",
     "AUDIT",
@@ -41,12 +57,9 @@ const RESERVED: &[&str] = &[
     "CONNSECMARK",
     "CT",
     "DNAT",
-    "DNPT",
     "DROP",
     "DSCP",
     "ECN",
-    "FORWARD",
-    "HL",
     "HMARK",
     "IDLETIMER",
     "INPUT",
@@ -69,7 +82,6 @@ const RESERVED: &[&str] = &[
     "SECMARK",
     "SET",
     "SNAT",
-    "SNPT",
     "SYNPROXY",
     "TCPMSS",
     "TCPOPTSTRIP",
@@ -79,11 +91,27 @@ const RESERVED: &[&str] = &[
     "TRACE",
     "TTL",
     "ULOG",
+    "standard",
 ];
+
+/// The targets of ip6tables 1.8 that iptables does not have.
+const RESERVED_FOR_IPV6: &[&str] = &["DNPT", "HL", "SNPT"];
 
 impl ChainName {
     /// The longest name that iptables accepts, in bytes.
     pub const MAX_LEN: usize = 28;
+
+    /// Can the chain have this name in the tables of a family?
+    ///
+    /// # Errors
+    ///
+    /// [`ChainNameError::ReservedForIpv6`]: ip6tables has targets that iptables has not.
+    pub fn check_for(&self, family: Family) -> Result<(), ChainNameError> {
+        if family == Family::Ipv6 && RESERVED_FOR_IPV6.contains(&self.as_str()) {
+            return Err(ChainNameError::ReservedForIpv6(self.0.clone()));
+        }
+        Ok(())
+    }
 
     /// The name as text.
     #[must_use]
@@ -108,9 +136,14 @@ impl FromStr for ChainName {
         if text.len() > Self::MAX_LEN {
             return Err(ChainNameError::TooLong(text.to_owned()));
         }
-        let readable = |c: &char| c.is_ascii_alphanumeric() || "-_.:+/@%=!".contains(*c);
-        if let Some(character) = text.chars().find(|c| !readable(c)) {
-            return Err(ChainNameError::Character(text.to_owned(), character));
+        if text.contains(|c: char| c.is_ascii_whitespace() || c == '\u{b}') {
+            return Err(ChainNameError::Blank(text.to_owned()));
+        }
+        if text.contains('"') {
+            return Err(ChainNameError::Quote(text.to_owned()));
+        }
+        if text.contains(is_hidden) {
+            return Err(ChainNameError::Hidden(text.to_owned()));
         }
         if text.starts_with(['-', '!']) {
             return Err(ChainNameError::Option(text.to_owned()));
@@ -140,25 +173,36 @@ mod tests {
 
     #[test]
     fn names_that_iptables_takes_are_taken() {
-        for name in ["IP-MASQ-AGENT", "CUSTOM", "masq.v2", "a", "CCCCCCCCCCCCCCCCCCCCCCCCCCCC", "POSTROUTING2"] {
-            assert_eq!(name.parse::<ChainName>().map(|chain| chain.to_string()).as_deref(), Ok(name));
+        let long = "C".repeat(28);
+        for name in ["IP-MASQ-AGENT", "CUSTOM", "masq.v2", "a", &long, "POSTROUTING2", "FORWARD", "HL", "A!", "é'\\#;"]
+        {
+            let chain: ChainName = name.parse().unwrap();
+            assert_eq!(chain.to_string(), name);
+            assert_eq!(chain.check_for(Family::Ipv4), Ok(()));
+            assert_eq!(chain.check_for(Family::Ipv6).is_ok(), name != "HL", "{name}");
         }
     }
 
     #[test]
     fn names_that_iptables_or_the_kernel_refuse_are_refused_with_the_reason() {
-        let long = "C".repeat(29);
+        use ChainNameError as E;
+        let long = "é".repeat(15);
         for (name, reason) in [
-            ("", ChainNameError::Empty),
-            (&*long, ChainNameError::TooLong(long.clone())),
-            ("MY CHAIN", ChainNameError::Character("MY CHAIN".into(), ' ')),
-            ("A\"B", ChainNameError::Character("A\"B".into(), '"')),
-            ("-x", ChainNameError::Option("-x".into())),
-            ("!x", ChainNameError::Option("!x".into())),
-            ("POSTROUTING", ChainNameError::Reserved("POSTROUTING".into())),
-            ("MASQUERADE", ChainNameError::Reserved("MASQUERADE".into())),
+            ("", (|_| E::Empty) as fn(String) -> E),
+            (&*long, E::TooLong),
+            ("MY CHAIN", E::Blank),
+            ("A\nB", E::Blank),
+            ("A\u{b}", E::Blank),
+            ("A\"B", E::Quote),
+            ("A\u{1b}[2J", E::Hidden),
+            ("A\u{202e}", E::Hidden),
+            ("-x", E::Option),
+            ("!x", E::Option),
+            ("POSTROUTING", E::Reserved),
+            ("MASQUERADE", E::Reserved),
+            ("standard", E::Reserved),
         ] {
-            assert_eq!(name.parse::<ChainName>(), Err(reason));
+            assert_eq!(name.parse::<ChainName>(), Err(reason(name.to_owned())), "{name:?}");
         }
     }
 }

@@ -6,14 +6,15 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// Ports `first` to `last`, both included, neither of them 0.
+/// Ports `first` to `last`, both included. Port 0 is one: upstream applies it, and the kernel draws it like any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     first: u16,
     last: u16,
 }
 
-/// Port ranges that do not overlap, in the order in which they were written.
+/// Port ranges in the order in which they were written. Each gets the share of the flows that its size has of all sizes,
+/// so that a port which stands in two ranges is drawn twice as often, as it is upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortRanges(Vec<PortRange>);
 
@@ -23,22 +24,19 @@ pub enum PortRangesError {
     /// Not a number, or not two of them.
     #[error("{0:?} is no port range; expected ports or ranges such as 1024-29999,32768-65535")]
     Syntax(String),
-    /// 0, or above 65535.
-    #[error("port {0} in {1:?} does not exist; expected 1 to 65535")]
+    /// Above 65535.
+    #[error("port {0} in {1:?} does not exist; expected 0 to 65535")]
     OutOfRange(String, String),
     /// `200-100`.
     #[error("the first port of {0:?} is greater than its last; write the smaller one first")]
     Reversed(String),
-    /// Two ranges share a port: the share that each gets would no longer be its size.
-    #[error("{0} and {1} overlap; write each port once")]
-    Overlap(PortRange, PortRange),
 }
 
 impl PortRange {
-    /// The range, or `None` if a port is 0 or the first is greater than the last.
+    /// The range, or `None` if the first port is greater than the last.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<Self> {
-        if first == 0 || first > last { None } else { Some(Self { first, last }) }
+        if first > last { None } else { Some(Self { first, last }) }
     }
 
     /// The first port.
@@ -51,6 +49,12 @@ impl PortRange {
     #[must_use]
     pub const fn last(self) -> u16 {
         self.last
+    }
+
+    /// Is the port one of these?
+    #[must_use]
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
     }
 
     /// The number of ports, at least 1.
@@ -76,6 +80,27 @@ impl PortRanges {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Is the port in one of the ranges?
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|range| range.contains(port))
+    }
+
+    /// Two ranges that share a port, if there are any.
+    #[must_use]
+    pub fn overlap(&self) -> Option<(PortRange, PortRange)> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let mut widest: Option<PortRange> = None;
+        for range in sorted {
+            match widest {
+                Some(before) if before.overlaps(range) => return Some((before, range)),
+                _ => widest = Some(range),
+            }
+        }
+        None
+    }
 }
 
 impl FromStr for PortRange {
@@ -84,10 +109,9 @@ impl FromStr for PortRange {
     fn from_str(text: &str) -> Result<Self, PortRangesError> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let port = |digits: &str| match digits.parse::<u64>() {
-            Ok(number) => u16::try_from(number)
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| PortRangesError::OutOfRange(digits.to_owned(), text.to_owned())),
+            Ok(number) => {
+                u16::try_from(number).map_err(|_| PortRangesError::OutOfRange(digits.to_owned(), text.to_owned()))
+            }
             Err(_) => Err(PortRangesError::Syntax(text.to_owned())),
         };
         Self::new(port(first)?, port(last)?).ok_or_else(|| PortRangesError::Reversed(text.to_owned()))
@@ -102,15 +126,7 @@ impl FromStr for PortRanges {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let mut ranges: Vec<PortRange> = Vec::new();
-        for part in text.split(',') {
-            let range: PortRange = part.parse()?;
-            if let Some(earlier) = ranges.iter().find(|earlier| earlier.overlaps(range)) {
-                return Err(PortRangesError::Overlap(*earlier, range));
-            }
-            ranges.push(range);
-        }
-        Ok(Self(ranges))
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -142,6 +158,11 @@ mod tests {
             ("0080-0090", "[80-90]"),
             ("1024-29999,32768-65535", "[1024-29999, 32768-65535]"),
             ("3000-3999,1024-1999", "[3000-3999, 1024-1999]"),
+            ("0", "[0]"),
+            ("0-100", "[0-100]"),
+            ("0-65535", "[0-65535]"),
+            ("80,80", "[80, 80]"),
+            ("80-90,85-95", "[80-90, 85-95]"),
         ] {
             let ranges: PortRanges = text.parse().unwrap();
             let shown: Vec<String> = ranges.as_slice().iter().map(ToString::to_string).collect();
@@ -156,12 +177,26 @@ mod tests {
             ("1-2-3", "\"1-2-3\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
             ("1024-29999,", "\"\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
             ("-5", "\"-5\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
-            ("0", "port 0 in \"0\" does not exist; expected 1 to 65535"),
-            ("1-70000", "port 70000 in \"1-70000\" does not exist; expected 1 to 65535"),
+            ("1-70000", "port 70000 in \"1-70000\" does not exist; expected 0 to 65535"),
             ("200-100", "the first port of \"200-100\" is greater than its last; write the smaller one first"),
-            ("1-100,100-200", "1-100 and 100-200 overlap; write each port once"),
+            ("1-\n", "\"1-\\n\" is no port range; expected ports or ranges such as 1024-29999,32768-65535"),
         ] {
             assert_eq!(text.parse::<PortRanges>().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn ranges_that_share_a_port_are_found_wherever_they_stand() {
+        for (text, overlap) in [
+            ("", None),
+            ("1-99,100-200", None),
+            ("1-100,100-200", Some("1-100 100-200")),
+            ("80,80", Some("80 80")),
+            ("200-300,1-10,5", Some("1-10 5")),
+            ("1-1000,5-6,900", Some("1-1000 5-6")),
+        ] {
+            let found = text.parse::<PortRanges>().unwrap().overlap();
+            assert_eq!(found.map(|(one, other)| format!("{one} {other}")).as_deref(), overlap, "{text}");
         }
     }
 }

@@ -88,6 +88,11 @@ fn other_ways_to_say_the_same_are_the_same_rule() {
             Rule::new(vec![], None, masquerade(false, some)),
         ),
         (
+            "port 0, which the kernel draws like any other",
+            vec![port(1, 0), masq(2, Some((1, 1)))],
+            Rule::new(vec![], None, masquerade(false, PortRange::new(0, 0))),
+        ),
+        (
             "in two, with a counter between",
             vec![port(3, 7), port(2, 7), Expression::Counter(Counter::default()), masq(0x12, Some((2, 3)))],
             Rule::new(vec![], None, masquerade(true, some)),
@@ -160,7 +165,6 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![port(1, 7), port(1, 9), masq(2, Some((1, 1)))], options),
         (vec![port(1, 7), port(2, 9), masq(2, Some((1, 1)))], options),
         (vec![port(1, 9), port(2, 7), masq(2, Some((1, 2)))], options),
-        (vec![port(1, 0), masq(2, Some((1, 1)))], options),
         (vec![port(1, 7), port(8, 9), masq(2, Some((1, 8)))], options),
         (vec![long, masq(2, Some((1, 1)))], options),
     ];

@@ -68,10 +68,11 @@ fn masquerade_rules(policy: &Policy, chance: fn(Chance) -> Chance) -> Vec<Rule> 
     let ranges = policy.to_ports.as_slice();
     let mut rules = Vec::with_capacity(1 + Protocol::WITH_PORTS.len() * ranges.len());
     for protocol in Protocol::WITH_PORTS {
-        let mut left: u32 = ranges.iter().map(|range| range.size()).sum();
+        // No list of ranges that fits into a command line has more ports than this counts.
+        let mut left = ranges.iter().fold(0_u32, |sum, range| sum.saturating_add(range.size()));
         for range in ranges {
             let share = Chance::of(range.size(), left).map(|share| Match::Chance(chance(share)));
-            left -= range.size();
+            left = left.saturating_sub(range.size());
             let matches = [Some(Match::Protocol(protocol)), share].into_iter().flatten().collect();
             rules.push(masquerade(matches, Masquerade { fully_random: policy.random_fully, ports: Some(*range) }));
         }
