@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use ip_masq_agent::cli::{self, Stop};
+use ip_masq_agent::agent::Signals;
+use ip_masq_agent::cli::{self, Stop, Verb};
 use ip_masq_agent::{commands, telemetry};
 
 fn main() -> ExitCode {
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
             return stop.exit().into();
         }
     };
+    if cli.verb == Verb::Run {
+        // Before the first thread. A signal that comes before the agent handles them is not lost.
+        let _ = Signals::hold();
+    }
     // The first logger of a process is never refused.
     let _ = telemetry::init(cli.verbosity);
     commands::execute(&cli).into()

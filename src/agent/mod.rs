@@ -19,3 +19,4 @@ pub use counters::Counters;
 pub use event::Event;
 pub use pass::{Agent, ConfigNews, Pass};
 pub use run::{RunError, run};
+pub use signals::Signals;

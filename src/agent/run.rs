@@ -32,7 +32,7 @@ pub enum RunError {
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends. Without a `monitor`, what others do to the rules is
-/// found at the resync interval. To be called before another thread is started, because of the signals.
+/// found at the resync interval.
 ///
 /// # Errors
 ///
@@ -41,8 +41,9 @@ pub async fn run<B: Backend>(
     mut agent: Agent<B>,
     path: &Path,
     monitor: Option<Monitor<NetlinkSocket>>,
+    signals: Signals,
 ) -> Result<(), RunError> {
-    let mut sources = Sources::open(path, monitor)?;
+    let mut sources = Sources::open(path, monitor, signals)?;
     let mut narrator = Narrator::default();
     let mut patience = Patience::default();
     let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
@@ -134,10 +135,9 @@ struct Sources {
 }
 
 impl Sources {
-    fn open(path: &Path, monitor: Option<Monitor<NetlinkSocket>>) -> io::Result<Self> {
+    fn open(path: &Path, monitor: Option<Monitor<NetlinkSocket>>, signals: Signals) -> io::Result<Self> {
         Ok(Self {
-            // Before the watch on the file, which starts a thread.
-            signals: Signals::subscribe()?,
+            signals,
             file: FileWatch::new(path),
             rules: RulesWatch::new(monitor)?,
             alarm: Alarm::new()?,

@@ -1,5 +1,5 @@
-//! Signals, on a thread of their own: the end that somebody asks for comes in time, even while the other thread waits for
-//! the kernel, which takes a quarter of a second for a transaction of 100,000 intervals.
+//! Signals, on a thread of their own: the end that somebody asks for comes in time, even while the main thread reads a long
+//! file, or waits for the kernel, which takes a quarter of a second for a transaction of 100,000 intervals.
 
 use std::io;
 use std::thread;
@@ -20,13 +20,29 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// The signals that were sent.
 #[derive(Debug)]
-pub(super) struct Signals(UnboundedReceiver<Event>);
+pub struct Signals(UnboundedReceiver<Event>);
 
 impl Signals {
-    /// Hears signals from here on. To be called before any other thread is started, so that none of them gets a signal.
-    pub(super) fn subscribe() -> io::Result<Self> {
-        let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
-        signals.thread_block()?;
+    /// Holds back the signals from here on: those that come are handled as soon as there is a subscription. To be called
+    /// before the first thread is started, because a thread inherits what is held back, and the kernel gives a signal to any
+    /// thread that does not hold it back.
+    ///
+    /// # Errors
+    ///
+    /// That of the system call.
+    pub fn hold() -> io::Result<()> {
+        Ok(handled().thread_block()?)
+    }
+
+    /// Handles signals from here on, those that were held back included. To be called before anything that takes time: from
+    /// here on the process ends in time, whatever the caller does.
+    ///
+    /// # Errors
+    ///
+    /// If the thread cannot be started.
+    pub fn subscribe() -> io::Result<Self> {
+        Self::hold()?;
+        let signals = handled();
         let (tell, told) = unbounded_channel();
         let thread = thread::Builder::new().name("signals".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || listen(&signals, &tell))?;
@@ -44,6 +60,11 @@ impl Signals {
     }
 }
 
+/// The signals that the agent handles.
+fn handled() -> SigSet {
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+}
+
 fn listen(signals: &SigSet, tell: &UnboundedSender<Event>) {
     loop {
         match signals.wait() {
@@ -59,7 +80,7 @@ fn listen(signals: &SigSet, tell: &UnboundedSender<Event>) {
     }
 }
 
-/// When a process ends, the kernel finishes the transaction in which it is caught, or takes it back: `nfnetlink_rcv_batch`
+/// When a process ends in the middle of a transaction, the kernel finishes it or takes it back: `nfnetlink_rcv_batch`
 /// looks for a fatal signal before each message, and what is past the last of them is committed.
 #[expect(
     clippy::disallowed_methods,
@@ -67,6 +88,9 @@ fn listen(signals: &SigSet, tell: &UnboundedSender<Event>) {
 )]
 fn end_without_the_loop() -> ! {
     thread::sleep(GRACE);
-    info!("ending in the middle of a change: the kernel finishes it or takes it back");
+    info!(
+        "ending at once, without waiting for the work that is under way; in the middle of a change of the rules the kernel \
+         finishes it or takes it back"
+    );
     std::process::exit(Exit::Done.code().into())
 }

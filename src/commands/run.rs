@@ -5,13 +5,15 @@ use tokio::runtime::Builder;
 use tracing::{info, warn};
 
 use super::keeper;
-use crate::agent::{Agent, run as run_agent};
+use crate::agent::{Agent, RunError, Signals, run as run_agent};
 use crate::backend::{ExistingFlows, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::netlink::Monitor;
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
+    // First of all, and before any other thread: what follows may take long, and the process ends in time all the same.
+    let signals = Signals::subscribe().map_err(RunError::Sources)?;
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
     let backend = Nftables::open()?;
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {
@@ -23,6 +25,6 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     }
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;
-    runtime.block_on(run_agent(agent, &cli.config, monitor.ok()))?;
+    runtime.block_on(run_agent(agent, &cli.config, monitor.ok(), signals))?;
     Ok(Exit::Done)
 }
