@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
@@ -304,6 +305,67 @@ fn of_a_hundred_thousand_flows_just_those_go_that_no_longer_fit() {
         let listed = netns.run(&format!("conntrack -L -p udp --orig-port-dst {port}"));
         assert_eq!(listed.lines().count(), left, "to port {port}");
     }
+}
+
+/// An agent over 100,000 flows that have kept their source, which are looked at from now on.
+fn looking_at_many_flows(netns: &Netns) -> Daemon {
+    const FLOWS: usize = 100_000;
+    let flow = |number: usize| {
+        let [.., a, b, c] = number.to_be_bytes();
+        format!("-I -p udp -s 10.{a}.{b}.{c} -d 11.22.33.44 --sport 5000 --dport 53 -t 600\n")
+    };
+    let path = netns.write("flows", &(0..FLOWS).map(flow).collect::<String>());
+    netns.run(&format!("conntrack -R {}", path.display()));
+    netns.agent("apply --enable-ipv6", EXEMPT).ended_with(0);
+    let config = netns.write("config", EXEMPT);
+    let mut agent = Daemon::start(netns, &config, &["--conntrack=fix", "--enable-ipv6"]);
+    agent.wait_until_said("is valid and in force");
+    rename_over(&config, MASQUERADED);
+    // By the kernel's word: what the agent says could come after the look.
+    let listed = || netns.run("nft list chain ip nat IP-MASQ-AGENT");
+    agent.wait_until("the new rules are in force", || !listed().contains("11.0.0.0/8"));
+    agent
+}
+
+#[test]
+fn a_repair_does_not_wait_for_a_hundred_thousand_flows_that_are_being_looked_at() {
+    const REPAIRED: &str = "somebody changed our rules, and they were repaired";
+    let Some(netns) = Netns::new("busy") else { return };
+    let mut agent = looking_at_many_flows(&netns);
+    netns.nft("flush chain ip nat IP-MASQ-AGENT");
+    agent.wait_until_said(REPAIRED);
+    agent.wait_until_said("100000 flows deleted from conntrack");
+    let log = agent.log();
+    let at = |text| log.find(text).unwrap();
+    assert!(at(REPAIRED) < at(LOOKED), "{log}");
+    assert_eq!(netns.run("conntrack -C").trim(), "0");
+}
+
+#[test]
+fn the_end_that_is_asked_for_does_not_wait_for_flows_that_are_being_looked_at() {
+    let Some(netns) = Netns::new("ending") else { return };
+    let mut agent = looking_at_many_flows(&netns);
+    agent.signal(Signal::SIGTERM);
+    let asked = Instant::now();
+    assert_eq!(agent.ended(), Some(0));
+    let took = asked.elapsed();
+    let log = agent.log();
+    assert!(!log.contains(LOOKED) && !log.contains("without waiting"), "{log}");
+    println!("ended {took:?} after SIGTERM");
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn a_newer_policy_takes_over_the_flows_that_an_older_one_had_left() {
+    let Some(netns) = Netns::new("newer") else { return };
+    let mut agent = looking_at_many_flows(&netns);
+    // Other ranges, and the same answer for all these flows.
+    let config = netns.scratch().join("config");
+    rename_over(&config, &MASQUERADED.replace("10.0.0.0/8", "10.0.0.0/8, 172.16.0.0/12"));
+    agent.wait_until_said_times(CHANGED, 2);
+    agent.wait_until_said(LOOKED);
+    assert_eq!(netns.run("conntrack -C").trim(), "0");
+    assert_eq!(agent.log().matches(LOOKED).count(), 1, "{}", agent.log());
 }
 
 #[test]

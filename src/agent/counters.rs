@@ -7,10 +7,12 @@ pub struct Counters {
     pub passes: u64,
     /// Passes after which rules were in force again that somebody else had taken out or changed.
     pub repairs: u64,
-    /// Passes that failed.
+    /// Passes that could not bring the rules into force.
     pub failures: u64,
+    /// Passes that could not read the rules, so that it is not known whether they are in force.
+    pub failed_looks: u64,
     /// Commits of others that were heard of. When the kernel has more to tell than it can queue, it tells less.
     pub foreign_commits: u64,
-    /// How often the rules were undone so often that repairs began to wait.
-    pub quarrels: u64,
+    /// How often a conflict began: the rules were undone so often that repairs began to wait.
+    pub conflicts: u64,
 }

@@ -1,22 +1,27 @@
 //! The flows that began under other rules, and how they come to follow those in force (`--conntrack=fix`).
 
-use crate::backend::{ConntrackError, FitError, Fitted, FixFlows, Fixed, Outcome};
+use std::sync::Arc;
+
+use super::flow_worker::{Job, Report};
+use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
 use crate::flows::{Before, Decisions};
 
 /// Remembers under which policies flows may have begun, until they were looked at.
 #[derive(Debug)]
 pub(super) struct EarlierFlows {
-    fixer: Box<dyn FixFlows>,
     /// The policy of the last pass, whether or not its rules came into force: they may have, for a moment.
     last: Option<Decisions>,
     /// Have rules come into force since the start?
     settled: bool,
+    /// What no job has been made of, or a job that failed or was interrupted.
     due: Before,
+    /// What is being done.
+    under_way: Option<Arc<Job>>,
 }
 
 impl EarlierFlows {
-    pub(super) const fn new(fixer: Box<dyn FixFlows>) -> Self {
-        Self { fixer, last: None, settled: false, due: Before::nothing() }
+    pub(super) const fn new() -> Self {
+        Self { last: None, settled: false, due: Before::nothing(), under_way: None }
     }
 
     /// Has it followed any policy so far?
@@ -24,19 +29,20 @@ impl EarlierFlows {
         self.last.is_some()
     }
 
-    /// Takes note of a pass over the rules, and deletes the flows that do not fit them, if there may be any. `renewed` is
-    /// the policy, unless it is that of the last pass.
-    pub(super) fn follow(
-        &mut self,
-        renewed: Option<Decisions>,
-        rules: &Result<Option<Fitted<Outcome>>, FitError>,
-    ) -> Option<Result<Fixed, ConntrackError>> {
-        if let Some(now) = renewed
-            && self.last.as_ref() != Some(&now)
-            && let Some(earlier) = self.last.replace(now)
-        {
+    /// The rules are about to be made those of this policy. What is being done for another one ends here, because it would
+    /// soon delete flows that are right; what it has left to do is due again.
+    pub(super) fn renew(&mut self, now: Decisions) {
+        if self.last.as_ref() == Some(&now) {
+            return;
+        }
+        self.interrupt();
+        if let Some(earlier) = self.last.replace(now) {
             self.due.add(earlier);
         }
+    }
+
+    /// Takes note of a pass over the rules. The job to do now, if there may be flows that do not fit them.
+    pub(super) fn follow(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) -> Option<Arc<Job>> {
         if !self.settled {
             // What an earlier process applied is not known. If its rules are as ours shall be, so are its flows.
             if !matches!(rules, Ok(Some(fitted)) if !fitted.result.plan.concerns_packets()) {
@@ -44,12 +50,36 @@ impl EarlierFlows {
             }
             self.settled = rules.is_ok();
         }
-        let now = self.last.as_ref().filter(|_| rules.is_ok() && !self.due.is_nothing())?;
-        let fixed = self.fixer.fix(&self.due, now);
-        if fixed.is_ok() {
-            self.due = Before::nothing();
+        if rules.is_err() || self.due.is_nothing() {
+            return None;
         }
-        Some(fixed)
+        let now = self.last.clone()?;
+        self.interrupt();
+        let job = Arc::new(Job::new(std::mem::replace(&mut self.due, Before::nothing()), now));
+        self.under_way = Some(Arc::clone(&job));
+        Some(job)
+    }
+
+    /// A job has ended. What it came to, unless it was interrupted. After a failure, the next pass makes a new one.
+    pub(super) fn ended(&mut self, report: Report) -> Option<Result<Fixed, ConntrackError>> {
+        let job = self.under_way.take_if(|job| Arc::ptr_eq(job, &report.job))?;
+        if report.result.is_err() {
+            self.take_over(&job);
+        }
+        Some(report.result)
+    }
+
+    fn interrupt(&mut self) {
+        if let Some(job) = self.under_way.take() {
+            job.interrupt();
+            self.take_over(&job);
+        }
+    }
+
+    /// What it had to do is due again.
+    fn take_over(&mut self, job: &Job) {
+        let later = std::mem::replace(&mut self.due, job.before.clone());
+        self.due.extend(&later);
     }
 }
 

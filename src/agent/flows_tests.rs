@@ -1,8 +1,5 @@
 //! When flows are looked at, and what is said of the policies before.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use nix::errno::Errno;
 
 use super::*;
@@ -10,25 +7,6 @@ use crate::net::ChainName;
 use crate::net::Family;
 use crate::ruleset::tests::policy;
 use crate::ruleset::{Action, Change, Plan, Protection, Shape, TableId};
-
-/// Remembers what it was told, and fails so many times first.
-#[derive(Clone, Debug, Default)]
-struct Fixer {
-    told: Rc<RefCell<Vec<(Before, Decisions)>>>,
-    failures: Rc<RefCell<usize>>,
-}
-
-impl FixFlows for Fixer {
-    fn fix(&mut self, before: &Before, now: &Decisions) -> Result<Fixed, ConntrackError> {
-        self.told.borrow_mut().push((before.clone(), now.clone()));
-        let mut failures = self.failures.borrow_mut();
-        if *failures > 0 {
-            *failures -= 1;
-            return Err(ConntrackError::Unsupported(Errno::EINVAL));
-        }
-        Ok(Fixed::default())
-    }
-}
 
 /// What a pass over the rules came to.
 #[derive(Clone, Copy, Debug)]
@@ -69,21 +47,41 @@ const A: &str = "10.0.0.0/8";
 const B: &str = "11.0.0.0/8";
 const C: &str = "12.0.0.0/8";
 
-/// Passes: the policy if it is renewed, and how the rules fared; with how many failures to fix first. Gives what the
-/// fixer was told: the policies before, none for unknown, and the one now.
-fn told(failures: usize, passes: &[(Option<&str>, Rules)]) -> Vec<(Option<Vec<Decisions>>, Decisions)> {
-    let fixer = Fixer { failures: Rc::new(RefCell::new(failures)), ..Fixer::default() };
-    let mut flows = EarlierFlows::new(Box::new(fixer.clone()));
-    for (renewed, rules) in passes {
-        let told_before = fixer.told.borrow().len();
-        let answer = flows.follow(renewed.map(says), &rules.result());
-        assert_eq!(answer.is_some(), fixer.told.borrow().len() > told_before);
-    }
-    let known = |before| match before {
+/// What a job says: the policies before, none for unknown, and the one now.
+type Said = (Option<Vec<Decisions>>, Decisions);
+
+fn said(job: &Job) -> Said {
+    let before = match &job.before {
         Before::Unknown => None,
-        Before::OneOf(policies) => Some(policies),
+        Before::OneOf(policies) => Some(policies.clone()),
     };
-    fixer.told.take().into_iter().map(|(before, now)| (known(before), now)).collect()
+    (before, job.now.clone())
+}
+
+fn pass(flows: &mut EarlierFlows, (renewed, rules): (Option<&str>, Rules)) -> Option<Arc<Job>> {
+    if let Some(range) = renewed {
+        flows.renew(says(range));
+    }
+    flows.follow(&rules.result())
+}
+
+fn end(flows: &mut EarlierFlows, job: Arc<Job>, fails: bool) -> bool {
+    let result = if fails { Err(ConntrackError::Unsupported(Errno::EINVAL)) } else { Ok(Fixed::default()) };
+    flows.ended(Report { job, result }).is_some()
+}
+
+/// Passes: the policy if it is renewed, and how the rules fared; and each job has ended before the next pass, so many with
+/// a failure first. Gives what the jobs said.
+fn told(failures: usize, passes: &[(Option<&str>, Rules)]) -> Vec<Said> {
+    let mut flows = EarlierFlows::new();
+    let mut told = Vec::new();
+    for one in passes {
+        if let Some(job) = pass(&mut flows, *one) {
+            told.push(said(&job));
+            assert!(end(&mut flows, job, told.len() <= failures));
+        }
+    }
+    told
 }
 
 #[test]
@@ -127,4 +125,49 @@ fn a_failure_is_made_good_by_the_next_pass_whatever_that_is_for() {
     let passes =
         [(Some(A), AsTheyShallBe), (Some(B), Changed), (None, Failed), (Some(C), Changed), (None, NotLookedAt)];
     assert_eq!(told(1, &passes), [(before(), says(B)), (Some(vec![says(A), says(B)]), says(C))]);
+}
+
+#[test]
+fn a_newer_policy_interrupts_what_is_being_done_for_an_older_one_and_takes_over_what_that_had_left_to_do() {
+    let mut flows = EarlierFlows::new();
+    assert!(pass(&mut flows, (Some(A), AsTheyShallBe)).is_none());
+    let older = pass(&mut flows, (Some(B), Changed)).unwrap();
+    assert!(!older.is_interrupted());
+    // Before the rules are touched: what began under the newer policy is not judged by the older one.
+    flows.renew(says(C));
+    assert!(older.is_interrupted());
+    let newer = flows.follow(&Changed.result()).unwrap();
+    assert_eq!(said(&newer), (Some(vec![says(A), says(B)]), says(C)));
+    // Whatever the older one came to, it says nothing any more.
+    assert!(!end(&mut flows, older, false));
+    assert!(!newer.is_interrupted());
+    assert!(end(&mut flows, newer, false));
+    assert!(pass(&mut flows, (None, Changed)).is_none(), "nothing is left to do");
+}
+
+#[test]
+fn what_is_being_done_is_not_begun_again_by_a_pass_under_the_same_policy() {
+    for next in [NotLookedAt, AsTheyShallBe, Changed, Failed] {
+        let mut flows = EarlierFlows::new();
+        pass(&mut flows, (Some(A), AsTheyShallBe));
+        let job = pass(&mut flows, (Some(B), Changed)).unwrap();
+        for renewed in [None, Some(B)] {
+            assert!(pass(&mut flows, (renewed, next)).is_none(), "{next:?}");
+        }
+        assert!(!job.is_interrupted(), "{next:?}");
+        assert!(end(&mut flows, job, false));
+    }
+}
+
+#[test]
+fn what_was_interrupted_for_a_policy_that_did_not_come_into_force_is_done_with_the_next_one_that_does() {
+    let mut flows = EarlierFlows::new();
+    pass(&mut flows, (Some(A), AsTheyShallBe));
+    let first = pass(&mut flows, (Some(B), Changed)).unwrap();
+    assert!(pass(&mut flows, (Some(C), Failed)).is_none());
+    assert!(first.is_interrupted());
+    assert!(!end(&mut flows, first, true));
+    let second = pass(&mut flows, (None, Changed)).unwrap();
+    assert_eq!(said(&second), (Some(vec![says(A), says(B)]), says(C)));
+    assert!(end(&mut flows, second, false));
 }

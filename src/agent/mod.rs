@@ -1,22 +1,27 @@
 //! The agent's life: events come in, each leads to one pass, and a signal ends it.
 
 mod alarm;
+mod back_off;
 mod complaint;
 mod counters;
 mod event;
 mod file_watch;
+mod flow_worker;
 mod flows;
 mod narrate;
 mod pass;
-mod patience;
 mod readable;
 mod rules_watch;
 mod run;
 mod signals;
+mod status;
+mod timed;
 mod watch;
 
 pub use counters::Counters;
 pub use event::Event;
+pub use flow_worker::FlowWorker;
 pub use pass::{Agent, ConfigNews, Pass};
 pub use run::{RunError, run};
 pub use signals::Signals;
+pub use timed::Took;

@@ -1,14 +1,16 @@
 //! What the agent says of its passes: each thing once, when it is new.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use tracing::{debug, error, info, warn};
 
 use super::Counters;
+use super::back_off::{ConflictNews, PassResult};
 use super::complaint::Complaint;
 use super::pass::{ConfigNews, Pass};
-use super::patience::{News, Quarrel};
-use crate::backend::{ConntrackError, FitError, Fixed, Outcome};
+use super::status::{LastLook, summary};
+use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
 use crate::config::Config;
 use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
@@ -19,46 +21,51 @@ use crate::state::{Holding, Instead, SaveError};
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
 
-/// Tells of passes, and remembers the last failure so that it is told once.
+/// Tells of passes, and remembers what it has told.
 #[derive(Debug, Default)]
 pub(super) struct Narrator {
     failure: Complaint,
     rivalries: Vec<Rivalry>,
     shape: Option<Shape>,
     /// Are the rules being undone again and again? Then repairs are told briefly.
-    quarrel: bool,
+    conflict: bool,
     holding: Option<Holding>,
     unkept: Complaint,
     unfixed: Complaint,
+    /// The choice that is not in force yet.
+    pending: Option<Choice>,
+    last_look: LastLook,
+}
+
+/// What the rules shall follow.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    File,
+    NoFile,
 }
 
 impl Narrator {
-    /// Tells what is new in a pass, before which others were heard; `config` is what is in force after it.
-    pub(super) fn tell(&mut self, pass: &Pass, heard: &Heard, path: &Path, config: &Config) {
-        if let Some(news) = &pass.config {
-            tell_config(news, path, config);
+    /// Tells what is new in a pass, before which others were heard; `config` is what the rules shall follow after it.
+    pub(super) fn tell(&mut self, pass: &Pass, result: PassResult, heard: &Heard, path: &Path, config: &Config) {
+        self.last_look.learn(pass, SystemTime::now());
+        let chosen = pass.config.as_ref().and_then(|news| tell_news_of_the_file(news, pass, path, config));
+        if pass.config.is_some() {
+            self.pending = chosen;
         }
         match &pass.rules {
-            Ok(None) => debug!("nobody has changed any rule"),
-            Ok(Some(fitted)) => {
+            Ok(rules) => {
                 if self.failure.ends() {
-                    info!("the rules can be written again");
+                    info!("the failure is over: the rules are in force");
                 }
-                for refusal in &fitted.refused {
-                    warn!("backend: {refusal}");
+                if let Some(choice) = self.pending.take() {
+                    info!("{}: {}", choice.in_force(path), summary(config));
                 }
-                // Where all was left alone, the kernel was not asked to take anything.
-                let asked = fitted.result.kept.is_empty() || !fitted.result.plan.is_empty();
-                if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
-                    info!("{}", fitted.choice());
+                match rules {
+                    None => debug!("nobody has changed any rule"),
+                    Some(fitted) => self.tell_fitted(fitted, pass.repaired, heard),
                 }
-                if pass.repaired {
-                    info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
-                }
-                tell_outcome(&fitted.result, if self.quarrel && pass.repaired { 0 } else { LINES_TOLD });
-                self.tell_rivalries(&fitted.result.rivalries);
             }
-            Err(failure) => self.tell_failure(failure, config),
+            Err(failure) => self.tell_failure(failure, result, chosen, path, config),
         }
         if let Some(holding) = &pass.holding {
             self.tell_holding(holding, config);
@@ -66,9 +73,27 @@ impl Narrator {
         if let Some(kept) = &pass.kept {
             self.tell_kept(kept);
         }
-        if let Some(flows) = &pass.flows {
-            self.tell_flows(flows, config);
+    }
+
+    /// How things are after that pass, in one line.
+    pub(super) fn status(&self, pass: &Pass, config: &Config) -> String {
+        self.last_look.status(pass, config)
+    }
+
+    fn tell_fitted(&mut self, fitted: &Fitted<Outcome>, repaired: bool, heard: &Heard) {
+        for refusal in &fitted.refused {
+            warn!("backend: {refusal}");
         }
+        // Where all was left alone, the kernel was not asked to take anything.
+        let asked = fitted.result.kept.is_empty() || !fitted.result.plan.is_empty();
+        if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
+            info!("{}", fitted.choice());
+        }
+        if repaired {
+            info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
+        }
+        tell_outcome(&fitted.result, if self.conflict && repaired { 0 } else { LINES_TOLD });
+        self.tell_rivalries(&fitted.result.rivalries);
     }
 
     /// What holds is told where it is something of before the start; anything else the news of the file tell.
@@ -106,21 +131,24 @@ impl Narrator {
     }
 
     /// Tells that repairs begin to wait, or need not wait any more.
-    pub(super) fn tell_news(&mut self, news: &News, config: &Config) {
+    pub(super) fn tell_conflict(&mut self, news: &ConflictNews, config: &Config) {
         let interval = config.resync_interval.value;
-        self.quarrel = matches!(news, News::Quarrel(_));
+        self.conflict = matches!(news, ConflictNews::Started { .. });
         match news {
-            News::Quarrel(Quarrel { repairs, time, suspects }) => warn!(
+            ConflictNews::Started { repairs, time, suspects } => warn!(
                 "our rules were undone and repaired {repairs} times in {time:.1?}; {}. Repairs wait from now on, longer each \
                  time, up to the resync interval ({interval}): find the program that removes them and stop it, or stop \
                  this one",
                 suspicion(suspects)
             ),
-            News::Peace => info!("nobody undoes our rules any more; from now on they are repaired at once again"),
+            ConflictNews::Ended => {
+                info!("nobody undoes our rules any more; from now on they are repaired at once again");
+            }
         }
     }
 
-    fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
+    /// Tells what became of the flows that began under another policy.
+    pub(super) fn tell_flows(&mut self, flows: &Result<Fixed, ConntrackError>, config: &Config) {
         match flows.as_ref().map_err(ToString::to_string) {
             Ok(fixed) => {
                 self.unfixed.ends();
@@ -144,17 +172,79 @@ impl Narrator {
         self.rivalries = rivalries.to_vec();
     }
 
-    fn tell_failure(&mut self, failure: &FitError, config: &Config) {
+    /// Tells a failure once; but that what was just chosen is not in force is told whatever has been told before.
+    fn tell_failure(
+        &mut self,
+        failure: &FitError,
+        result: PassResult,
+        chosen: Option<Choice>,
+        path: &Path,
+        config: &Config,
+    ) {
         let text = failure.to_string();
-        let interval = config.resync_interval.value;
-        if !self.failure.is_new(&text) {
+        if !self.failure.is_new(&text) && chosen.is_none() {
             debug!("still: {text}");
             return;
         }
-        error!(
-            "the rules are not in force: {text}; it is tried again, at the latest after {interval}, or when the file or the \
-             rules change"
-        );
+        let (known, next) = (self.last_look.known(failure), next_attempt(result, config));
+        let told = match chosen {
+            Some(choice) if failure.is_of_looking() => format!("{}: {known}; {next}", choice.perhaps_in_force(path)),
+            Some(choice) => format!("{}: {failure}; {next}", choice.not_in_force(path)),
+            None => format!("{known}; {next}"),
+        };
+        if result == PassResult::Overtaken {
+            warn!("{told}");
+        } else {
+            error!("{told}");
+        }
+    }
+}
+
+impl Choice {
+    fn in_force(self, path: &Path) -> String {
+        let file = Shown(path);
+        match self {
+            Self::File => format!("{file} is valid and in force"),
+            Self::NoFile => format!("{file} does not exist: the flags' defaults are in force"),
+        }
+    }
+
+    fn not_in_force(self, path: &Path) -> String {
+        let file = Shown(path);
+        match self {
+            Self::File => format!("{file} is valid, but not in force"),
+            Self::NoFile => format!("{file} does not exist, and the flags' defaults are not in force"),
+        }
+    }
+
+    fn perhaps_in_force(self, path: &Path) -> String {
+        let file = Shown(path);
+        match self {
+            Self::File => format!("{file} is valid, but it is not known whether it is in force"),
+            Self::NoFile => {
+                format!("{file} does not exist, and it is not known whether the flags' defaults are in force")
+            }
+        }
+    }
+}
+
+/// What comes after a failure.
+fn next_attempt(result: PassResult, config: &Config) -> String {
+    let interval = config.resync_interval.value;
+    match result {
+        PassResult::Failed => format!(
+            "it is tried again after a pause that doubles each time, at the latest after {interval}, and at once when the \
+             file or the rules change"
+        ),
+        PassResult::Undone | PassResult::Overtaken => format!("it is tried again soon, at the latest after {interval}"),
+        PassResult::Owned(_) => {
+            "it is tried again at once when that process has ended, which is looked for four times a \
+                                 second, or when the file or the rules change"
+                .to_owned()
+        }
+        PassResult::InForce | PassResult::Repaired | PassResult::Stuck => {
+            format!("it is tried again when the file or the rules change, at the latest after {interval}")
+        }
     }
 }
 
@@ -174,21 +264,24 @@ pub(super) fn tell_end(counters: &Counters) {
     info!("ending, as SIGTERM or SIGINT asks; the rules stay in force (`ip-masq-agent cleanup` takes them out)");
 }
 
-fn tell_config(news: &ConfigNews, path: &Path, config: &Config) {
-    let file = Shown(path);
+/// Tells what the file has to say, but for what is only true once the rules are in force: that is returned.
+fn tell_news_of_the_file(news: &ConfigNews, pass: &Pass, path: &Path, config: &Config) -> Option<Choice> {
     match news {
         ConfigNews::Valid(warnings) => {
-            info!("{file} is valid and in force: {}", summary(config));
             for warning in warnings {
                 warn!("{}", warning.in_file(path));
             }
+            Some(Choice::File)
         }
-        ConfigNews::Missing => info!("{file} does not exist: the flags' defaults are in force: {}", summary(config)),
+        ConfigNews::Missing => Some(Choice::NoFile),
         ConfigNews::Refused { error, instead: Instead::LastValid } => {
-            error!("{error}; until that is mended, the last valid configuration stays in force: {}", summary(config));
+            let holds = if pass.rules.is_ok() { "stays in force" } else { "is what the rules shall follow" };
+            error!("{error}; until that is mended, the last valid configuration {holds}: {}", summary(config));
+            None
         }
         ConfigNews::Refused { error, instead: Instead::OfBefore(notes) } => {
             error!("{error}{notes}; there has been no valid configuration since the start");
+            None
         }
     }
 }
@@ -218,14 +311,6 @@ fn tell_outcome(outcome: &Outcome, most_lines: usize) {
     }
 }
 
-/// What is in force, in short.
-pub(super) fn summary(config: &Config) -> String {
-    let link_local = |masqueraded: bool| if masqueraded { "masqueraded" } else { "exempt" };
-    format!(
-        "{} ranges exempt, link-local {} (IPv6 {}), resync every {}",
-        config.non_masquerade_cidrs.len(),
-        link_local(config.masq_link_local.value),
-        link_local(config.masq_link_local_ipv6.value),
-        config.resync_interval.value
-    )
-}
+#[cfg(test)]
+#[path = "narrate_tests.rs"]
+mod tests;

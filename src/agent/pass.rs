@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::flow_worker::{FlowWorker, Report};
 use super::flows::EarlierFlows;
+use super::timed::{Timed, Took};
 use super::{Counters, Event};
-use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, FixFlows, Fixed, Outcome, Protect, Wanted};
+use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, Fixed, Outcome, Protect, Wanted};
 use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
-use crate::ruleset::{Generation, Ruleset, Shape, compile};
+use crate::ruleset::{Generation, Ruleset, Shape, TableId, compile};
 use crate::state::{Basis, Holding, Instead, Keeper, SaveError};
 
 /// The agent's memory between two passes.
@@ -30,8 +34,8 @@ pub struct Agent<B> {
     /// Were the rules of the configuration in force ever seen to be as they shall be?
     stood: bool,
     counters: Counters,
-    /// What follows the policy beside the rules; `None` if flows keep what they began with.
-    flows: Option<EarlierFlows>,
+    /// What follows the policy beside the rules, and who does it; `None` if flows keep what they began with.
+    flows: Option<(EarlierFlows, FlowWorker)>,
 }
 
 /// What one pass found and did.
@@ -44,14 +48,14 @@ pub struct Pass {
     pub file_is_away: bool,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
+    /// The time that this took.
+    pub took: Took,
     /// Were rules that had been in force put back?
     pub repaired: bool,
     /// What the rules in force come from, if they are in force.
     pub holding: Option<Holding>,
     /// Was the configuration kept for the next start? `None` if it is so already, or shall not be.
     pub kept: Option<Result<bool, SaveError>>,
-    /// What was done to flows that began under another policy; `None` if there was nothing to do.
-    pub flows: Option<Result<Fixed, ConntrackError>>,
 }
 
 /// What a look at the configuration file came to.
@@ -80,6 +84,14 @@ pub enum ConfigNews {
     },
 }
 
+impl ConfigNews {
+    /// Shall the rules be others from now on?
+    #[must_use]
+    pub const fn changes_the_rules(&self) -> bool {
+        matches!(self, Self::Valid(_) | Self::Missing)
+    }
+}
+
 impl<B: Backend> Agent<B> {
     /// An agent that has not looked at its file yet: the flags' defaults would be in force. What it is to know of the time
     /// before its start, and what is to be known of it later, the keeper has.
@@ -105,9 +117,24 @@ impl<B: Backend> Agent<B> {
 
     /// The same agent, which has flows that began under another policy begin anew.
     #[must_use]
-    pub fn with_flows(mut self, fixer: Box<dyn FixFlows>) -> Self {
-        self.flows = Some(EarlierFlows::new(fixer));
+    pub fn with_flows(mut self, worker: FlowWorker) -> Self {
+        self.flows = Some((EarlierFlows::new(), worker));
         self
+    }
+
+    /// Where it is heard what became of flows; for the first caller.
+    pub(super) fn flow_reports(&mut self) -> Option<UnboundedReceiver<Report>> {
+        self.flows.as_mut().and_then(|(_, worker)| worker.reports())
+    }
+
+    /// What became of the flows that began under another policy; `None` if that is being done anew.
+    pub(super) fn flows_ended(&mut self, report: Report) -> Option<Result<Fixed, ConntrackError>> {
+        self.flows.as_mut().and_then(|(flows, _)| flows.ended(report))
+    }
+
+    /// Does another process own this table still? What cannot be told is for a pass to find out.
+    pub(super) fn is_owned_by_another(&mut self, table: TableId) -> bool {
+        self.backend.is_owned_by_another(table).unwrap_or(false)
     }
 
     /// The time until the next pass, if nothing happens before.
@@ -134,8 +161,8 @@ impl<B: Backend> Agent<B> {
     }
 
     /// From now on repairs wait.
-    pub(super) const fn count_quarrel(&mut self) {
-        self.counters.quarrels += 1;
+    pub(super) const fn count_conflict(&mut self) {
+        self.counters.conflicts += 1;
     }
 
     /// Reads the file, if the event has to do with it, and brings the rules in line with it, or with what holds instead. If
@@ -148,44 +175,57 @@ impl<B: Backend> Agent<B> {
         if config.is_some() {
             self.settled = None;
         }
-        let rules = match self.settled {
-            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => Ok(None),
-            _ => self.reconcile().map(Some),
+        if config.is_some() {
+            self.renew_flows();
+        }
+        let (rules, took) = match self.settled {
+            Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => (Ok(None), Took::default()),
+            _ => self.reconcile(),
         };
         let changed = matches!(&rules, Ok(Some(fitted)) if !fitted.result.plan.is_empty());
         let repaired = self.stood && changed;
         self.stood |= rules.is_ok();
         self.counters.repairs += u64::from(repaired);
-        self.counters.failures += u64::from(rules.is_err());
+        let failed_look = rules.as_ref().is_err_and(FitError::is_of_looking);
+        self.counters.failed_looks += u64::from(failed_look);
+        self.counters.failures += u64::from(rules.is_err() && !failed_look);
         let (holding, kept) = match rules {
             Ok(_) => (Some(self.basis.holding()), self.basis.keep()),
             Err(_) => (None, None),
         };
-        let flows = self.follow(config.is_some(), &rules);
-        Pass { config, file_is_away, rules, repaired, holding, kept, flows }
+        self.follow(&rules);
+        Pass { config, file_is_away, rules, took, repaired, holding, kept }
     }
 
     /// After the rules, the flows that began before them.
-    fn follow(
-        &mut self,
-        is_renewed: bool,
-        rules: &Result<Option<Fitted<Outcome>>, FitError>,
-    ) -> Option<Result<Fixed, ConntrackError>> {
-        // Rules that are kept as they were found follow a policy that is not known.
-        let flows = self.flows.as_mut().filter(|_| self.basis.keep_standing().is_empty())?;
-        let is_renewed = is_renewed || !flows.knows_a_policy();
-        let renewed = is_renewed.then(|| Decisions::of(&Policy::new(&self.config, &self.flags)));
-        flows.follow(renewed, rules)
+    fn follow(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) {
+        if self.flows.as_ref().is_some_and(|(flows, _)| !flows.knows_a_policy()) {
+            self.renew_flows();
+        }
+        if let Some((flows, worker)) = self.flows.as_mut().filter(|_| self.basis.keep_standing().is_empty())
+            && let Some(job) = flows.follow(rules)
+        {
+            worker.put(job);
+        }
     }
 
-    fn reconcile(&mut self) -> Result<Fitted<Outcome>, FitError> {
+    /// The policy is another, or was not known so far. Rules that are kept as they were found follow one that is not known.
+    fn renew_flows(&mut self) {
+        if let Some((flows, _)) = self.flows.as_mut().filter(|_| self.basis.keep_standing().is_empty()) {
+            flows.renew(Decisions::of(&Policy::new(&self.config, &self.flags)));
+        }
+    }
+
+    fn reconcile(&mut self) -> (Result<Option<Fitted<Outcome>>, FitError>, Took) {
         let compile = |shape| ruleset(&self.config, &self.flags, &self.basis, shape);
-        let fitted = self.fitting.reconcile(&mut self.backend, &compile);
+        let mut backend = Timed::new(&mut self.backend);
+        let fitted = self.fitting.reconcile(&mut backend, &compile);
+        let took = backend.took();
         self.settled = fitted.as_ref().ok().map(|fitted| fitted.result.generation);
         if fitted.as_ref().is_ok_and(|fitted| self.basis.settle(&fitted.result.kept)) {
             self.renew();
         }
-        fitted
+        (fitted.map(Some), took)
     }
 
     /// What is new about the file. A valid one is in force from here on, and so is its absence, unless it is missed.

@@ -1,20 +1,23 @@
 //! The loop around the passes: waits for an event, makes a pass, tells what is new.
 
+use std::future;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use thiserror::Error;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
+use super::back_off::{BackOff, ConflictNews, PassResult};
 use super::file_watch::FileWatch;
+use super::flow_worker::Report;
 use super::narrate::{self, Narrator};
-use super::patience::{Finding, News, Patience};
 use super::rules_watch::RulesWatch;
 use super::signals::Signals;
-use super::{Agent, Event, Pass};
-use crate::backend::{Backend, BackendError, FitError, ReconcileError};
+use super::{Agent, Event};
+use crate::backend::{Backend, FitError};
 use crate::netlink::{Monitor, NetlinkSocket};
 use crate::telemetry::ServiceManager;
 
@@ -28,7 +31,14 @@ pub enum RunError {
     Sources(#[from] io::Error),
     /// The capability is missing; no later pass would fare better.
     #[error("{0}; the agent ends, and the rules that stand stay as they are")]
-    Denied(#[source] BackendError),
+    Denied(#[source] FitError),
+    /// A service manager waits for rules in force, and without somebody's help they will not come.
+    #[error(
+        "the start has failed, as the message before says: the rules are not in force, and another attempt would fail alike \
+         until that is mended. The agent ends, because the service manager (NOTIFY_SOCKET) would wait for it in vain; the \
+         rules that stand stay as they are"
+    )]
+    NotReady,
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends. Without a `monitor`, what others do to the rules is
@@ -43,9 +53,9 @@ pub async fn run<B: Backend>(
     monitor: Option<Monitor<NetlinkSocket>>,
     signals: Signals,
 ) -> Result<(), RunError> {
-    let mut sources = Sources::open(path, monitor, signals)?;
+    let mut sources = Sources::open(path, monitor, signals, agent.flow_reports())?;
     let mut narrator = Narrator::default();
-    let mut patience = Patience::default();
+    let mut back_off = BackOff::default();
     let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
         warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
         ServiceManager::default()
@@ -55,9 +65,8 @@ pub async fn run<B: Backend>(
     while event != Event::Stop {
         debug!("{event:?}");
         if event == Event::Reload {
-            patience.start_afresh();
+            back_off.start_afresh();
         }
-        let began = Instant::now();
         // Heard first, read after: what happens in between leads to another event.
         if event.concerns_the_file() {
             sources.file.refresh();
@@ -68,39 +77,54 @@ pub async fn run<B: Backend>(
         if pass.file_is_away {
             sources.file.wait_for_its_return();
         }
-        let finding = finding(&pass);
+        let result = PassResult::of(&pass);
         match pass.rules {
             // Nothing is in force, and nothing will be tried again: there is only this to tell.
-            Err(FitError::Reconcile(ReconcileError::Backend(error))) if error.is_denied() => {
-                return Err(RunError::Denied(error));
-            }
-            _ => narrator.tell(&pass, &heard, path, agent.config()),
+            Err(error) if error.is_denied() => return Err(RunError::Denied(error)),
+            _ => narrator.tell(&pass, result, &heard, path, agent.config()),
+        }
+        tell_manager(&manager, &mut status, result, narrator.status(&pass, agent.config()));
+        if event == Event::Start && result == PassResult::Stuck && manager.is_present() {
+            return Err(RunError::NotReady);
         }
         let interval = agent.resync_interval();
-        if let Some(news) = patience.learn((began, Instant::now()), finding, heard, interval) {
-            if matches!(news, News::Quarrel(_)) {
-                agent.count_quarrel();
+        if let Some(news) = back_off.learn(Instant::now(), pass.took, result, heard, interval) {
+            if matches!(news, ConflictNews::Started { .. }) {
+                agent.count_conflict();
             }
-            narrator.tell_news(&news, agent.config());
+            narrator.tell_conflict(&news, agent.config());
         }
-        tell_manager(&manager, &mut status, finding, &agent);
         if event.concerns_the_file() {
             sources.tick = Instant::now() + interval;
         }
-        event = sources.next(path, &patience).await?;
+        event = next_event(&mut sources, &mut back_off, &mut agent, &mut narrator, path).await?;
     }
     manager.stopping();
     narrate::tell_end(&agent.counters());
     Ok(())
 }
 
-fn finding(pass: &Pass) -> Finding {
-    match &pass.rules {
-        Err(FitError::Reconcile(ReconcileError::Unsettled(_))) => Finding::Undone,
-        Err(error) if error.is_transient() => Finding::Failed,
-        Err(_) => Finding::Stuck,
-        Ok(_) if pass.repaired => Finding::Repaired,
-        Ok(_) => Finding::InOrder,
+/// The next event that leads to a pass.
+async fn next_event<B: Backend>(
+    sources: &mut Sources,
+    back_off: &mut BackOff,
+    agent: &mut Agent<B>,
+    narrator: &mut Narrator,
+    path: &Path,
+) -> io::Result<Event> {
+    loop {
+        match sources.next(path, back_off).await? {
+            // While another process owns the table, a pass would come to what the last one came to.
+            Woken::For(Event::Retry) if back_off.owned().is_some_and(|table| agent.is_owned_by_another(table)) => {
+                back_off.check_owner_later(Instant::now());
+            }
+            Woken::For(event) => return Ok(event),
+            Woken::ByFlows(report) => {
+                if let Some(flows) = agent.flows_ended(report) {
+                    narrator.tell_flows(&flows, agent.config());
+                }
+            }
+        }
     }
 }
 
@@ -112,10 +136,8 @@ struct Status {
 }
 
 /// Tells the service manager what is new. The agent is ready once rules were read back as being in force.
-fn tell_manager<B: Backend>(manager: &ServiceManager, told: &mut Status, finding: Finding, agent: &Agent<B>) {
-    let in_force = matches!(finding, Finding::InOrder | Finding::Repaired);
-    let text = if in_force { narrate::summary(agent.config()) } else { "not in force; the log says why".to_owned() };
-    if in_force && !told.is_ready {
+fn tell_manager(manager: &ServiceManager, told: &mut Status, result: PassResult, text: String) {
+    if result.is_in_force() && !told.is_ready {
         manager.ready(&text);
         told.is_ready = true;
     } else if text != told.text {
@@ -124,38 +146,66 @@ fn tell_manager<B: Backend>(manager: &ServiceManager, told: &mut Status, finding
     told.text = text;
 }
 
+/// What woke the agent.
+enum Woken {
+    /// Something that leads to a pass.
+    For(Event),
+    /// Flows were looked at.
+    ByFlows(Report),
+}
+
 /// All that can wake the agent.
 struct Sources {
     signals: Signals,
     file: FileWatch,
     rules: RulesWatch,
+    flows: Option<UnboundedReceiver<Report>>,
     alarm: Alarm,
     /// When the resync interval is over.
     tick: Instant,
 }
 
 impl Sources {
-    fn open(path: &Path, monitor: Option<Monitor<NetlinkSocket>>, signals: Signals) -> io::Result<Self> {
+    fn open(
+        path: &Path,
+        monitor: Option<Monitor<NetlinkSocket>>,
+        signals: Signals,
+        flows: Option<UnboundedReceiver<Report>>,
+    ) -> io::Result<Self> {
         Ok(Self {
             signals,
             file: FileWatch::new(path),
             rules: RulesWatch::new(monitor)?,
+            flows,
             alarm: Alarm::new()?,
             tick: Instant::now(),
         })
     }
 
     /// The next thing that happens.
-    async fn next(&mut self, path: &Path, patience: &Patience) -> io::Result<Event> {
-        let retry = patience.retry().filter(|retry| *retry < self.tick);
+    async fn next(&mut self, path: &Path, back_off: &BackOff) -> io::Result<Woken> {
+        let retry = back_off.retry().filter(|retry| *retry < self.tick);
         let due = retry.unwrap_or(self.tick);
         self.alarm.set(due.saturating_duration_since(Instant::now()))?;
-        tokio::select! {
+        let event = tokio::select! {
             biased;
-            event = self.signals.next() => Ok(event),
-            event = self.file.changed(path) => Ok(event),
-            result = self.alarm.due() => result.map(|()| if retry.is_some() { Event::Retry } else { Event::Tick }),
-            () = self.rules.changed(patience.not_before()) => Ok(Event::RulesChanged),
-        }
+            event = self.signals.next() => event,
+            event = self.file.changed(path) => event,
+            due = self.alarm.due() => {
+                due?;
+                if retry.is_some() { Event::Retry } else { Event::Tick }
+            }
+            Some(report) = ended(self.flows.as_mut()) => return Ok(Woken::ByFlows(report)),
+            () = self.rules.changed(back_off.not_before()) => Event::RulesChanged,
+        };
+        Ok(Woken::For(event))
+    }
+}
+
+/// The next report of what became of flows, if they are looked at.
+async fn ended(flows: Option<&mut UnboundedReceiver<Report>>) -> Option<Report> {
+    match flows {
+        Some(reports) => reports.recv().await,
+        None => future::pending().await,
     }
 }

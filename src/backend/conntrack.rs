@@ -1,6 +1,7 @@
 //! The edge to conntrack: has the flows whose NAT does not fit the policy any more begin anew.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use thiserror::Error;
@@ -23,14 +24,16 @@ pub enum ExistingFlows {
 }
 
 /// A way to the flows of a network namespace.
-pub trait FixFlows: fmt::Debug {
+pub trait FixFlows: fmt::Debug + Send {
     /// Deletes the flows whose NAT is not the one that the policy gives them `now`, and that can have begun under what was
     /// `before`, so that their next packets are treated as the first ones of new flows. Nobody else's are touched.
+    ///
+    /// Once `interrupted`, no more flows are judged: the one that is being deleted is the last.
     ///
     /// # Errors
     ///
     /// [`ConntrackError`]; some flows may have been deleted, and doing it again is safe.
-    fn fix(&mut self, before: &Before, now: &Decisions) -> Result<Fixed, ConntrackError>;
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError>;
 }
 
 /// What became of the flows.
@@ -65,6 +68,9 @@ pub enum ConntrackError {
         /// What the kernel said.
         source: NetlinkError,
     },
+    /// The caller asked to stop.
+    #[error("the look at the flows was interrupted")]
+    Interrupted,
 }
 
 /// The flows of the network namespace of this process. Sockets are open only while there is something to do.
@@ -72,14 +78,14 @@ pub enum ConntrackError {
 pub struct KernelFlows;
 
 impl FixFlows for KernelFlows {
-    fn fix(&mut self, before: &Before, now: &Decisions) -> Result<Fixed, ConntrackError> {
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
         let opening = |error| explain("reach conntrack", error);
         let mut conntrack = Conntrack {
             interfaces: Connection::open_to_interfaces().map_err(opening)?,
             listing: Connection::open().map_err(opening)?,
             deleting: Connection::open().map_err(opening)?,
         };
-        conntrack.fix(before, now)
+        conntrack.fix(before, now, interrupted)
     }
 }
 
@@ -93,11 +99,15 @@ struct Conntrack<T> {
 }
 
 impl<T: Transport> Conntrack<T> {
-    fn fix(&mut self, before: &Before, now: &Decisions) -> Result<Fixed, ConntrackError> {
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
         let node = self.local_addresses()?;
         let mut fixed = Fixed::default();
         for family in Family::ALL.into_iter().filter(|family| now.treats(*family)) {
-            self.fix_family(family, |flow| verdict(&flow.flow, before, now, &node), &mut fixed)?;
+            let judge = |flow: &FlowInfo<'_>| {
+                let goes_on = !interrupted.load(Ordering::Acquire);
+                if goes_on { Ok(verdict(&flow.flow, before, now, &node)) } else { Err(Failed::Interrupted) }
+            };
+            self.fix_family(family, judge, &mut fixed)?;
         }
         Ok(fixed)
     }
@@ -114,7 +124,7 @@ impl<T: Transport> Conntrack<T> {
     fn fix_family(
         &mut self,
         family: Family,
-        verdict: impl Fn(&FlowInfo<'_>) -> Verdict,
+        judge: impl Fn(&FlowInfo<'_>) -> Result<Verdict, Failed>,
         fixed: &mut Fixed,
     ) -> Result<(), ConntrackError> {
         let Self { listing, deleting, .. } = self;
@@ -123,12 +133,12 @@ impl<T: Transport> Conntrack<T> {
             fixed.looked_at = looked_at_before;
             let listed = listing.flows(family, Status::NOT_OURS, |flow| {
                 fixed.looked_at += 1;
-                match verdict(flow) {
+                match judge(flow)? {
                     Verdict::Fits => Ok(()),
                     Verdict::NoLonger(reason) => fixed.count(reason, deleting.delete_flow(flow)),
                 }
             });
-            match listed.map_err(|Failed { doing, source }| explain(doing, source))? {
+            match listed? {
                 Listing::Whole => return Ok(()),
                 Listing::Interrupted => {}
             }
@@ -151,7 +161,7 @@ impl Fixed {
             (Ok(Deletion::Vanished), _) => &mut self.vanished,
             // About this flow alone; the others are not worse off.
             (Err(NetlinkError::Rejected { .. }), _) => &mut self.refused,
-            (Err(source), _) => return Err(Failed { doing: "delete a flow", source }),
+            (Err(source), _) => return Err(Failed::Exchange { doing: "delete a flow", source }),
         };
         *counter += 1;
         Ok(())
@@ -177,15 +187,28 @@ impl fmt::Display for Fixed {
     }
 }
 
-/// A failed exchange, and what it was for.
-struct Failed {
-    doing: &'static str,
-    source: NetlinkError,
+/// Why a listing was given up.
+enum Failed {
+    /// An exchange failed, and what it was for.
+    Exchange {
+        doing: &'static str,
+        source: NetlinkError,
+    },
+    Interrupted,
 }
 
 impl From<NetlinkError> for Failed {
     fn from(source: NetlinkError) -> Self {
-        Self { doing: "list the flows", source }
+        Self::Exchange { doing: "list the flows", source }
+    }
+}
+
+impl From<Failed> for ConntrackError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Exchange { doing, source } => explain(doing, source),
+            Failed::Interrupted => Self::Interrupted,
+        }
     }
 }
 

@@ -94,11 +94,15 @@ fn everything() -> Policy {
 }
 
 fn fix(kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
+    fix_unless(&AtomicBool::new(false), kernel)
+}
+
+fn fix_unless(interrupted: &AtomicBool, kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
     let kernel = Rc::new(RefCell::new(kernel));
     let sent = Rc::new(RefCell::new(Vec::new()));
     let wire = || Connection::new(Wire { kernel: Rc::clone(&kernel), sent: Rc::clone(&sent), queue: VecDeque::new() });
     let mut conntrack = Conntrack { interfaces: wire(), listing: wire(), deleting: wire() };
-    let fixed = conntrack.fix(&Before::Unknown, &Decisions::of(&everything()));
+    let fixed = conntrack.fix(&Before::Unknown, &Decisions::of(&everything()), interrupted);
     (fixed, sent.take())
 }
 
@@ -112,6 +116,13 @@ fn every_flow_is_looked_at_once_and_those_that_do_not_fit_are_deleted_while_they
     let deletions = |family| [(DELETE_FLOW, family); 2];
     let expected = [&[(GET_ADDRESS, 0), (GET_FLOW, 2)][..], &deletions(2), &[(GET_FLOW, 10)], &deletions(10)].concat();
     assert_eq!(sent, expected);
+}
+
+#[test]
+fn once_interrupted_it_deletes_nothing_more() {
+    let (fixed, sent) = fix_unless(&AtomicBool::new(true), Kernel::default());
+    assert!(matches!(fixed, Err(ConntrackError::Interrupted)), "{fixed:?}");
+    assert_eq!(sent, [(GET_ADDRESS, 0), (GET_FLOW, 2)]);
 }
 
 #[test]

@@ -87,6 +87,16 @@ impl BackendError {
         }
     }
 
+    /// Have others changed the rules again and again meanwhile? Nothing is wrong then.
+    #[must_use]
+    pub const fn is_contention(&self) -> bool {
+        matches!(
+            self,
+            Self::Stale
+                | Self::Netlink { source: NetlinkError::StaleGeneration | NetlinkError::Interrupted { .. }, .. }
+        )
+    }
+
     /// Is a privilege missing, so that trying again is of no use?
     #[must_use]
     pub const fn is_denied(&self) -> bool {

@@ -94,6 +94,18 @@ impl FitError {
             Self::Nothing(_) => false,
         }
     }
+
+    /// Is a privilege missing, so that trying again is of no use?
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Reconcile(error) if error.is_denied())
+    }
+
+    /// Could the rules not even be read? Then nothing is known of them.
+    #[must_use]
+    pub const fn is_of_looking(&self) -> bool {
+        matches!(self, Self::Reconcile(ReconcileError::Look { .. }))
+    }
 }
 
 /// Rules in a shape.

@@ -8,7 +8,7 @@ use crate::backend::memory::Memory;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::tests::{policy, standing};
-use crate::ruleset::{Action, Change, Generation, Known, Observed, TableName, compile};
+use crate::ruleset::{Action, Change, Generation, Known, Observed, TableId, TableName, compile};
 
 /// A kernel that refuses some changes, and otherwise holds the rules of the shape that it was sent.
 struct Kernel {
@@ -46,6 +46,10 @@ impl Backend for Kernel {
 
     fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
         Ok(self.state.clone())
+    }
+
+    fn is_owned_by_another(&mut self, _: TableId) -> Result<bool, BackendError> {
+        Ok(false)
     }
 
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {

@@ -7,7 +7,7 @@ use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
     Action, Change, Elements, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
-    ObservedTable, Plan, Protection, Rule, SetKind, Verdict,
+    ObservedTable, Owner, Plan, Protection, Rule, SetKind, TableId, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -139,6 +139,11 @@ impl Backend for Memory {
     fn observe(&mut self, _: &ChainName, _: &Known) -> Result<Observed, BackendError> {
         self.readings += 1;
         Ok(self.state.clone())
+    }
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        let owner = self.state.table(table).and_then(|table| table.owner);
+        Ok(matches!(owner, Some(Owner::Other(_))))
     }
 
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {

@@ -16,7 +16,7 @@ pub use nftables::Nftables;
 pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;
-use crate::ruleset::{Generation, Known, Observed, Plan};
+use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
 
 /// A way to the rules of a network namespace.
 pub trait Backend {
@@ -34,6 +34,13 @@ pub trait Backend {
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError>;
+
+    /// Does another process own this table? That costs one short request, far less than [`Backend::observe`].
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the kernel does not answer, or not to us.
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError>;
 
     /// Would the kernel carry out this plan? It tries, and takes everything back.
     ///

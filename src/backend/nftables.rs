@@ -177,6 +177,13 @@ impl<T: Transport> Backend for Nftables<T> {
         Ok(observed)
     }
 
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        let port = self.connection.port();
+        let tables = self.read("list the tables", |connection| connection.tables(table.family))?;
+        let owner = tables.iter().find(|info| info.name == table.name.as_str()).and_then(|info| info.owner);
+        Ok(owner.is_some_and(|owner| owner != port))
+    }
+
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
         if plan.is_empty() {
             return Ok(());

@@ -7,7 +7,9 @@ use thiserror::Error;
 use super::{Backend, BackendError};
 use crate::net::Family;
 use crate::render::{change_line, plan_lines};
-use crate::ruleset::{self, Action, Change, Conflict, Generation, Known, Observed, Plan, Rivalry, Ruleset, stands};
+use crate::ruleset::{
+    self, Action, Change, Conflict, Generation, Known, Observed, Plan, Rivalry, Ruleset, TableId, stands,
+};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -59,7 +61,15 @@ impl Outcome {
 /// Why a pass over the rules failed.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
-    /// The kernel refused.
+    /// The rules could not be read, so that nothing is known of them.
+    #[error("{}: {source}", unread(*.committed))]
+    Look {
+        /// What the kernel said.
+        source: BackendError,
+        /// Was a change sent before, in the same pass?
+        committed: bool,
+    },
+    /// The kernel refused a change.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// Something of somebody else stands in the way.
@@ -68,9 +78,15 @@ pub enum ReconcileError {
     /// Every time that we looked, somebody else had changed the rules again.
     #[error(
         "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; still \
-         to be done: {}", InOneLine(.0)
+         to be done: {}", InOneLine(.remaining)
     )]
-    Unsettled(Plan),
+    Unsettled {
+        /// What was left to be done.
+        remaining: Plan,
+        /// How often ours were in place, and were changed before that was read back. The other times somebody else's
+        /// commit came between our reading and our writing, which need not have touched what is ours.
+        undone: usize,
+    },
 }
 
 impl ReconcileError {
@@ -78,11 +94,44 @@ impl ReconcileError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Backend(error) => error.is_transient(),
+            Self::Look { source, .. } | Self::Backend(source) => source.is_transient(),
             // The owner may end at any moment, as an agent does that is being replaced.
             Self::Conflict(conflict) => matches!(conflict, Conflict::Owned(_)),
-            Self::Unsettled(_) => true,
+            Self::Unsettled { .. } => true,
         }
+    }
+
+    /// Have others only changed the rules again and again meanwhile? Nothing is wrong then, and nothing was undone.
+    #[must_use]
+    pub const fn is_contention(&self) -> bool {
+        match self {
+            Self::Look { source, .. } | Self::Backend(source) => source.is_contention(),
+            Self::Conflict(_) => false,
+            Self::Unsettled { undone, .. } => *undone == 0,
+        }
+    }
+
+    /// Is a privilege missing, so that trying again is of no use?
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Look { source, .. } | Self::Backend(source) if source.is_denied())
+    }
+
+    /// The table that another process owns, if that is what is in the way.
+    #[must_use]
+    pub const fn owned_by_another(&self) -> Option<TableId> {
+        match self {
+            Self::Conflict(Conflict::Owned(table)) | Self::Backend(BackendError::Owned(table)) => Some(*table),
+            _ => None,
+        }
+    }
+}
+
+fn unread(committed: bool) -> &'static str {
+    if committed {
+        "a change of the rules was sent, but they could not be read back"
+    } else {
+        "could not look at the rules"
     }
 }
 
@@ -105,12 +154,16 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
     let mut unsure: Option<(Plan, Generation)> = None;
     let mut failures = 0;
     let mut kept = desired.keep_standing.clone();
+    // Was all done by the last commit, as far as nobody interferes? And how often had somebody then?
+    let (mut complete, mut undone) = (false, 0);
     // A commit that builds on it is refused if the generation has passed.
-    let mut at_hand = known.take(backend.generation()?);
+    let unread = |committed| move |source| ReconcileError::Look { source, committed };
+    let mut at_hand = known.take(backend.generation().map_err(unread(false))?);
     for _ in 0..MAX_ROUNDS {
+        let committed = unsure.is_some() || !outcome.plan.is_empty();
         let (observed, was_read) = match at_hand.take() {
             Some(observed) => (observed, false),
-            None => (backend.observe(&desired.chain, known)?, true),
+            None => (backend.observe(&desired.chain, known).map_err(unread(committed))?, true),
         };
         kept.retain(|family| stands(*family, &observed));
         remaining = plan_but(&kept, desired, &observed, known)?;
@@ -121,6 +174,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
         {
             outcome.plan.changes.append(&mut plan.changes);
         }
+        undone += usize::from(std::mem::take(&mut complete) && !remaining.is_empty());
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
             let generation = observed.generation;
@@ -134,6 +188,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => {
                 *known = Known::after(observed, &remaining);
+                complete = !remaining.more;
                 outcome.plan.changes.append(&mut remaining.changes);
                 failures = 0;
             }
@@ -156,7 +211,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             }
         }
     }
-    Err(ReconcileError::Unsettled(remaining))
+    Err(ReconcileError::Unsettled { remaining, undone })
 }
 
 /// What [`reconcile`] would commit now, if the kernel would take it: it is asked, and takes everything back.
@@ -168,7 +223,8 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
     let nothing = Known::default();
     let mut failures = 0;
     loop {
-        let observed = backend.observe(&desired.chain, &nothing)?;
+        let look = backend.observe(&desired.chain, &nothing);
+        let observed = look.map_err(|source| ReconcileError::Look { source, committed: false })?;
         let kept: Vec<Family> =
             desired.keep_standing.iter().copied().filter(|family| stands(*family, &observed)).collect();
         let plan = plan_but(&kept, desired, &observed, &nothing)?;
@@ -209,3 +265,7 @@ impl fmt::Display for InOneLine<'_> {
 #[cfg(test)]
 #[path = "reconcile_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "reconcile_error_tests.rs"]
+mod error_tests;

@@ -149,6 +149,10 @@ impl Backend for Failing {
         self.kernel.observe(chain, known)
     }
 
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        self.kernel.is_owned_by_another(table)
+    }
+
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
         self.sent += 1;
         self.answers.pop_front().map_or_else(|| self.kernel.probe(plan), |(_, error)| Err(error))

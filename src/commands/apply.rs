@@ -1,5 +1,7 @@
 //! `apply`: one pass over the rules, then the end.
 
+use std::sync::atomic::AtomicBool;
+
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
@@ -51,10 +53,11 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     }
     if cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets() {
         // Under which rules the flows began, only the process knows that wrote those.
-        let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy)).map_err(|error| {
-            let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
-            Error::new(error).context(told)
-        })?;
+        let fixed =
+            KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy), &AtomicBool::new(false)).map_err(|error| {
+                let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
+                Error::new(error).context(told)
+            })?;
         info!("{fixed}");
     }
     Ok(exit)

@@ -5,7 +5,7 @@ use tokio::runtime::Builder;
 use tracing::{info, warn};
 
 use super::keeper;
-use crate::agent::{Agent, RunError, Signals, run as run_agent};
+use crate::agent::{Agent, FlowWorker, RunError, Signals, run as run_agent};
 use crate::backend::{ExistingFlows, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     });
     let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone(), keeper(cli));
     if cli.conntrack == ExistingFlows::Fix {
-        agent = agent.with_flows(Box::new(KernelFlows));
+        agent = agent.with_flows(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?);
     }
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
     let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;

@@ -1,6 +1,7 @@
 //! A policy, ready to be asked about a million destinations; and the policies under which flows may have begun.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::net::{AddressRange, Family, PortRanges};
 use crate::policy::Policy;
@@ -8,11 +9,12 @@ use crate::policy::Policy;
 /// How many earlier policies are remembered. More only come together while flows cannot be looked at.
 const REMEMBERED: usize = 4;
 
-/// What a policy says about destinations, without who said so: two policies that treat all traffic alike are equal.
+/// What a policy says about destinations, without who said so: two policies that treat all traffic alike are equal. Cheap
+/// to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions {
     /// The families that are treated, each with its exempt ranges, which are sorted and do not overlap.
-    exempt: Vec<(Family, Vec<AddressRange>)>,
+    exempt: Arc<[(Family, Vec<AddressRange>)]>,
     random_fully: bool,
     to_ports: PortRanges,
 }
@@ -88,6 +90,14 @@ impl Before {
             } else {
                 *self = Self::Unknown;
             }
+        }
+    }
+
+    /// Flows may also have begun under any of these.
+    pub fn extend(&mut self, others: &Self) {
+        match others {
+            Self::Unknown => *self = Self::Unknown,
+            Self::OneOf(policies) => policies.iter().for_each(|policy| self.add(policy.clone())),
         }
     }
 

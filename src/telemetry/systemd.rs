@@ -33,6 +33,12 @@ impl ServiceManager {
         Ok(Self { socket: Some((UnixDatagram::unbound()?, address)) })
     }
 
+    /// Does anybody listen?
+    #[must_use]
+    pub const fn is_present(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// The rules are in force and were read back.
     pub fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={}", Shown(status)));

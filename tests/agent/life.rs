@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use ip_masq_agent::net::Family;
@@ -13,61 +12,13 @@ use crate::support::daemon::Daemon;
 use crate::support::files::{ConfigMap, rename_over};
 use crate::support::native::Tables;
 use crate::support::netns::Netns;
-use crate::support::tables::{saved, saved_text};
+use crate::support::tables::saved;
 use crate::support::{DEADLINE, wait_until};
 
 const IN_FORCE: &str = "were changed and read back";
 
 fn exempting(range: &str) -> String {
     format!("nonMasqueradeCIDRs: [{range}]\nresyncInterval: 1h\n")
-}
-
-/// Where a service manager listens.
-fn service_manager(netns: &Netns) -> (UnixDatagram, String) {
-    let path = netns.scratch().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    (socket, path.to_str().unwrap().to_owned())
-}
-
-fn told(socket: &UnixDatagram) -> io::Result<String> {
-    let mut buffer = [0; 4096];
-    let len = socket.recv(&mut buffer)?;
-    Ok(String::from_utf8(buffer[..len].to_vec()).unwrap())
-}
-
-#[test]
-fn the_service_manager_hears_of_readiness_once_the_rules_are_in_force_and_of_the_end() {
-    let Some(netns) = Netns::new("ready") else { return };
-    let (socket, path) = service_manager(&netns);
-    let config = netns.write("config", &exempting("10.91.0.0/16"));
-    let mut daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
-    let ready = told(&socket).unwrap();
-    let rules = saved_text(&netns);
-    assert!(ready.starts_with("READY=1\nSTATUS=1 ranges exempt"), "{ready}");
-    assert!(rules.contains("-d 10.91.0.0/16") && rules.contains("-j MASQUERADE"), "{rules}");
-    rename_over(&config, &exempting("10.91.0.0/16, 10.92.0.0/16"));
-    assert!(told(&socket).unwrap().starts_with("STATUS=2 ranges exempt"));
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(told(&socket).unwrap(), "STOPPING=1");
-    assert_eq!(daemon.ended(), Some(0));
-}
-
-#[test]
-fn an_agent_whose_rules_are_refused_is_not_ready_and_is_as_soon_as_the_obstacle_has_gone() {
-    let Some(netns) = Netns::new("unready") else { return };
-    netns.nft("table ip nat { chain POSTROUTING { type filter hook postrouting priority 0; }; }");
-    let (socket, path) = service_manager(&netns);
-    let config = netns.write("config", &exempting("10.91.0.0/16"));
-    let flags = ["--backend", "nft-compat"];
-    let mut daemon = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
-    daemon.wait_until_said("the rules are not in force");
-    assert_eq!(told(&socket).unwrap(), "STATUS=not in force; the log says why");
-    socket.set_nonblocking(true).unwrap();
-    assert_eq!(told(&socket).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-    socket.set_nonblocking(false).unwrap();
-    netns.nft("delete table ip nat");
-    assert!(told(&socket).unwrap().starts_with("READY=1\n"));
 }
 
 /// How often each thread has gone to sleep, by the thread's name.

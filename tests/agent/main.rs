@@ -7,5 +7,7 @@ mod life;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod start;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -216,10 +216,12 @@ fn is_as_promised(row: &Row, error: &FitError) -> bool {
     let FitError::Reconcile(reconcile) = error else { return false };
     match (reconcile, row.fault) {
         _ if error.is_transient() => true,
-        (ReconcileError::Backend(error), _) if error.is_denied() => {
-            row.name.contains("EPERM") || row.promise == Promise::Lie
-        }
-        (ReconcileError::Backend(BackendError::Netlink { source: NetlinkError::TooLarge { .. }, .. }), fault) => {
+        (error, _) if error.is_denied() => row.name.contains("EPERM") || row.promise == Promise::Lie,
+        (
+            ReconcileError::Backend(BackendError::Netlink { source, .. })
+            | ReconcileError::Look { source: BackendError::Netlink { source, .. }, .. },
+            fault,
+        ) if matches!(source, NetlinkError::TooLarge { .. }) => {
             matches!(fault, Fault::NotSent(nix::errno::Errno::EMSGSIZE))
         }
         _ => row.promise == Promise::Lie,

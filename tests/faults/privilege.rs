@@ -22,7 +22,7 @@ fn an_agent_that_loses_its_privilege_ends_with_status_5_the_rules_stay_and_one_t
     let rules = saved_text(&netns);
     assert!(rules.contains("10.91.0.0/16"), "{rules}");
 
-    let _denying = Denying::attach(&netns, daemon.id());
+    let _failing = Failing::attach(&netns, daemon.id(), "EPERM");
     rename_over(&config, NEW);
     assert_eq!(daemon.ended(), Some(5), "{}", daemon.log());
     assert!(daemon.log().contains("CAP_NET_ADMIN"), "{}", daemon.log());
@@ -35,14 +35,34 @@ fn an_agent_that_loses_its_privilege_ends_with_status_5_the_rules_stay_and_one_t
     assert_eq!(next.ended(), Some(0));
 }
 
-/// `strace`, which lets every message of a process to the kernel fail as it does without `CAP_NET_ADMIN`.
-struct Denying(Child);
+#[test]
+fn an_agent_that_cannot_look_says_when_the_rules_were_last_in_force_and_not_that_they_are_not() {
+    let Some(netns) = Netns::new("blind") else { return };
+    let config = netns.write("config", OLD);
+    let mut daemon = Daemon::start(&netns, &config, &[]);
+    daemon.wait_until_said("the rules were changed and read back");
+    let failing = Failing::attach(&netns, daemon.id(), "EIO");
+    netns.nft("add table inet others");
+    daemon.wait_until_said("could not look at the rules: ");
+    let log = daemon.log();
+    let line = log.lines().find(|line| line.contains("could not look")).unwrap();
+    assert!(
+        line.contains("; at ") && line.contains(" UTC they were in force; it is tried again after a pause"),
+        "{line}"
+    );
+    assert!(!log.contains("not in force"), "{log}");
+    drop(failing);
+    daemon.wait_until_said("the failure is over: the rules are in force");
+}
 
-impl Denying {
-    fn attach(netns: &Netns, process: u32) -> Self {
-        let process = process.to_string();
+/// `strace`, which lets every message of a process to the kernel fail: with `EPERM` as it does without `CAP_NET_ADMIN`.
+struct Failing(Child);
+
+impl Failing {
+    fn attach(netns: &Netns, process: u32, errno: &str) -> Self {
+        let (process, inject) = (process.to_string(), format!("inject=sendto:error={errno}"));
         let mut command = netns.command("strace");
-        command.args(["-f", "-q", "-p", &process, "-e", "trace=sendto", "-e", "inject=sendto:error=EPERM"]);
+        command.args(["-f", "-q", "-p", &process, "-e", "trace=sendto", "-e", &inject]);
         let strace = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let tasks = format!("/proc/{process}/task");
         wait_until(DEADLINE, "strace is attached", || {
@@ -55,7 +75,7 @@ impl Denying {
     }
 }
 
-impl Drop for Denying {
+impl Drop for Failing {
     /// Both fail if it has ended already, which is as good.
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -1,0 +1,222 @@
+//! How long the agent waits before it looks at the rules again.
+//!
+//! Three things must not happen: that a program which undoes each repair and the agent keep a node busy with each other; that
+//! a program which commits without end keeps the agent busy with looking; and that a failing attempt is repeated without
+//! end. No wait is longer than the resync interval.
+
+use std::time::{Duration, Instant};
+
+use super::Pass;
+use super::timed::Took;
+use crate::backend::{FitError, ReconcileError};
+use crate::netlink::{Heard, Process};
+use crate::ruleset::TableId;
+
+/// So many repairs are made at once. Whoever flushes the rules by hand is not a program that undoes them.
+const AT_ONCE: u32 = 8;
+
+/// The pause behind the first repair that is too many, and behind the first failure. Each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What was undone counts as undone again and again until it was left alone for so long, and for half as long again as the
+/// latest pause.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Looking takes at most one part in so many of the time while others commit without touching what is ours, and trying what
+/// fails no more while others commit.
+const SHARE: u32 = 10;
+
+/// How often it is looked whether the process that owns a table has ended: the kernel tells nobody of it.
+const OWNER_CHECK: Duration = Duration::from_millis(250);
+
+/// What was repaired and what failed lately, and what is waited for now.
+#[derive(Debug, Default)]
+pub(super) struct BackOff {
+    /// The repairs without a quiet time between them.
+    repairs: u32,
+    first_repair: Option<Instant>,
+    last_repair: Option<Instant>,
+    /// The pause behind the last of them.
+    last_pause: Duration,
+    /// Who committed before they were needed.
+    suspects: Heard,
+    /// The failures without a success between them, but for those of attempts that a commit of others led to.
+    failures: u32,
+    not_before: Option<Instant>,
+    retry: Option<Instant>,
+    owned: Option<TableId>,
+}
+
+/// What a pass came to, as far as waiting goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PassResult {
+    /// The rules are as they shall be: they were so already, or were changed because what shall be is another.
+    InForce,
+    /// Somebody had changed them, and they are in force again.
+    Repaired,
+    /// Each time that they were put right, somebody had undone it before that was seen.
+    Undone,
+    /// Others committed so often that nothing could be put in place, or read. Nothing was undone, and nothing is wrong.
+    Overtaken,
+    /// The attempt failed; another may fare better.
+    Failed,
+    /// Another process owns a table that has to be changed, and may end at any moment.
+    Owned(TableId),
+    /// The attempt failed, and so will every other before somebody has changed something.
+    Stuck,
+}
+
+/// Is there a conflict with a program that undoes the rules again and again?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ConflictNews {
+    /// From now on there are pauses between repairs.
+    Started {
+        /// How often they were repaired.
+        repairs: u32,
+        /// In which time.
+        time: Duration,
+        /// Who committed before.
+        suspects: Vec<Process>,
+    },
+    /// The rules were left alone for a while. There are no more pauses.
+    Ended,
+}
+
+impl PassResult {
+    /// What a pass came to.
+    pub(super) fn of(pass: &Pass) -> Self {
+        let error = match &pass.rules {
+            Ok(_) if pass.repaired => return Self::Repaired,
+            Ok(_) => return Self::InForce,
+            Err(FitError::Nothing(_)) => return Self::Stuck,
+            Err(FitError::Reconcile(error)) => error,
+        };
+        match (error, error.owned_by_another()) {
+            (_, Some(table)) => Self::Owned(table),
+            (error, _) if error.is_contention() => Self::Overtaken,
+            (ReconcileError::Unsettled { .. }, _) => Self::Undone,
+            (error, _) if error.is_transient() => Self::Failed,
+            _ => Self::Stuck,
+        }
+    }
+
+    /// Were the rules read and found to be as they shall be?
+    pub(super) const fn is_in_force(self) -> bool {
+        matches!(self, Self::InForce | Self::Repaired)
+    }
+}
+
+impl BackOff {
+    /// A pass ended `now`, after others were heard or not; `interval` is the resync interval.
+    pub(super) fn learn(
+        &mut self,
+        now: Instant,
+        took: Took,
+        result: PassResult,
+        heard: Heard,
+        interval: Duration,
+    ) -> Option<ConflictNews> {
+        let before = self.retry.take();
+        (self.not_before, self.owned) = (None, None);
+        if result != PassResult::Failed {
+            self.failures = 0;
+        }
+        let share_of = |time: Duration| now + time.saturating_mul(SHARE - 1).min(interval);
+        match result {
+            PassResult::InForce | PassResult::Stuck | PassResult::Owned(_) => {
+                let news = self.forget(now, interval);
+                self.not_before = heard.is_something().then(|| share_of(took.looking));
+                if let PassResult::Owned(table) = result {
+                    self.owned = Some(table);
+                    self.check_owner_later(now);
+                }
+                news
+            }
+            PassResult::Repaired => self.repaired(now, heard, interval),
+            PassResult::Undone => {
+                let news = self.repaired(now, heard, interval);
+                self.retry = Some(self.not_before.unwrap_or(now));
+                news
+            }
+            PassResult::Overtaken => {
+                self.retry = Some(share_of(took.looking));
+                self.not_before = self.retry;
+                None
+            }
+            PassResult::Failed => {
+                // An attempt before its time, because somebody committed, does not put off the one that is due.
+                let retry = before.filter(|retry| *retry > now).unwrap_or_else(|| {
+                    let pause = pause(self.failures, interval);
+                    self.failures = self.failures.saturating_add(1);
+                    now + pause
+                });
+                self.retry = Some(retry);
+                self.not_before = heard.is_something().then(|| share_of(took.whole()).min(retry));
+                None
+            }
+        }
+    }
+
+    /// The operator wants no more waiting.
+    pub(super) fn start_afresh(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Until when commits of others do not matter.
+    pub(super) const fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// When to try again what failed.
+    pub(super) const fn retry(&self) -> Option<Instant> {
+        self.retry
+    }
+
+    /// The table that another process owns, if the retry is of no use before that has ended.
+    pub(super) const fn owned(&self) -> Option<TableId> {
+        self.owned
+    }
+
+    /// The owner has not ended `now`.
+    pub(super) fn check_owner_later(&mut self, now: Instant) {
+        self.retry = Some(now + OWNER_CHECK);
+    }
+
+    fn repaired(&mut self, now: Instant, heard: Heard, interval: Duration) -> Option<ConflictNews> {
+        // The quiet may have ended with this one.
+        let ended = self.forget(now, interval);
+        self.repairs = self.repairs.saturating_add(1);
+        self.last_repair = Some(now);
+        self.suspects.extend(heard);
+        let first = *self.first_repair.get_or_insert(now);
+        let too_many = self.repairs.checked_sub(AT_ONCE + 1)?;
+        self.last_pause = pause(too_many, interval);
+        self.not_before = Some(now + self.last_pause);
+        if too_many > 0 {
+            return ended;
+        }
+        let suspects = self.suspects.processes.clone();
+        Some(ConflictNews::Started { repairs: self.repairs, time: now.duration_since(first), suspects })
+    }
+
+    /// A quiet time makes up for all.
+    fn forget(&mut self, now: Instant, interval: Duration) -> Option<ConflictNews> {
+        let quiet = QUIET.min(interval).max(self.last_pause + self.last_pause / 2);
+        if now.duration_since(self.last_repair?) <= quiet {
+            return None;
+        }
+        let was_conflict = self.repairs > AT_ONCE;
+        self.start_afresh();
+        was_conflict.then_some(ConflictNews::Ended)
+    }
+}
+
+/// The pause before the next attempt after so many others.
+fn pause(before: u32, interval: Duration) -> Duration {
+    let factor = 2_u32.checked_pow(before).unwrap_or(u32::MAX);
+    FIRST_PAUSE.saturating_mul(factor).min(interval)
+}
+
+#[cfg(test)]
+#[path = "back_off_tests.rs"]
+mod tests;

@@ -1,0 +1,210 @@
+//! What is said of the rules is what is known of them, over a kernel in memory and a real file.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::agent::{Agent, Event};
+use crate::backend::memory::Memory;
+use crate::backend::{Backend, BackendError, Protect, Wanted};
+use crate::net::ChainName;
+use crate::netlink::NetlinkError;
+use crate::policy::Flags;
+use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
+use crate::state::Keeper;
+
+const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16]\n";
+const OTHER: &str = "nonMasqueradeCIDRs: [10.2.0.0/16]\n";
+const BAD: &str = "nonMasqueradeCIDRs: [10.1.2.3/8]\n";
+
+/// What does not work in the kernel just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    Looking,
+    Committing,
+}
+
+struct Kernel {
+    memory: Rc<RefCell<Memory>>,
+    broken: Rc<Cell<Broken>>,
+}
+
+impl Kernel {
+    fn answer(&self, broken: Broken, doing: &str) -> Result<(), BackendError> {
+        if self.broken.get() == broken {
+            return Err(BackendError::Netlink { doing: doing.to_owned(), source: NetlinkError::NoAnswer });
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Kernel {
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        self.answer(Broken::Looking, "read the generation of the rules")?;
+        self.memory.borrow_mut().generation()
+    }
+
+    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+        self.answer(Broken::Looking, "list the tables")?;
+        self.memory.borrow_mut().observe(chain, known)
+    }
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        self.memory.borrow_mut().is_owned_by_another(table)
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.memory.borrow_mut().probe(plan)
+    }
+
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
+        self.answer(Broken::Committing, "change the rules")?;
+        self.memory.borrow_mut().commit(plan, generation)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An agent, its narrator, and its node's disk.
+struct Life {
+    scratch: TempDir,
+    broken: Rc<Cell<Broken>>,
+    agent: Agent<Kernel>,
+    narrator: Narrator,
+}
+
+impl Life {
+    /// An agent that has not looked at this file yet, and no rules.
+    fn new(file: &str) -> Self {
+        Self::over(Rc::default(), file)
+    }
+
+    /// The same over what an agent before left.
+    fn over(memory: Rc<RefCell<Memory>>, file: &str) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("config");
+        fs::write(&path, file).unwrap();
+        let broken = Rc::new(Cell::new(Broken::Nothing));
+        let kernel = Kernel { memory, broken: Rc::clone(&broken) };
+        let (flags, keeper) = (Flags::default(), Keeper::default());
+        let agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, path, keeper);
+        Self { scratch, broken, agent, narrator: Narrator::default() }
+    }
+
+    /// A pass over this file in such a kernel: what is logged, and what the service manager is told.
+    fn pass(&mut self, file: &str, broken: Broken) -> (String, String) {
+        let path = self.scratch.path().join("config");
+        fs::write(&path, file).unwrap();
+        self.broken.set(broken);
+        let page = Page::default();
+        let writer = page.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let status = tracing::subscriber::with_default(log, || {
+            let pass = self.agent.pass(Event::Tick);
+            let result = PassResult::of(&pass);
+            self.narrator.tell(&pass, result, &Heard::default(), &path, self.agent.config());
+            self.narrator.status(&pass, self.agent.config())
+        });
+        let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        (log, status)
+    }
+}
+
+/// The time is another each time.
+fn without_time(text: &str) -> String {
+    let Some((before, behind)) = text.split_once("; at ") else { return text.to_owned() };
+    let (time, behind) = behind.split_once(" UTC").unwrap();
+    assert!(time.len() == 8 && time.split(':').all(|part| part.parse::<u8>().is_ok()), "{text}");
+    format!("{before}; at …{behind}")
+}
+
+#[test]
+fn a_failed_look_says_that_nothing_is_known_and_when_the_rules_were_last_in_force() {
+    let looking = "could not look at the rules: could not read the generation of the rules: ";
+    let mut life = Life::new(FILE);
+    let (log, status) = life.pass(FILE, Broken::Looking);
+    assert!(log.contains("/config is valid, but it is not known whether it is in force: could not look"), "{log}");
+    assert!(log.contains("; whether any rules are in force is not known; it is tried again"), "{log}");
+    assert!(
+        status.starts_with(looking) && status.ends_with("; whether any rules are in force is not known"),
+        "{status}"
+    );
+
+    let (log, status) = life.pass(FILE, Broken::Nothing);
+    assert!(log.contains("the failure is over: the rules are in force"), "{log}");
+    assert!(log.contains("/config is valid and in force: 1 ranges"), "{log}");
+    assert!(status.starts_with("1 ranges exempt"), "{status}");
+
+    let (log, status) = life.pass(FILE, Broken::Looking);
+    assert!(!log.contains("not in force"), "{log}");
+    assert!(without_time(&log).contains("; at … they were in force; it is tried again"), "{log}");
+    assert!(without_time(&status).ends_with("; at … they were in force"), "{status}");
+    let (log, _) = life.pass(FILE, Broken::Looking);
+    assert_eq!(log, "", "told once");
+
+    let (log, _) = life.pass(OTHER, Broken::Looking);
+    assert!(log.contains("/config is valid, but it is not known whether it is in force: "), "{log}");
+    assert!(without_time(&log).contains("; at … those of the configuration before were in force; "), "{log}");
+    let counters = life.agent.counters();
+    assert_eq!((counters.failed_looks, counters.failures), (4, 0));
+}
+
+#[test]
+fn a_valid_file_is_said_to_be_in_force_once_its_rules_are_and_not_before() {
+    let mut life = Life::new(FILE);
+    let (log, status) = life.pass(FILE, Broken::Committing);
+    assert!(log.contains("/config is valid, but not in force: could not change the rules: "), "{log}");
+    assert!(!log.contains("valid and in force"), "{log}");
+    assert!(status.starts_with("the rules are not in force: could not change the rules: "), "{status}");
+    assert_eq!(life.pass(FILE, Broken::Committing).0, "", "told once");
+    let (log, _) = life.pass(OTHER, Broken::Committing);
+    assert!(log.contains("/config is valid, but not in force: could not change the rules: "), "another file: {log}");
+    let (log, _) = life.pass(BAD, Broken::Committing);
+    assert!(log.contains("the last valid configuration is what the rules shall follow: 1 ranges"), "{log}");
+
+    let (log, status) = life.pass(BAD, Broken::Nothing);
+    assert!(log.contains("the failure is over: the rules are in force"), "{log}");
+    assert!(!log.contains("valid and in force"), "the file is not: {log}");
+    let degraded =
+        "degraded: the configuration file cannot be used; in force: the last valid configuration since the start";
+    assert!(status.starts_with(degraded), "{status}");
+    let (log, status) = life.pass(FILE, Broken::Nothing);
+    assert!(log.contains("/config is valid and in force: 1 ranges"), "{log}");
+    assert!(status.starts_with("1 ranges exempt"), "{status}");
+    assert_eq!((life.agent.counters().failed_looks, life.agent.counters().failures), (0, 4));
+}
+
+#[test]
+fn at_a_start_with_a_bad_file_the_status_says_what_holds() {
+    let mut life = Life::new(BAD);
+    let (_, status) = life.pass(BAD, Broken::Nothing);
+    assert!(
+        status.starts_with("degraded: the configuration file cannot be used; in force: the flags' defaults ("),
+        "{status}"
+    );
+
+    let memory = Rc::default();
+    Life::over(Rc::clone(&memory), FILE).pass(FILE, Broken::Nothing);
+    let mut life = Life::over(memory, BAD);
+    let (_, status) = life.pass(BAD, Broken::Nothing);
+    let expected = "degraded: the configuration file cannot be used; the rules that stood before the start are kept, their \
+                    origin is unknown";
+    assert_eq!(status, expected);
+}

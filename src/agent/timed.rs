@@ -1,0 +1,100 @@
+//! How long a pass reads the rules, and how long it writes them.
+
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, BackendError};
+use crate::net::ChainName;
+use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
+
+/// The time that a pass took for the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// Reading them, and comparing them with what shall be.
+    pub looking: Duration,
+    /// Having the kernel commit changes.
+    pub committing: Duration,
+}
+
+/// A way to the rules that measures the time.
+pub(super) struct Timed<'a, B> {
+    backend: &'a mut B,
+    began: Instant,
+    committing: Duration,
+}
+
+impl Took {
+    /// All of it.
+    #[must_use]
+    pub const fn whole(self) -> Duration {
+        self.looking.saturating_add(self.committing)
+    }
+}
+
+impl<'a, B: Backend> Timed<'a, B> {
+    /// The time runs from now on.
+    pub(super) fn new(backend: &'a mut B) -> Self {
+        Self { backend, began: Instant::now(), committing: Duration::ZERO }
+    }
+
+    /// The time until now. What was not committing was reading and comparing.
+    pub(super) fn took(&self) -> Took {
+        let committing = self.committing;
+        Took { looking: self.began.elapsed().saturating_sub(committing), committing }
+    }
+}
+
+impl<B: Backend> Backend for Timed<'_, B> {
+    fn generation(&mut self) -> Result<Generation, BackendError> {
+        self.backend.generation()
+    }
+
+    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+        self.backend.observe(chain, known)
+    }
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        self.backend.is_owned_by_another(table)
+    }
+
+    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        self.backend.probe(plan)
+    }
+
+    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
+        let began = Instant::now();
+        let committed = self.backend.commit(plan, generation);
+        self.committing += began.elapsed();
+        committed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::memory::Memory;
+    use crate::backend::reconcile;
+    use crate::ruleset::tests::policy;
+    use crate::ruleset::{Shape, compile};
+
+    /// How long a commit takes here.
+    const COMMIT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn committing_is_not_looking() {
+        let mut kernel = Memory::default();
+        kernel.interference.push(|_| {
+            let began = Instant::now();
+            while began.elapsed() < COMMIT {
+                std::hint::spin_loop();
+            }
+        });
+        let desired = compile(&policy(&["10.0.0.0/8"], ""), Shape::Compat);
+        let began = Instant::now();
+        let mut timed = Timed::new(&mut kernel);
+        reconcile(&mut timed, &desired, &mut Known::default()).unwrap();
+        let took = timed.took();
+        assert!(took.committing >= COMMIT, "{took:?}");
+        assert!(took.whole() <= began.elapsed(), "{took:?}");
+        assert!(took.looking < COMMIT, "{took:?}");
+    }
+}
