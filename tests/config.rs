@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use ip_masq_agent::config::{self, Config, Context, Problem, ReadError, Reading};
+use ip_masq_agent::config::{self, Config, ConfigErrors, Context, Problem, ReadError, Reading};
 use ip_masq_agent::net::Cidr;
 use proptest::prelude::*;
 
@@ -64,6 +64,67 @@ fn each_odd_file_is_read_and_warned_about() {
             lines.collect::<Vec<_>>().join("\n")
         }
     });
+}
+
+fn problems(errors: &ConfigErrors) -> Vec<Problem> {
+    errors.iter().map(|error| error.problem.clone()).collect()
+}
+
+#[test]
+fn all_that_is_wrong_with_a_file_is_told_in_its_order_and_no_more_than_twenty_one_by_one() {
+    let told = |text: &str| config::parse(text.as_bytes(), &IPV4).unwrap_err().to_string();
+    // What makes a file be refused, and what is told of it, in parts.
+    let cases: [(&str, &[&str]); 6] = [
+        (
+            "masqLinkLocal: 3\nresyncInterval: soon\nnonMasqueradeCIDRs:\n- 10.0.0.1/8\n- 10.0.0.0/8\n- fd00::/8\n- nonsense\n",
+            &[
+                "line 1: masqLinkLocal: found",
+                "line 2: resyncInterval: ",
+                "line 4: nonMasqueradeCIDRs[0]: ",
+                "line 6: nonMasqueradeCIDRs[2]: fd00::/8 is an IPv6 range",
+                "line 7: nonMasqueradeCIDRs[3]: ",
+            ],
+        ),
+        (
+            "nonMasqueradeCIDRs:\n- 10.0.0.1/8\n- 5\n- null\nmasqLinkLocal: 3\n",
+            &[
+                "line 2: nonMasqueradeCIDRs[0]",
+                "line 3: nonMasqueradeCIDRs[1]",
+                "line 4: nonMasqueradeCIDRs[2]",
+                "line 5: ",
+            ],
+        ),
+        (
+            "cidrLimit: 1\nnonMasqueradeCIDRs: [10.0.0.0/8, nonsense]\n",
+            &["line 2: nonMasqueradeCIDRs: more ranges (2)", "line 2: nonMasqueradeCIDRs[1]"],
+        ),
+        // Without a limit nothing can be held against it, and a list that is replaced has no ranges.
+        ("cidrLimit: x\nnonMasqueradeCIDRs: [nonsense]\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", &["line 1: cidrLimit"]),
+        ("{\"masqLinkLocal\": 3,\n\"nonMasqueradeCIDRs\": [\"x\",\n\"y\"]}", &["line 1: ", "line 2: ", "line 3: "]),
+        ("masqLinkLocal: 3\n- x\n", &["line 2: not valid YAML"]),
+    ];
+    for (text, expected) in cases {
+        let found = told(text);
+        let mut rest = found.as_str();
+        for part in expected {
+            let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in order: {found}"));
+            rest = &rest[at + part.len()..];
+        }
+        assert_eq!(found.matches("; line ").count() + 1, expected.len(), "{found}");
+    }
+    for (wrong, more) in [(20, None), (21, Some(1)), (5_000, Some(4_980))] {
+        for entry in ["nonsense", "fd00::/8", "5"] {
+            let list = format!("- {entry}\n").repeat(wrong);
+            let found = told(&format!("cidrLimit: 10000\nnonMasqueradeCIDRs:\n{list}"));
+            assert!(found.contains("nonMasqueradeCIDRs[19]") && !found.contains("nonMasqueradeCIDRs[20]"), "{found}");
+            let end = found.rsplit("; and ").next().unwrap();
+            assert_eq!(
+                more.map(|more| format!("{more} more errors")).as_deref(),
+                end.ends_with("errors").then_some(end),
+                "{found}"
+            );
+        }
+    }
 }
 
 /// The values of a configuration with the lines from which they come.
@@ -161,13 +222,13 @@ fn nesting_is_read_to_ten_thousand_levels_in_any_form_and_refused_beyond() {
         config::parse(text(9_999).as_bytes(), &IPV4).unwrap();
         for depth in [10_000, 200_000] {
             let error = config::parse(text(depth).as_bytes(), &IPV4).unwrap_err();
-            assert_eq!(error.problem, Problem::Depth, "{start}{open}");
+            assert_eq!(problems(&error), [Problem::Depth], "{start}{open}");
         }
     }
     // Through an alias too: what it stands for counts, not the one word.
     let (open, close) = ("[".repeat(6_000), "]".repeat(6_000));
     let aliased = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
-    assert_eq!(config::parse(aliased.as_bytes(), &IPV4).unwrap_err().problem, Problem::Depth);
+    assert_eq!(problems(&config::parse(aliased.as_bytes(), &IPV4).unwrap_err()), [Problem::Depth]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 
-use ip_masq_agent::config::{self, Config, ConfigError, Context, Reading};
+use ip_masq_agent::config::{self, Config, ConfigErrors, Context, Reading};
 use ip_masq_agent::net::Cidr;
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ const DIFFERENT: [(&str, &str, &str); 8] = [
 ];
 
 /// Is it one of the differences, and just as it is described?
-fn is_different(name: &str, result: &Result<Reading, ConfigError>) -> bool {
+fn is_different(name: &str, result: &Result<Reading, ConfigErrors>) -> bool {
     DIFFERENT.iter().any(|(different, ours, _)| {
         *different == name
             && match result {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{DurationError, Key, Line};
+use super::{ConfigErrors, DurationError, Key, Line};
 use crate::net::{Cidr, CidrError};
 use crate::shown::{Quoted, Shown};
 
@@ -176,13 +176,13 @@ pub enum ReadError {
         /// The bytes that it may have.
         limit: u64,
     },
-    /// The file is no configuration.
-    #[error("{}: {}", place(path, .error.line), .error.problem)]
+    /// The file is no configuration. A line for each error.
+    #[error("{}", .errors.in_file(path))]
     Invalid {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: ConfigError,
+        errors: ConfigErrors,
     },
 }
 

@@ -33,7 +33,7 @@ pub fn read(path: &Path, context: &Context) -> Result<Reading, ReadError> {
 ///
 /// [`ReadError::Invalid`], when they are no configuration.
 pub fn understand(path: &Path, bytes: &[u8], context: &Context) -> Result<Reading, ReadError> {
-    parse(bytes, context).map_err(|error| ReadError::Invalid { path: path.to_owned(), error })
+    parse(bytes, context).map_err(|errors| ReadError::Invalid { path: path.to_owned(), errors })
 }
 
 /// The bytes of the file at `path`.

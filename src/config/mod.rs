@@ -5,6 +5,7 @@
 
 mod duration;
 mod error;
+mod errors;
 mod file;
 mod json;
 mod key;
@@ -18,6 +19,7 @@ use std::fmt;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
+pub use errors::ConfigErrors;
 pub(crate) use file::{NEVER_MORE, regular_file};
 pub use file::{load, read, understand};
 pub use key::Key;
@@ -132,8 +134,8 @@ impl Config {
 ///
 /// # Errors
 ///
-/// What is wrong first, in upstream's order: the syntax, the types, the number of ranges, each range.
-pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigError> {
+/// What is wrong with the syntax first; or, if nothing is, all that is wrong with the values.
+pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
     if json::is_json(bytes) {
         let text = json::decode(bytes);
         schema::build(json::read(&text)?, *context)

@@ -1,28 +1,25 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
 use super::error::Place;
+use super::errors::Findings;
 use super::value::{self, Document, NoRange, Pair, Value};
-use super::{Config, ConfigError, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap};
+use super::{
+    Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap,
+};
 use crate::net::Family;
 use crate::shown::Bare;
 
 /// The configuration that the document asks for.
-pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigError> {
+pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigErrors> {
     let Document { pairs, mut warnings } = document;
-    let mut draft = Draft::default();
+    let (mut draft, mut findings) = (Draft::default(), Findings::default());
     for pair in pairs {
-        warnings.extend(draft.set(pair)?);
+        draft.set(pair, &mut warnings, &mut findings);
     }
-    let limit = draft.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
     let mut config = Config::defaults(&context);
-    let list_line = draft.list.as_ref().map(|list| list.line).or(draft.limit.and_then(|limit| limit.line));
-    let count = draft.list.as_ref().map_or(config.non_masquerade_cidrs.len(), |list| list.content.texts);
-    if i64::try_from(count).unwrap_or(i64::MAX) > limit {
-        return Err(ConfigError::new(list_line, Problem::TooMany { count, limit }));
-    }
+    draft.count(config.non_masquerade_cidrs.len(), &mut findings);
     if let Some(list) = draft.list {
-        config.non_masquerade_cidrs = list.entries(context)?;
-        warnings.extend(overlap::find(&config.non_masquerade_cidrs));
+        config.non_masquerade_cidrs = list.entries(context, &mut findings);
     }
     config.masq_link_local = draft.masq_link_local.unwrap_or(config.masq_link_local);
     config.masq_link_local_ipv6 = draft.masq_link_local_ipv6.unwrap_or(config.masq_link_local_ipv6);
@@ -37,6 +34,8 @@ pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading,
         }
         config.resync_interval = Setting { value: used, line: Some(line) };
     }
+    let config = findings.or(config)?;
+    warnings.extend(overlap::find(&config.non_masquerade_cidrs));
     Ok(Reading { config, warnings: Warning::in_order(warnings) })
 }
 
@@ -48,6 +47,8 @@ struct Draft<'a> {
     masq_link_local: Option<Setting<bool>>,
     masq_link_local_ipv6: Option<Setting<bool>>,
     resync_interval: Option<(Duration, Line)>,
+    /// Is the list, or its limit, of a wrong type, so that the one cannot be held against the other?
+    is_uncountable: bool,
 }
 
 /// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
@@ -58,22 +59,44 @@ struct List<'a> {
 
 impl<'a> Draft<'a> {
     /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
-    /// single value as it is, and empties the list.
-    fn set(&mut self, pair: Pair<'a>) -> Result<Vec<Warning>, ConfigError> {
+    /// single value as it is, and empties the list. What is wrong with one that no longer counts is still wrong, but for the
+    /// ranges of its list.
+    fn set(&mut self, pair: Pair<'a>, warnings: &mut Vec<Warning>, findings: &mut Findings) {
         let Pair { key, name, line, value } = pair;
-        let mut warnings = Vec::new();
         if name != key.name() {
             warnings.push(Warning::OtherCase { line, name, key });
         }
         let before = match key {
-            Key::NonMasqueradeCidrs => self.list.replace(List::of(value, line)?).map(|list| list.line),
-            Key::CidrLimit => replace(&mut self.limit, number(&value, line)?, line),
-            Key::MasqLinkLocal => replace(&mut self.masq_link_local, truth(key, &value, line)?, line),
-            Key::MasqLinkLocalIpv6 => replace(&mut self.masq_link_local_ipv6, truth(key, &value, line)?, line),
-            Key::ResyncInterval => self.resync_interval.replace((duration(value, line)?, line)).map(|(_, line)| line),
+            Key::NonMasqueradeCidrs => {
+                let list = List::of(value, line, findings);
+                self.is_uncountable |= list.is_none();
+                Ok(std::mem::replace(&mut self.list, list).map(|list| list.line))
+            }
+            Key::CidrLimit => number(&value, line).map(|value| replace(&mut self.limit, value, line)),
+            Key::MasqLinkLocal => truth(key, &value, line).map(|value| replace(&mut self.masq_link_local, value, line)),
+            Key::MasqLinkLocalIpv6 => {
+                truth(key, &value, line).map(|value| replace(&mut self.masq_link_local_ipv6, value, line))
+            }
+            Key::ResyncInterval => duration(value, line)
+                .map(|interval| self.resync_interval.replace((interval, line)).map(|(_, before)| before)),
         };
-        warnings.extend(before.map(|ignored| Warning::DoubledKey { line, key, ignored }));
-        Ok(warnings)
+        match before {
+            Ok(before) => warnings.extend(before.map(|ignored| Warning::DoubledKey { line, key, ignored })),
+            Err(error) => {
+                self.is_uncountable |= key == Key::CidrLimit;
+                findings.push(error);
+            }
+        }
+    }
+
+    /// Are there more ranges than the limit allows, of which there are so many by default?
+    fn count(&self, by_default: usize, findings: &mut Findings) {
+        let limit = self.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
+        let count = self.list.as_ref().map_or(by_default, |list| list.content.len);
+        if !self.is_uncountable && i64::try_from(count).unwrap_or(i64::MAX) > limit {
+            let line = self.list.as_ref().map(|list| list.line).or(self.limit.and_then(|limit| limit.line));
+            findings.push(ConfigError::new(line, Problem::TooMany { count, limit }));
+        }
     }
 }
 
@@ -83,7 +106,8 @@ fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) ->
 }
 
 impl<'a> List<'a> {
-    fn of(value: Value<'a>, line: Line) -> Result<Self, ConfigError> {
+    /// The list, or `None` if it, or an entry of it, is of a wrong type.
+    fn of(value: Value<'a>, line: Line, findings: &mut Findings) -> Option<Self> {
         let content = match value {
             Value::Null => value::List::default(),
             Value::List(list) => *list,
@@ -93,30 +117,49 @@ impl<'a> List<'a> {
                     _ => None,
                 };
                 let expected = "a list of ranges, such as [10.0.0.0/8]";
-                return Err(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
+                findings.push(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
+                return None;
             }
         };
-        if let Some((line, other)) = &content.no_text {
+        let list = Self { line, content };
+        if list.content.no_text.is_empty() {
+            return Some(list);
+        }
+        for (index, line, other) in &list.content.no_text {
             let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
             let expected = "a range, such as 10.0.0.0/8";
-            return Err(wrong_type(Key::NonMasqueradeCidrs, Some(content.texts), *line, other, expected, instead));
+            findings.push(wrong_type(Key::NonMasqueradeCidrs, Some(*index), *line, other, expected, instead));
         }
-        Ok(Self { line, content })
+        list.texts_that_are_no_ranges(findings);
+        None
     }
 
-    fn entries(self, context: Context) -> Result<Vec<Entry>, ConfigError> {
-        let value::List { ranges, no_range, .. } = self.content;
-        let is_off = |entry: &Entry| entry.cidr.family() == Family::Ipv6 && !context.ipv6;
-        if let Some((index, Entry { cidr, line })) = ranges.iter().enumerate().find(|(_, entry)| is_off(entry)) {
-            return Err(ConfigError::new(*line, Problem::Ipv6Off { index, cidr: *cidr }));
+    /// Tells what is wrong with texts, and how much more is wrong with the list.
+    fn texts_that_are_no_ranges(self, findings: &mut Findings) -> Vec<Entry> {
+        let value::List { ranges, no_range, no_text, len } = self.content;
+        findings.add(len - ranges.len() - no_range.len() - no_text.len());
+        for NoRange { index, line, text, reason } in no_range {
+            findings.push(ConfigError::at(line, Problem::Cidr { index, text: text.into_owned(), reason }));
         }
-        match no_range {
-            None => Ok(ranges),
-            Some(NoRange { line, text, reason }) => {
-                let problem = Problem::Cidr { index: ranges.len(), text: text.into_owned(), reason };
-                Err(ConfigError::at(line, problem))
+        ranges
+    }
+
+    /// The ranges, which have to be of a family that is on.
+    fn entries(self, context: Context, findings: &mut Findings) -> Vec<Entry> {
+        // Behind the last of these that is kept, there is already more wrong than is told.
+        let mut wrong =
+            self.content.no_range.iter().map(|no_range| no_range.index).collect::<Vec<_>>().into_iter().peekable();
+        let mut index = 0;
+        for Entry { cidr, line } in &self.content.ranges {
+            while wrong.next_if_eq(&index).is_some() {
+                index += 1;
             }
+            if cidr.family() == Family::Ipv6 && !context.ipv6 {
+                findings.push(ConfigError::new(*line, Problem::Ipv6Off { index, cidr: *cidr }));
+            }
+            index += 1;
         }
+        self.texts_that_are_no_ranges(findings)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Entry, Key, Line, Warning};
+use super::{ConfigErrors, Entry, Key, Line, Warning};
 use crate::net::CidrError;
 use crate::shown::{Bare, Quoted};
 
@@ -42,43 +42,46 @@ pub(super) enum Value<'a> {
 }
 
 /// A list of ranges: nothing of ours has another form. The texts are understood at once, so that a long list is held
-/// once; what is wrong is kept, for what is wrong elsewhere may come first.
+/// once; what is wrong is kept, as far as it is told.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct List<'a> {
-    /// The ranges before the first text that is none.
+    /// The ranges.
     pub(super) ranges: Vec<Entry>,
-    /// The first text that is no range.
-    pub(super) no_range: Option<NoRange<'a>>,
-    /// The number of texts before the first entry that is none.
-    pub(super) texts: usize,
-    /// The first entry that is no text.
-    pub(super) no_text: Option<(Line, Value<'a>)>,
+    /// The texts that are no ranges, as many as are told.
+    pub(super) no_range: Vec<NoRange<'a>>,
+    /// The entries that are no texts, as many as are told, with their places in the list.
+    pub(super) no_text: Vec<(usize, Line, Value<'a>)>,
+    /// The number of entries.
+    pub(super) len: usize,
 }
 
 /// A text in the place of a range.
 #[derive(Debug, PartialEq)]
 pub(super) struct NoRange<'a> {
+    /// Its place in the list, counted from 0.
+    pub(super) index: usize,
     pub(super) line: Line,
     pub(super) text: Cow<'a, str>,
     pub(super) reason: CidrError,
 }
 
 impl<'a> List<'a> {
-    /// Adds an entry. Behind the first one that is no text, nothing matters any more.
+    /// Adds an entry.
     pub(super) fn push(&mut self, line: Line, value: Value<'a>) {
-        if self.no_text.is_some() {
-            return;
-        }
+        let index = self.len;
+        self.len += 1;
         let Value::Text(text) = value else {
-            self.no_text = Some((line, value));
+            if self.no_text.len() < ConfigErrors::MOST_TOLD {
+                self.no_text.push((index, line, value));
+            }
             return;
         };
-        self.texts += 1;
-        if self.no_range.is_none() {
-            match text.parse() {
-                Ok(cidr) => self.ranges.push(Entry { cidr, line: Some(line) }),
-                Err(reason) => self.no_range = Some(NoRange { line, text, reason }),
+        match text.parse() {
+            Ok(cidr) => self.ranges.push(Entry { cidr, line: Some(line) }),
+            Err(reason) if self.no_range.len() < ConfigErrors::MOST_TOLD => {
+                self.no_range.push(NoRange { index, line, text, reason });
             }
+            Err(_) => {}
         }
     }
 }

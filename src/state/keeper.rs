@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{InForce, LastKnownGood, SaveError, StateDir};
-use crate::config::{Config, ConfigError, Context, ReadError};
+use crate::config::{Config, ConfigErrors, Context, ReadError};
 use crate::shown::Shown;
 
 /// Keeps the last valid configuration over restarts; or, without a state directory, does nothing.
@@ -35,7 +35,7 @@ pub struct Notes {
     /// The state file which says that there was a configuration file, if it is that which is missing.
     missed_by: Option<PathBuf>,
     /// The state file of which the flags of now make no configuration, and why.
-    unusable: Option<Box<(PathBuf, ConfigError)>>,
+    unusable: Option<Box<(PathBuf, ConfigErrors)>>,
 }
 
 impl Keeper {

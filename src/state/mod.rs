@@ -18,7 +18,7 @@ pub use keeper::{Fallback, Keeper, Notes};
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigError, Context};
+use crate::config::{self, Config, ConfigErrors, Context};
 
 /// What was chosen by a configuration file, or by its absence, and was in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl LastKnownGood {
     /// # Errors
     ///
     /// What is wrong with it under these flags. Under those with which it was kept, nothing was.
-    pub fn config(&self, context: &Context) -> Result<Config, ConfigError> {
+    pub fn config(&self, context: &Context) -> Result<Config, ConfigErrors> {
         match &self.content {
             Some(bytes) => config::parse(bytes, context).map(|reading| reading.config),
             None => Ok(Config::defaults(context)),

@@ -1,0 +1,94 @@
+//! All that is wrong with a configuration.
+
+use std::fmt;
+use std::path::Path;
+
+use super::ConfigError;
+use super::error::place;
+
+/// Everything that is wrong with a configuration, in the order of its lines. Never empty. A file that cannot be understood at
+/// all has one error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    more: usize,
+}
+
+/// What is wrong so far: however much that is, no more than can be told is kept.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    errors: Vec<ConfigError>,
+    more: usize,
+}
+
+impl ConfigErrors {
+    /// So many errors are told one by one.
+    pub const MOST_TOLD: usize = 20;
+
+    /// The first errors of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.errors.iter()
+    }
+
+    /// How many more there are.
+    #[must_use]
+    pub const fn more(&self) -> usize {
+        self.more
+    }
+
+    /// A line for each error, with the place that it is about, as compilers print it: `PATH:LINE: …`.
+    pub(super) fn in_file(&self, path: &Path) -> String {
+        let lines = self.errors.iter().map(|error| format!("{}: {}", place(path, error.line), error.problem));
+        let more = (self.more > 0).then(|| format!("{}: and {} more errors", place(path, None), self.more));
+        lines.chain(more).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Findings {
+    pub(super) fn push(&mut self, error: ConfigError) {
+        self.errors.push(error);
+        if self.errors.len() >= 2 * ConfigErrors::MOST_TOLD {
+            self.cut();
+        }
+    }
+
+    /// There are so many more errors, all of them behind the ones that were pushed.
+    pub(super) const fn add(&mut self, more: usize) {
+        self.more += more;
+    }
+
+    /// The value, if nothing is wrong.
+    pub(super) fn or<T>(mut self, value: T) -> Result<T, ConfigErrors> {
+        self.cut();
+        let Self { errors, more } = self;
+        if errors.is_empty() { Ok(value) } else { Err(ConfigErrors { errors, more }) }
+    }
+
+    /// Of one line, the error that was found first stays first.
+    fn cut(&mut self) {
+        self.errors.sort_by_key(|error| error.line);
+        self.more += self.errors.len().saturating_sub(ConfigErrors::MOST_TOLD);
+        self.errors.truncate(ConfigErrors::MOST_TOLD);
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self { errors: vec![error], more: 0 }
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    /// In one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.errors.iter().enumerate() {
+            write!(f, "{}{error}", if number == 0 { "" } else { "; " })?;
+        }
+        if self.more > 0 {
+            write!(f, "; and {} more errors", self.more)?;
+        }
+        Ok(())
+    }
+}
