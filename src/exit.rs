@@ -15,7 +15,7 @@ pub enum Exit {
     Usage = 2,
     /// The configuration file is not valid. Nothing was touched.
     Configuration = 3,
-    /// The kernel refused, or it has no way to carry the rules.
+    /// The kernel refused, or it has no way to carry the rules; or stdout took no text, where that was all that was asked for.
     Kernel = 4,
     /// The process lacks a privilege that the verb needs.
     NotPermitted = 5,
@@ -40,7 +40,7 @@ impl Exit {
             Self::Differs => "differs; without a verb: --to-ports makes no sense",
             Self::Usage => "wrong usage",
             Self::Configuration => "invalid configuration",
-            Self::Kernel => "the kernel refused, or no backend works",
+            Self::Kernel => "the kernel refused, no backend works, or stdout is full",
             Self::NotPermitted => "not permitted",
         }
     }
@@ -63,7 +63,7 @@ mod tests {
             (1, "differs; without a verb: --to-ports makes no sense"),
             (2, "wrong usage"),
             (3, "invalid configuration"),
-            (4, "the kernel refused, or no backend works"),
+            (4, "the kernel refused, no backend works, or stdout is full"),
             (5, "not permitted"),
         ];
         assert_eq!(Exit::ALL.map(|exit| (exit.code(), exit.meaning())), documented);

@@ -1,5 +1,6 @@
 //! The command line: arguments in, an exit status out.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -8,22 +9,23 @@ use ip_masq_agent::cli::{self, Stop, Verb};
 use ip_masq_agent::{commands, telemetry};
 
 fn main() -> ExitCode {
-    let cli = match cli::parse(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(stop) => {
-            // A reader that has gone is no reason to end otherwise.
-            let _ = match &stop {
-                Stop::Answer(text) => io::stdout().write_all(text.as_bytes()),
-                Stop::Usage(text) | Stop::Ports(text) => io::stderr().write_all(text.as_bytes()),
-            };
-            return stop.exit().into();
-        }
-    };
-    if cli.verb == Verb::Run {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let asked = cli::parse(arguments.iter().cloned());
+    if asked.as_ref().is_ok_and(|cli| cli.verb == Verb::Run) {
         // Before the first thread. A signal that comes before the agent handles them is not lost.
         let _ = Signals::hold();
     }
+    let (verbosity, style) = asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli))).unwrap_or_default();
     // The first logger of a process is never refused.
-    let _ = telemetry::init(cli.verbosity);
-    commands::execute(&cli).into()
+    let _ = telemetry::init(verbosity, style);
+    let exit = match &asked {
+        Ok(cli) => commands::execute(cli, &arguments),
+        Err(Stop::Answer(text)) => commands::answer(text),
+        Err(stop @ (Stop::Usage(text) | Stop::Ports(text))) => {
+            // Where nobody reads what is wrong, the status says it.
+            let _ = io::stderr().write_all(text.as_bytes());
+            stop.exit()
+        }
+    };
+    exit.into()
 }

@@ -17,6 +17,7 @@ fn agent(arguments: &str, config: &str) -> Ran {
     std::fs::write(root.path().join("config"), config).unwrap();
     let mut agent = without_privileges(AGENT);
     agent.args(arguments.split_whitespace()).arg("--config").arg(root.path().join("config"));
+    agent.arg("--runtime-dir").arg(root.path().join("run"));
     Ran::of(agent)
 }
 
@@ -25,7 +26,7 @@ const CONFIG: &str = "# ours\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n- 172.16.0.0/12
 #[test]
 fn explain_answers_in_its_first_word_and_names_line_and_rule() {
     // Arguments, and what every line of the answer begins with.
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 11] = [
         (
             "10.1.2.3",
             &["kept: 10.1.2.3 ", "config:3: nonMasqueradeCIDRs has 10.0.0.0/8", "rule 2 of chain IP-MASQ-AGENT "],
@@ -34,6 +35,9 @@ fn explain_answers_in_its_first_word_and_names_line_and_rule() {
         ("169.254.169.254", &["kept: ", "169.254.0.0/16 is link-local", "rule 1 of chain "]),
         ("192.0.2.1", &["masqueraded: ", "no range that keeps its source holds 192.0.2.1", "rule 4 of chain "]),
         ("192.0.2.1 --local", &["kept: ", "the destination is an address of this node"]),
+        ("127.0.0.1", &["kept: ", "the destination is an address of this node"]),
+        ("127.5.5.5", &["kept: ", "the destination is an address of this node"]),
+        ("::1", &["kept: ", "the destination is an address of this node"]),
         ("fd00::1", &["kept: ", "IPv6 is not enabled"]),
         ("fd00::1 --enable-ipv6", &["masqueraded: ", "no range ", "rule 2 of chain IP-MASQ-AGENT in table ip6 nat"]),
         (
@@ -63,8 +67,7 @@ fn what_is_wrong_decides_the_exit_status_and_the_message_says_how_to_mend_it() {
         ("render", "nonMasqueradeCIDRs: [10.0.0.1/8]", 3, "write 10.0.0.0/8 for the range"),
         ("apply", "nonMasqueradeCIDRs: [10.0.0.1/8]", 3, "nothing was changed"),
         ("render", "nonMasqueradeCIDRs: [fd00::/8]", 3, "--enable-ipv6"),
-        ("render --config /nonexistent/file", "", 3, "/nonexistent/file"),
-        ("explain 10.0.0.1 --config /nonexistent/file", "", 3, "/nonexistent/file"),
+        ("render", "nonMasqueradeCIDRs: [nonsense]\nmasqLinkLocal: 3\n", 3, "error: "),
         ("apply --enable-ipv6 false", "", 2, "--enable-ipv6=false"),
         ("apply --to-ports 70000", "", 2, "expected 0 to 65535"),
         ("--to-ports abc", "", 1, "no port range"),
@@ -102,16 +105,103 @@ fn neither_a_file_nor_its_path_nor_an_argument_forges_a_line_of_the_log() {
     std::fs::write(&path, "masqLinkLocal: 1\n").unwrap();
     std::fs::write(&other, format!("nonMasqueradeCIDRs: [{forged:?}]")).unwrap();
     let missing = root.path().join("missing\r\n\u{1b}[2Kall is well");
-    for (config, said) in [(&path, "found the number 1"), (&other, "is not a CIDR"), (&missing, "no such file")] {
+    for (config, status, said) in
+        [(&path, 3, "found the number 1"), (&other, 3, "is not a CIDR"), (&missing, 0, "does not exist")]
+    {
         let mut agent = without_privileges(AGENT);
         agent.args(["render", "--config"]).arg(config);
-        let said_all = Ran::of(agent).ended_with(3).stderr;
+        let said_all = Ran::of(agent).ended_with(status).stderr;
         assert_eq!(said_all.lines().count(), 1, "{said_all}");
         assert!(said_all.contains(said), "{said_all}");
         assert!(!said_all.trim_end().contains(char::is_control), "{said_all:?}");
     }
     let ran = agent(&format!("-v=2 stray\u{1b}[2K --config={}", other.display()), "");
     assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
+}
+
+#[test]
+fn without_a_file_render_and_explain_go_by_the_defaults_as_the_agent_does_and_say_so() {
+    for (arguments, expected) in [
+        ("render", "-A IP-MASQ-AGENT -d 172.16.0.0/12 "),
+        ("render --nomasq-all-reserved-ranges", "-A IP-MASQ-AGENT -d 100.64.0.0/10 "),
+        ("explain 10.1.2.3", "10.0.0.0/8 is in the default of nonMasqueradeCIDRs"),
+    ] {
+        let mut agent = command(AGENT);
+        agent.args(arguments.split_whitespace()).args(["--config", "/nonexistent/file", "--runtime-dir=/nonexistent"]);
+        let ran = Ran::of(agent).ended_with(0);
+        assert!(ran.stdout.contains(expected), "{arguments}: {ran:?}");
+        assert_eq!(ran.stderr, "/nonexistent/file does not exist: these are the flags' defaults\n", "{arguments}");
+    }
+}
+
+#[test]
+fn a_verb_tells_what_is_wrong_with_a_file_as_compilers_do_a_line_each() {
+    let config = "nonMasqueradeCIDRs: [nonsense]\nmasqLinkLocal: 3\ncidrlimit: 9\n";
+    for verb in ["render", "explain 10.0.0.1", "apply"] {
+        let ran = agent(verb, config).ended_with(3);
+        let lines: Vec<&str> = ran.stderr.lines().collect();
+        let [first, second] = lines.as_slice() else { panic!("{verb}: {ran:?}") };
+        assert!(first.starts_with("error: /") && first.contains("/config:1: nonMasqueradeCIDRs[0]: "), "{first}");
+        assert!(second.starts_with("error: /") && second.contains("/config:2: masqLinkLocal: "), "{second}");
+        assert_eq!(second.ends_with("; nothing was changed"), verb == "apply", "{second}");
+    }
+    let said = agent("render", "cidrlimit: 9\n").ended_with(0).stderr;
+    assert!(said.starts_with("warning: /") && said.contains("/config:1: the key \"cidrlimit\""), "{said}");
+}
+
+#[test]
+fn render_prints_the_shape_of_the_backend_unless_a_format_is_given() {
+    for (arguments, start) in [
+        ("render", "*nat\n"),
+        ("render --backend nft-compat", "*nat\n"),
+        ("render --backend nft", "table ip ip-masq-agent\n"),
+        ("render --backend nft --format iptables", "*nat\n"),
+        ("render --format nft", "table ip ip-masq-agent\n"),
+    ] {
+        let text = agent(arguments, CONFIG).stdout();
+        assert!(text.starts_with(start), "{arguments}: {text}");
+    }
+}
+
+#[test]
+fn explain_knows_the_addresses_of_this_node() {
+    let Some(netns) = Netns::new("own") else { return };
+    netns.ip("address add 192.0.2.1/24 dev lo\naddress add 2001:db8::1/64 dev lo\n");
+    for (destination, answer) in [
+        ("192.0.2.1", "kept: "),
+        ("192.0.2.2", "masqueraded: "),
+        ("2001:db8::1", "kept: "),
+        ("2001:db8::2", "masqueraded: "),
+    ] {
+        let text = netns.agent(&format!("explain {destination} --enable-ipv6"), CONFIG).stdout();
+        assert!(text.starts_with(answer), "{text}");
+        assert_eq!(text.contains("is an address of this node"), answer == "kept: ", "{text}");
+    }
+}
+
+#[test]
+fn a_limit_of_open_files_that_stops_the_agent_is_named_with_its_value_and_how_to_raise_it() {
+    let Some(netns) = Netns::new("files") else { return };
+    let config = netns.write("config", CONFIG);
+    let mut stopped = 0;
+    // From too few for anything to enough for all: then `timeout` ends the agent.
+    for most in 3..=16 {
+        let mut agent = netns.command("sh");
+        let line = format!(
+            "ulimit -n {most}; exec timeout 2 {AGENT} run --runtime-dir=/nonexistent --config {}",
+            config.display()
+        );
+        agent.args(["-c", &line]);
+        let ran = Ran::of(agent);
+        if ran.status == Some(4) {
+            stopped += 1;
+            let told =
+                format!("this process may have {most} files open: raise that limit (`ulimit -n`, or LimitNOFILE=");
+            assert!(ran.stderr.contains(&told), "{most}: {ran:?}");
+            assert!(ran.stderr.contains("Too many open files"), "{most}: {ran:?}");
+        }
+    }
+    assert!(stopped >= 3, "{stopped}");
 }
 
 #[test]
@@ -155,6 +245,59 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn whoever_stops_reading_stdout_stops_no_work_and_the_status_tells_what_was_done() {
+    let Some(netns) = Netns::new("nobody") else { return };
+    let config = netns.write("config", CONFIG);
+    let agent = |verb: &str| {
+        let mut agent = netns.command(AGENT);
+        agent.args(verb.split_whitespace()).arg("--config").arg(&config).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = agent.spawn().unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (child.wait().unwrap().code(), said)
+    };
+    let (status, said) = agent("apply --conntrack=fix");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("deleted from conntrack"), "the flows come after the rules: {said}");
+    assert!(!said.contains("stdout"), "{said}");
+    assert!(netns.run("nft list ruleset").contains("IP-MASQ-AGENT"));
+    let (status, said) = agent("cleanup");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(!netns.run("nft list ruleset").contains("IP-MASQ-AGENT"));
+    // The status is that of what went wrong, too.
+    netns.nft("table ip nat { chain IP-MASQ-AGENT { type filter hook input priority 0; }; }");
+    assert_eq!(agent("apply --backend nft-compat").0, Some(4));
+}
+
+#[test]
+fn a_full_stdout_is_told_and_fails_what_was_only_to_be_printed() {
+    const FULL: &str = "error: could not write to stdout: No space left on device";
+    let Some(netns) = Netns::new("full") else { return };
+    let config = netns.write("config", CONFIG);
+    for (arguments, status, done) in [
+        ("render", 4, false),
+        ("explain 10.0.0.1", 4, false),
+        ("--version", 4, false),
+        ("--help", 4, false),
+        ("apply --dry-run", 4, false),
+        ("apply", 0, true),
+        ("apply --print-rules", 0, true),
+        ("cleanup --dry-run", 4, false),
+        ("cleanup", 0, true),
+    ] {
+        let mut agent = netns.command("sh");
+        let flag = if arguments.starts_with("--") { String::new() } else { format!("--config {}", config.display()) };
+        agent.args(["-c", &format!("exec {AGENT} {arguments} {flag} >/dev/full")]);
+        let ran = Ran::of(agent);
+        assert_eq!(ran.status, Some(status), "{arguments}: {ran:?}");
+        assert!(ran.stderr.contains(FULL), "{arguments}: {ran:?}");
+        assert_eq!(ran.stderr.contains("all that was to be done is done"), done, "{arguments}: {ran:?}");
+    }
+    assert_eq!(netns.run("nft list ruleset").matches("IP-MASQ-AGENT").count(), 0);
 }
 
 #[test]

@@ -35,7 +35,7 @@ const MASQUERADED: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, fd00::/8]\nresyncInt
 const EXEMPT: &str =
     "nonMasqueradeCIDRs: [10.0.0.0/8, 11.0.0.0/8, fd00::/8, \"2001:db8:ffff::/48\"]\nresyncInterval: 1h\n";
 /// What the agent says when it has looked at the flows.
-const LOOKED: &str = " flows deleted from conntrack ";
+const LOOKED: &str = " deleted from conntrack ";
 /// What it says when it has changed the rules.
 const CHANGED: &str = "the rules were changed and read back";
 
@@ -120,7 +120,7 @@ fn apply_fixes_the_flows_if_it_changed_the_rules() {
     let flow = long_udp(&topology, Family::Ipv4);
     let apply = |file| topology.node.agent("apply --conntrack=fix --enable-ipv6", file).ended_with(0).stderr;
     for (file, expected, said) in [
-        (MASQUERADED, uplink(Family::Ipv4), "1 flows deleted from conntrack"),
+        (MASQUERADED, uplink(Family::Ipv4), "1 flow deleted from conntrack"),
         (EXEMPT, topology.pod(Family::Ipv4).address, "(1 now exempt, 0 now masqueraded)"),
     ] {
         flow.send();
@@ -147,14 +147,14 @@ fn a_restarted_agent_fixes_flows_only_if_the_rules_that_it_found_are_not_its_own
             agent.log()
         };
         flow.send();
-        assert!(run_until(LOOKED).contains("1 flows deleted"), "{backend}: the first");
+        assert!(run_until(LOOKED).contains("1 flow deleted"), "{backend}: the first");
         assert_eq!(flow.send().seen.0, uplink(Family::Ipv4), "{backend}");
 
         assert!(!run_until("backend: ").contains(LOOKED), "{backend}: the second finds the rules as it wants them");
         assert_eq!(flow.send().seen.0, uplink(Family::Ipv4), "{backend}");
 
         rename_over(&config, EXEMPT);
-        assert!(run_until(LOOKED).contains("1 flows deleted"), "{backend}: the third has another policy");
+        assert!(run_until(LOOKED).contains("1 flow deleted"), "{backend}: the third has another policy");
         assert_eq!(flow.send().seen.0, topology.pod(Family::Ipv4).address, "{backend}");
     }
 }

@@ -65,19 +65,14 @@ fn every_case_ends_as_upstreams_did_or_as_the_table_of_differences_says() {
         assert!(cases.iter().any(|case| case.name == *name), "the table names {name}, which is no case");
     }
     for case in &cases {
-        assert_eq!(
-            case.run_unprivileged("render").0,
-            case.expected_ending(Missing::IsAnError),
-            "render, {}",
-            case.name
-        );
+        assert_eq!(case.run_unprivileged("render").0, case.expected_ending(), "render, {}", case.name);
     }
 }
 
 #[test]
 fn every_applied_case_renders_to_upstreams_rules() {
     for case in cases() {
-        if case.expected_ending(Missing::IsAnError) != Applied {
+        if case.expected_ending() != Applied {
             continue;
         }
         for (family, format) in FAMILIES.into_iter().zip(["iptables", "ip6tables"]) {
@@ -99,7 +94,7 @@ fn every_case_leaves_upstreams_rules_in_the_kernel_or_touches_nothing() {
         let mut arguments = vec!["apply", "--config", path.to_str().unwrap()];
         arguments.extend(case.flags.iter().map(String::as_str));
         let ran = netns.try_run(AGENT, &arguments, "");
-        let expected = case.expected_ending(Missing::MeansDefaults);
+        let expected = case.expected_ending();
         assert_eq!(ending(&ran), expected, "apply, {}: {}", case.name, ran.stderr);
         for family in FAMILIES {
             let wanted = if expected == Applied { case.rules(family) } else { Vec::new() };
@@ -107,13 +102,6 @@ fn every_case_leaves_upstreams_rules_in_the_kernel_or_touches_nothing() {
             assert_eq!(chains_and_rules(&saved), wanted, "{} {family:?}", case.name);
         }
     }
-}
-
-/// What a verb makes of a file that is not there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    IsAnError,
-    MeansDefaults,
 }
 
 fn cases() -> Vec<Case> {
@@ -135,9 +123,8 @@ fn ending(ran: &Ran) -> Ending {
 
 impl Case {
     /// How ours ends: as upstream did, or as the table says.
-    fn expected_ending(&self, missing: Missing) -> Ending {
+    fn expected_ending(&self) -> Ending {
         let upstream = match self.outcome.as_str() {
-            "defaults" if missing == Missing::IsAnError => ConfigRefused,
             "applied" | "defaults" => Applied,
             "config-error" => ConfigRefused,
             "rules-error" => HalfApplied,

@@ -17,6 +17,7 @@ use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
 use crate::shown::Shown;
 use crate::state::{Holding, Instead, SaveError};
+use crate::words::counted;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -276,13 +277,36 @@ fn tell_news_of_the_file(news: &ConfigNews, pass: &Pass, path: &Path, config: &C
         ConfigNews::Missing => Some(Choice::NoFile),
         ConfigNews::Refused { error, instead: Instead::LastValid } => {
             let holds = if pass.rules.is_ok() { "stays in force" } else { "is what the rules shall follow" };
-            error!("{error}; until that is mended, the last valid configuration {holds}: {}", summary(config));
+            let instead = format!("the last valid configuration {holds}: {}", summary(config));
+            tell_errors(&format!("{error}; until that is mended, {instead}"));
             None
         }
         ConfigNews::Refused { error, instead: Instead::OfBefore(notes) } => {
-            error!("{error}{notes}; there has been no valid configuration since the start");
+            tell_errors(&format!("{error}{notes}; there has been no valid configuration since the start"));
             None
         }
+    }
+}
+
+/// Everything that is wrong with a file is a line of its own.
+fn tell_errors(errors: &str) {
+    for line in errors.lines() {
+        error!("{line}");
+    }
+}
+
+/// SIGHUP, after which the file says what it said. All else is told as it is after any event.
+pub(super) fn tell_reload(pass: &Pass, path: &Path) {
+    if pass.config.is_some() || pass.file_is_away {
+        return;
+    }
+    let file = Shown(path);
+    match &pass.holding {
+        None => info!("{file} is unchanged; the rules were looked at again, and are still not in force"),
+        Some(holding) if holding.is_degraded() => {
+            warn!("{file} is unchanged, and still cannot be used; the rules were looked at again; in force: {holding}");
+        }
+        Some(_) => info!("{file} is unchanged; the rules were looked at again"),
     }
 }
 
@@ -295,7 +319,7 @@ fn tell_outcome(outcome: &Outcome, most_lines: usize) {
         return;
     }
     let changes = outcome.plan.changes.len();
-    info!("the rules were changed and read back: {changes} changes");
+    info!("the rules were changed and read back: {}", counted(changes, "change"));
     for (index, line) in plan_lines(&outcome.plan).enumerate() {
         if index < most_lines {
             info!("  {line}");

@@ -149,8 +149,8 @@ fn a_failed_look_says_that_nothing_is_known_and_when_the_rules_were_last_in_forc
 
     let (log, status) = life.pass(FILE, Broken::Nothing);
     assert!(log.contains("the failure is over: the rules are in force"), "{log}");
-    assert!(log.contains("/config is valid and in force: 1 ranges"), "{log}");
-    assert!(status.starts_with("1 ranges exempt"), "{status}");
+    assert!(log.contains("/config is valid and in force: 1 range"), "{log}");
+    assert!(status.starts_with("1 range exempt"), "{status}");
 
     let (log, status) = life.pass(FILE, Broken::Looking);
     assert!(!log.contains("not in force"), "{log}");
@@ -177,7 +177,7 @@ fn a_valid_file_is_said_to_be_in_force_once_its_rules_are_and_not_before() {
     let (log, _) = life.pass(OTHER, Broken::Committing);
     assert!(log.contains("/config is valid, but not in force: could not change the rules: "), "another file: {log}");
     let (log, _) = life.pass(BAD, Broken::Committing);
-    assert!(log.contains("the last valid configuration is what the rules shall follow: 1 ranges"), "{log}");
+    assert!(log.contains("the last valid configuration is what the rules shall follow: 1 range"), "{log}");
 
     let (log, status) = life.pass(BAD, Broken::Nothing);
     assert!(log.contains("the failure is over: the rules are in force"), "{log}");
@@ -186,8 +186,8 @@ fn a_valid_file_is_said_to_be_in_force_once_its_rules_are_and_not_before() {
         "degraded: the configuration file cannot be used; in force: the last valid configuration since the start";
     assert!(status.starts_with(degraded), "{status}");
     let (log, status) = life.pass(FILE, Broken::Nothing);
-    assert!(log.contains("/config is valid and in force: 1 ranges"), "{log}");
-    assert!(status.starts_with("1 ranges exempt"), "{status}");
+    assert!(log.contains("/config is valid and in force: 1 range"), "{log}");
+    assert!(status.starts_with("1 range exempt"), "{status}");
     assert_eq!((life.agent.counters().failed_looks, life.agent.counters().failures), (0, 4));
 }
 

@@ -87,6 +87,9 @@ pub async fn run<B: Backend>(
         if event == Event::Start && result == PassResult::Stuck && manager.is_present() {
             return Err(RunError::NotReady);
         }
+        if event == Event::Reload {
+            narrate::tell_reload(&pass, path);
+        }
         let interval = agent.resync_interval();
         if let Some(news) = back_off.learn(Instant::now(), pass.took, result, heard, interval) {
             if matches!(news, ConflictNews::Started { .. }) {

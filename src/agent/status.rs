@@ -6,6 +6,7 @@ use super::{ConfigNews, Pass};
 use crate::backend::FitError;
 use crate::config::Config;
 use crate::state::Holding;
+use crate::words::counted;
 
 /// When the rules were last read and found in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +67,8 @@ pub(super) fn degraded(holding: &Holding, config: &Config) -> String {
 pub(super) fn summary(config: &Config) -> String {
     let link_local = |masqueraded: bool| if masqueraded { "masqueraded" } else { "exempt" };
     format!(
-        "{} ranges exempt, link-local {} (IPv6 {}), resync every {}",
-        config.non_masquerade_cidrs.len(),
+        "{} exempt, link-local {} (IPv6 {}), resync every {}",
+        counted(config.non_masquerade_cidrs.len(), "range"),
         link_local(config.masq_link_local.value),
         link_local(config.masq_link_local_ipv6.value),
         config.resync_interval.value

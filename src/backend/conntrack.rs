@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::flows::{Before, Decisions, LocalAddresses, Reason, Status, Verdict, verdict};
 use crate::net::Family;
 use crate::netlink::{Connection, Deletion, FlowInfo, Listing, NetlinkError, Transport};
+use crate::words::counted;
 
 /// How often the flows are listed again because the listing was disturbed.
 const LISTINGS: u32 = 8;
@@ -173,9 +174,9 @@ impl fmt::Display for Fixed {
         let Self { looked_at, exempt, masqueraded, vanished, refused } = self;
         write!(
             f,
-            "{} flows deleted from conntrack because their NAT no longer fits the policy ({exempt} now exempt, \
+            "{} deleted from conntrack because their NAT no longer fits the policy ({exempt} now exempt, \
              {masqueraded} now masqueraded), of {looked_at} looked at",
-            self.deleted()
+            counted(self.deleted(), "flow")
         )?;
         if *vanished > 0 {
             write!(f, "; {vanished} more ended by themselves")?;

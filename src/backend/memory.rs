@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     pub(crate) last_handle: u64,
     /// What somebody else does right before each of our next commits: the head of the list first.
     pub(crate) interference: Vec<fn(&mut Memory)>,
+    /// How many of our next commits somebody else takes back, right after each.
+    pub(crate) undoing: usize,
     /// The changes that it knows no way to make.
     pub(crate) refuses: Option<fn(&Change) -> bool>,
     /// How often the rules were read.
@@ -162,6 +164,11 @@ impl Backend for Memory {
         after.apply(plan)?;
         after.state.generation.0 += 1;
         after.commits += 1;
+        if let Some(left) = after.undoing.checked_sub(1) {
+            after.undoing = left;
+            after.state.tables.clear();
+            after.state.generation.0 += 1;
+        }
         *self = after;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Read, plan, commit, read back: until what is there is what shall be there.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use thiserror::Error;
@@ -8,8 +9,9 @@ use super::{Backend, BackendError};
 use crate::net::Family;
 use crate::render::{change_line, plan_lines};
 use crate::ruleset::{
-    self, Action, Change, Conflict, Generation, Known, Observed, Plan, Rivalry, Ruleset, TableId, stands,
+    self, Action, Change, Conflict, Generation, Handle, Known, Observed, Plan, Rivalry, Ruleset, TableId, stands,
 };
+use crate::words::counted;
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -22,7 +24,8 @@ const MAX_FAILURES: usize = 2;
 /// What a pass over the rules did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The changes that were committed. Empty if all was as it shall be.
+    /// The changes that were committed, less those that somebody undid and a later commit did again. Empty if all was as it
+    /// shall be.
     pub plan: Plan,
     /// What was said of the commits that failed, or seemed to, before others did what was to be done.
     pub failures: Vec<String>,
@@ -39,11 +42,29 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The plan was committed too, and is empty then. What it does that was done before, somebody has undone in between: that
+    /// counts once.
+    fn committed(&mut self, plan: &mut Plan) {
+        if !self.plan.is_empty() {
+            let mut again: HashMap<String, usize> = HashMap::new();
+            for change in &plan.changes {
+                *again.entry(effect(change)).or_default() += 1;
+            }
+            self.plan.changes.retain(|change| {
+                let Some(count @ 1..) = again.get_mut(&effect(change)) else { return true };
+                *count -= 1;
+                false
+            });
+        }
+        self.plan.changes.append(&mut plan.changes);
+    }
+
     /// What was in the way and what went wrong, and was overcome, in sentences.
     pub fn mishaps(&self) -> impl Iterator<Item = String> {
         let restarts = self.restarts;
         let interference = (restarts > 0).then(|| {
-            format!("somebody else changed the rules {restarts} times meanwhile; each time all was read again")
+            let times = counted(restarts, "time");
+            format!("somebody else changed the rules {times} meanwhile; each time all was read again")
         });
         let setback = |failure| format!("{failure}; all was read again, and what was to be done is done");
         interference.into_iter().chain(self.failures.iter().map(setback))
@@ -77,8 +98,8 @@ pub enum ReconcileError {
     Conflict(#[from] Conflict),
     /// Every time that we looked, somebody else had changed the rules again.
     #[error(
-        "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; still \
-         to be done: {}", InOneLine(.remaining)
+        "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; {}",
+        StillToDo(.remaining)
     )]
     Unsettled {
         /// What was left to be done.
@@ -172,7 +193,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             && observed.generation != generation
             && plan != remaining
         {
-            outcome.plan.changes.append(&mut plan.changes);
+            outcome.committed(&mut plan);
         }
         undone += usize::from(std::mem::take(&mut complete) && !remaining.is_empty());
         if remaining.is_empty() {
@@ -189,7 +210,7 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             Ok(()) => {
                 *known = Known::after(observed, &remaining);
                 complete = !remaining.more;
-                outcome.plan.changes.append(&mut remaining.changes);
+                outcome.committed(&mut remaining);
                 failures = 0;
             }
             Err(BackendError::Stale) => {
@@ -247,17 +268,25 @@ fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Kno
     ruleset::plan_for(&families, desired, observed, known)
 }
 
-/// The changes of a plan within a sentence: a message is one line of the log.
-struct InOneLine<'a>(&'a Plan);
+/// What a change does, whichever number the kernel gave to the rule that goes.
+fn effect(change: &Change) -> String {
+    let mut change = change.clone();
+    if let Action::Delete { was, .. } = &mut change.action {
+        was.handle = Handle(0);
+    }
+    change_line(&change)
+}
 
-impl fmt::Display for InOneLine<'_> {
+/// What is left of a plan, in a few words.
+struct StillToDo<'a>(&'a Plan);
+
+impl fmt::Display for StillToDo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
-        let shown: Vec<String> = plan_lines(self.0).take(SHOWN).collect();
-        f.write_str(&shown.join("; "))?;
-        match self.0.changes.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "; … and {more} more"),
+        let changes = self.0.changes.len();
+        match plan_lines(self.0).next() {
+            None => f.write_str("the last commit was taken, but not read back"),
+            Some(line) if changes == 1 => write!(f, "still to be done: \"{line}\""),
+            Some(line) => write!(f, "still to be done: {changes} changes, of which the first is \"{line}\""),
         }
     }
 }

@@ -93,7 +93,8 @@ fn somebody_who_never_stops_is_an_error_that_names_what_is_left_to_do() {
     let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
     let message = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err().to_string();
     assert!(
-        message.contains("16 times in a row") && message.contains("still to be done: + table ip nat; + "),
+        message.contains("16 times in a row")
+            && message.ends_with("still to be done: 11 changes, of which the first is \"+ table ip nat\""),
         "{message}"
     );
     assert_eq!(kernel.commits, 0);
@@ -109,6 +110,20 @@ fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
     let after = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
     reconcile(&mut kernel, &after, &mut Known::default()).unwrap();
     assert_eq!(preview(&mut kernel, &after).unwrap(), Plan::default());
+}
+
+#[test]
+fn what_somebody_undoes_while_it_is_put_in_place_is_reported_once_and_what_is_not_read_back_is_said_to_be_so() {
+    let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
+    let changes = preview(&mut Memory::default(), &desired).unwrap().changes;
+    for undone in [0, 1, 5] {
+        let mut kernel = Memory { undoing: undone, ..Memory::default() };
+        let outcome = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
+        assert_eq!((kernel.commits, &outcome.plan.changes), (undone + 1, &changes), "undone {undone} times");
+    }
+    let mut kernel = Memory { undoing: usize::MAX, ..Memory::default() };
+    let message = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err().to_string();
+    assert!(message.ends_with("; the last commit was taken, but not read back"), "{message}");
 }
 
 #[test]

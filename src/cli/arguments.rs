@@ -13,6 +13,7 @@ use crate::backend::{ExistingFlows, Protect, Wanted};
 use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
+use crate::runtime;
 use crate::telemetry::Verbosity;
 
 const ABOUT: &str = "\
@@ -28,18 +29,20 @@ const KLOG_NOTE: &str =
     name = env!("CARGO_PKG_NAME"),
     about = ABOUT,
     args_override_self = true,
+    max_term_width = 80,
     disable_help_flag = true,
     disable_help_subcommand = true,
     subcommand_help_heading = "Verbs",
     subcommand_value_name = "VERB"
 )]
 pub(super) struct Arguments {
+    // Their order is that of the help.
+    #[command(flatten)]
+    pub(super) global: Global,
     #[command(flatten)]
     pub(super) upstream: Upstream,
     #[command(flatten)]
     pub(super) klog: Klog,
-    #[command(flatten)]
-    pub(super) global: Global,
     #[command(subcommand)]
     pub(super) request: Option<Request>,
 }
@@ -87,6 +90,9 @@ pub(super) struct Global {
     /// Keep the last valid configuration here, for a start with a broken file or none; off if not given
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// Where a running agent leaves a record, by which verbs that are called beside it take its flags and its file
+    #[arg(long, global = true, value_name = "DIR", default_value = runtime::DEFAULT)]
+    pub(super) runtime_dir: PathBuf,
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) conntrack: ExistingFlows,
@@ -104,7 +110,7 @@ pub(super) struct Global {
     help: Option<bool>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 pub(super) enum Request {
     /// The agent: applies the rules and keeps them so until it is stopped (this is done if no verb is given)
     Run,
@@ -119,27 +125,18 @@ pub(super) enum Request {
     },
     /// Print the rules of a configuration; needs no privileges
     Render {
-        /// How to print them
-        #[arg(long, value_enum, default_value_t = Format::Iptables)]
-        format: Format,
+        /// How to print them; if not given, nft for --backend=nft, else iptables
+        #[arg(long, value_enum)]
+        format: Option<Format>,
     },
     /// Say whether a packet is masqueraded, by which rule, from which line of the file; needs no privileges
     Explain {
         /// The address to which the packet goes
         destination: IpAddr,
-        /// The address from which it comes
-        #[arg(long, value_name = "IP")]
-        source: Option<IpAddr>,
-        /// tcp, udp or sctp
+        /// tcp, udp or sctp, to which --to-ports applies
         #[arg(long)]
         protocol: Option<Protocol>,
-        /// The port from which it comes
-        #[arg(long, value_name = "N", requires = "protocol")]
-        source_port: Option<u16>,
-        /// The port to which it goes
-        #[arg(long, value_name = "N", requires = "protocol")]
-        destination_port: Option<u16>,
-        /// The destination is an address of the node itself
+        /// The destination is an address of the node; without this, the addresses of this machine are taken for the node's
         #[arg(long)]
         local: bool,
     },
@@ -149,6 +146,13 @@ pub(super) enum Request {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print this help, or that of a verb
+    Help {
+        /// The verb
+        verb: Option<String>,
+    },
+    /// Print the version
+    Version,
 }
 
 /// The value of `--version`: Kubernetes' `verflag` takes `raw` and Go's booleans.

@@ -85,7 +85,7 @@ pub(super) fn normalise(
             continue;
         }
         let mut word = OsString::from("--");
-        word.push(name);
+        word.push(if name == "V" { OsStr::new("version") } else { name });
         let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
         match (value, takes_word, args.peek()) {
             (Some(value), ..) => {

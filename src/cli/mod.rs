@@ -3,6 +3,7 @@
 //! Upstream's flags are taken word for word, in Go's syntax; the verbs and the other flags are ours.
 
 mod arguments;
+mod beside;
 mod go_flags;
 mod klog;
 mod odd;
@@ -12,6 +13,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::iter;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -27,6 +29,7 @@ use crate::shown::visible;
 use crate::telemetry::Verbosity;
 
 use arguments::{Arguments, Request, Version};
+pub use beside::{Beside, beside, lasting_flags};
 use go_flags::Word;
 pub use odd::Odd;
 
@@ -43,6 +46,8 @@ pub struct Cli {
     pub protect: Protect,
     /// `--state-dir`: where the last valid configuration is kept, if it is.
     pub state_dir: Option<PathBuf>,
+    /// `--runtime-dir`: where a running agent leaves its record.
+    pub runtime_dir: PathBuf,
     /// `--conntrack`: what becomes of flows that began under another policy?
     pub conntrack: ExistingFlows,
     /// `--sandbox`: is all done in namespaces of the process's own?
@@ -69,8 +74,8 @@ pub enum Verb {
     },
     /// The rules of a configuration, printed.
     Render {
-        /// How they are printed.
-        format: Format,
+        /// How they are printed; `None` as the backend has it.
+        format: Option<Format>,
     },
     /// What becomes of a packet, and by which rule.
     Explain(Packet),
@@ -122,20 +127,44 @@ impl Stop {
 
 /// Reads the process's arguments, the program's own name first.
 ///
-/// Of a repeated flag the last one counts, as in Go, wherever it stands.
+/// Of a repeated flag the last one counts, as in Go, wherever it stands; but `--config`, which is not upstream's, may be
+/// given once.
 ///
 /// # Errors
 ///
 /// [`Stop`], if there is nothing to do but to print a text and to end.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     let mut command = arguments::command();
-    let mut args: Vec<OsString> = args.into_iter().skip(1).collect();
-    let ignored = stray::cut_off(&command, &mut args);
-    let names_verb = go_flags::words_of(&command, &args).iter().any(|(_, word)| matches!(word, Word::Other));
-    let words = match go_flags::normalise(&command, args) {
-        Ok(words) => words,
-        Err(detached) => return Err(command.error(ErrorKind::InvalidValue, detached).into()),
-    };
+    let words = CommandLine::of(&mut command, args)?;
+    understand(&mut command, words)
+}
+
+/// A command line, taken apart.
+struct CommandLine {
+    /// Each flag with its value behind `=`.
+    words: Vec<OsString>,
+    /// What stands behind them and does not count.
+    ignored: Vec<OsString>,
+    /// Is there a verb among the words, so that this is no command line of upstream's?
+    names_verb: bool,
+}
+
+impl CommandLine {
+    /// The arguments, of which the first is the program's name.
+    fn of(command: &mut Command, args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let mut args: Vec<OsString> = args.into_iter().skip(1).collect();
+        let ignored = stray::cut_off(command, &mut args);
+        let names_verb = go_flags::words_of(command, &args).iter().any(|(_, word)| matches!(word, Word::Other));
+        let words =
+            go_flags::normalise(command, args).map_err(|detached| command.error(ErrorKind::InvalidValue, detached))?;
+        check(command, &words)?;
+        Ok(Self { words, ignored, names_verb })
+    }
+}
+
+/// What the words ask for.
+fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
+    let CommandLine { words, ignored, names_verb } = words;
     let name = OsString::from(command.get_name());
     let matches = command
         .try_get_matches_from_mut(iter::once(name).chain(words))
@@ -147,7 +176,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         Some(Version::Raw) => return Err(Stop::Answer(concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         Some(Version::No) | None => {}
     }
-    let verb = verb(&mut command, arguments.request.unwrap_or(Request::Run))?;
+    let verb = match arguments.request.unwrap_or(Request::Run) {
+        Request::Run => Verb::Run,
+        Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
+        Request::Render { format } => Verb::Render { format },
+        Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
+        Request::Explain { destination, protocol, local } => {
+            Verb::Explain(Packet { destination, protocol, destination_is_local: local })
+        }
+        Request::Help { verb } => {
+            let words = verb.into_iter().chain(["--help".to_owned()]).map(Into::into).collect();
+            return understand(command, CommandLine { words, ignored, names_verb });
+        }
+        Request::Version => return Err(Stop::Answer(version.to_owned())),
+    };
     let flags: Flags = arguments.upstream.into();
     if let Some(Err(error)) = flags.ipv6.then(|| flags.chain.check_for(Family::Ipv6)) {
         return Err(command.error(ErrorKind::ArgumentConflict, format!("--masq-chain: {error}")).into());
@@ -159,6 +201,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         backend: arguments.global.backend,
         protect: arguments.global.protect,
         state_dir: arguments.global.state_dir,
+        runtime_dir: arguments.global.runtime_dir,
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
@@ -166,34 +209,21 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     })
 }
 
-/// Checks what clap cannot: that a packet's addresses belong together.
-fn verb(command: &mut Command, request: Request) -> Result<Verb, clap::Error> {
-    Ok(match request {
-        Request::Run => Verb::Run,
-        Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
-        Request::Render { format } => Verb::Render { format },
-        Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
-        Request::Explain { destination, source, protocol, source_port, destination_port, local } => {
-            let family = Family::of(destination);
-            if let Some(source) = source.filter(|source| Family::of(*source) != family) {
-                let message = format!(
-                    "--source {source} is an {} address, but the destination {destination} is an {} address; \
-                     a packet has both of one family",
-                    Family::of(source).human(),
-                    family.human()
-                );
-                return Err(command.error(ErrorKind::ArgumentConflict, message));
-            }
-            Verb::Explain(Packet {
-                destination,
-                source,
-                protocol,
-                source_port,
-                destination_port,
-                destination_is_local: local,
-            })
-        }
-    })
+/// Refuses what clap would take in another sense than was meant, or would not explain.
+fn check(command: &mut Command, words: &[OsString]) -> Result<(), Stop> {
+    let flags = || words.iter().take_while(|word| *word != "--").map(|word| word.as_bytes());
+    if flags().any(|word| word == b"--c" || word.starts_with(b"--c=")) {
+        let message = "there is no flag -c; the configuration file is given as --config=PATH";
+        return Err(command.error(ErrorKind::UnknownArgument, message).into());
+    }
+    let files: Vec<_> =
+        flags().filter_map(|word| word.strip_prefix(b"--config=")).map(String::from_utf8_lossy).collect();
+    if let [first, second, ..] = files.as_slice() {
+        let message =
+            format!("--config is given more than once: {first:?} and {second:?}; there is one configuration file");
+        return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+    }
+    Ok(())
 }
 
 /// A wrong `--to-ports` ends upstream with a status other than that of wrong flags (`klog.Exitf`).

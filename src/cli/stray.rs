@@ -38,9 +38,8 @@ fn is_upstreams_flag(name: &OsStr) -> bool {
     UPSTREAM.into_iter().chain(klogs).any(|flag| name == flag)
 }
 
-/// Is the word a verb, or what may become one?
 fn is_verb(command: &Command, word: &OsStr) -> bool {
-    word == "help" || word == "version" || command.find_subcommand(word).is_some()
+    command.find_subcommand(word).is_some()
 }
 
 /// Is the word one or two letters away from a verb?

@@ -3,9 +3,9 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Error, Result};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{keeper, print, print_plan, recall, tell_fit, tell_warnings, tell_worries};
+use super::{keeper, plan_text, print, print_done, recall, tell_errors, tell_fit, tell_warnings, tell_worries};
 use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::config::{self, Config, Context, ReadError};
@@ -17,6 +17,7 @@ use crate::render::{iptables_save, nft};
 use crate::ruleset::{Ruleset, Shape, compile};
 use crate::shown::Shown;
 use crate::state::{Basis, InForce};
+use crate::words::counted;
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let mut basis = Basis::new(&cli.flags, keeper(cli));
@@ -31,7 +32,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let plan = &fitted.result.plan;
     match plan.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
-        changes => info!("the rules are in force, and were read back: {changes} changes"),
+        changes => info!("the rules are in force, and were read back: {}", counted(changes, "change")),
     }
     let holding = basis.holding();
     if holding.is_degraded() {
@@ -40,27 +41,32 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     if let Some(Err(error)) = basis.keep() {
         warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
     }
-    if print_rules {
+    let follow = cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets();
+    let flows = if follow { fix_flows(&policy) } else { Ok(()) };
+    // Last of all, as it may wait for whoever reads it.
+    print_done(&if print_rules {
         // What was read back equals what was desired, or reconciling would have failed; but for what was kept.
         let mut ruleset = fitting.ruleset().clone();
         ruleset.tables.retain(|table| !kept.contains(&table.id.family));
-        print(&match fitted.shape {
+        match fitted.shape {
             Shape::Compat => Family::ALL.map(|family| iptables_save(&ruleset, family)).concat(),
             Shape::Native(_) => nft(&ruleset),
-        })?;
+        }
     } else {
-        print_plan(plan)?;
-    }
-    if cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets() {
-        // Under which rules the flows began, only the process knows that wrote those.
-        let fixed =
-            KernelFlows.fix(&Before::Unknown, &Decisions::of(&policy), &AtomicBool::new(false)).map_err(|error| {
-                let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
-                Error::new(error).context(told)
-            })?;
-        info!("{fixed}");
-    }
-    Ok(exit)
+        plan_text(plan)
+    });
+    flows.map(|()| exit)
+}
+
+/// Under which rules the flows began, only the process knows that wrote those.
+fn fix_flows(policy: &Policy) -> Result<()> {
+    let never = AtomicBool::new(false);
+    let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(policy), &never).map_err(|error| {
+        let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
+        Error::new(error).context(told)
+    })?;
+    info!("{fixed}");
+    Ok(())
 }
 
 /// `apply --dry-run`: prints what would change.
@@ -72,12 +78,12 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     tell_fit(&fitted);
     match fitted.result.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
-        changes => info!("{changes} changes would be made; nothing was changed"),
+        changes => info!("{} would be made; nothing was changed", counted(changes, "change")),
     }
     if fitted.result.more {
         info!("more changes would follow in a commit of their own, so that no packet meets half of them");
     }
-    print_plan(&fitted.result)?;
+    print(&plan_text(&fitted.result))?;
     Ok(exit)
 }
 
@@ -108,7 +114,9 @@ fn without_file(cli: &Cli, basis: &mut Basis, error: ReadError) -> Result<Config
         let told = format!("{error}{instead}; nothing was changed");
         return Err(Error::new(error).context(told));
     };
-    error!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
+    let told =
+        format!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
+    tell_errors(&told);
     Ok(config)
 }
 

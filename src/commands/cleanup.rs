@@ -3,27 +3,28 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{print_plan, tell_worries};
+use super::{plan_text, print, print_done, tell_worries};
 use crate::backend::{Nftables, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::ruleset::{Known, Ruleset};
+use crate::words::counted;
 
 pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let nothing = Ruleset::nothing(cli.flags.chain.clone());
     let mut backend = Nftables::open()?;
     if dry_run {
         let plan = preview(&mut backend, &nothing)?;
-        info!("{} changes would be made; nothing was changed", plan.changes.len());
-        print_plan(&plan)?;
+        info!("{} would be made; nothing was changed", counted(plan.changes.len(), "change"));
+        print(&plan_text(&plan))?;
         return Ok(Exit::Done);
     }
     let outcome = reconcile(&mut backend, &nothing, &mut Known::default())?;
     tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),
-        changes => info!("our rules are gone: {changes} changes"),
+        changes => info!("our rules are gone: {}", counted(changes, "change")),
     }
-    print_plan(&outcome.plan)?;
+    print_done(&plan_text(&outcome.plan));
     Ok(Exit::Done)
 }

@@ -1,14 +1,18 @@
 //! `explain`: what becomes of a packet, by which rule, from which line of the file.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use anyhow::Result;
+use tracing::debug;
 
 use super::{configuration, print};
 use crate::backend::Wanted;
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::flows::LocalAddresses;
 use crate::net::Family;
+use crate::netlink::Connection;
 use crate::policy::{Origin, Policy};
 use crate::render::{iptables_rule, nft_rule};
 use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Rule, Shape, TableId, TableName, compile, trace};
@@ -19,8 +23,17 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     // What the kernel can carry is not asked here; both shapes give the same answers by other rules.
     let shape = if cli.backend == Wanted::Nft { Shape::Native(Protection::Off) } else { Shape::Compat };
     let ruleset = compile(&policy, shape);
-    print(&explanation(cli, &policy, packet, &trace(&ruleset, packet)))?;
+    let destination_is_local = packet.destination_is_local || is_own(packet.destination);
+    let packet = Packet { destination_is_local, ..*packet };
+    print(&explanation(cli, &policy, &packet, &trace(&ruleset, &packet)))?;
     Ok(Exit::Done)
+}
+
+/// Is it an address of this node? Where its interfaces cannot be asked, no more is known than which addresses every node has.
+fn is_own(destination: IpAddr) -> bool {
+    let addresses = Connection::open_to_interfaces().and_then(|mut interfaces| interfaces.addresses());
+    let addresses = addresses.inspect_err(|error| debug!("could not list the addresses of this node: {error}"));
+    LocalAddresses::new(addresses.unwrap_or_default().iter().map(|info| info.address), []).owns(destination)
 }
 
 /// The first word is the answer; the lines below it are the reasons.
@@ -32,10 +45,10 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
     };
     let family = Family::of(destination);
     let reason = match policy.exemption(destination) {
+        _ if packet.destination_is_local => "the destination is an address of this node".to_owned(),
         _ if !policy.families.iter().any(|policy| policy.family == family) => {
             format!("{} is not enabled; no rule of ours concerns it (--enable-ipv6)", family.human())
         }
-        _ if packet.destination_is_local => "the destination is an address of this node".to_owned(),
         None => format!("no range that keeps its source holds {destination}"),
         Some(exemption) => match exemption.origin {
             Origin::File(line) => {

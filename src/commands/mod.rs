@@ -1,13 +1,16 @@
 //! One file a verb: wires the edges, calls the core, prints. Data goes to stdout, words go to stderr.
 
 mod apply;
+mod beside;
 mod cleanup;
 mod explain;
+mod limits;
 mod remembered;
 mod render;
 mod run;
+mod stdout;
 
-use std::io::{self, Write};
+use std::ffi::OsString;
 
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
@@ -20,30 +23,53 @@ use crate::netlink::NetlinkError;
 use crate::render::plan_lines;
 use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
+use crate::shown::Shown;
+use crate::telemetry::Style;
 
+use beside::beside_agent;
 use remembered::{keeper, recall};
+use stdout::print;
 
-/// Does what the command line asks for, and says how it ended.
+/// Does what the command line, made from these arguments, asks for, and says how it ended.
 #[must_use]
-pub fn execute(cli: &Cli) -> Exit {
+pub fn execute(cli: &Cli, arguments: &[OsString]) -> Exit {
     for odd in &cli.odd {
         warn!("{odd}");
     }
-    match enter_sandbox(cli).and_then(|()| call(cli)) {
+    match enter_sandbox(cli).and_then(|()| call(&beside_agent(cli, arguments), arguments)) {
         Ok(exit) => exit,
-        // Whoever reads our output has gone, as `head` does: nothing is wrong.
-        Err(error) if is_broken_pipe(&error) => Exit::Done,
-        Err(error) => {
-            // Every error of ours is a whole sentence, its causes included.
-            error!("{error}");
-            exit_of(&error)
-        }
+        Err(error) => failed(&error),
     }
 }
 
-fn call(cli: &Cli) -> Result<Exit> {
+/// Prints what the arguments alone ask for, such as the version.
+#[must_use]
+pub fn answer(text: &str) -> Exit {
+    stdout::print(text).map_or_else(|error| failed(&error.into()), |()| Exit::Done)
+}
+
+/// The agent's log is read later and by programs, with the time and level of each line; what a verb says is read at once.
+#[must_use]
+pub fn log_style(cli: &Cli) -> Style {
+    if cli.verb == Verb::Run { Style::Log } else { Style::Words }
+}
+
+fn failed(error: &Error) -> Exit {
+    // Every error of ours is a whole sentence, its causes included.
+    tell_errors(&format!("{error}{}", limits::remedy(error.chain())));
+    exit_of(error)
+}
+
+/// Everything that is wrong with a file is a line of its own.
+fn tell_errors(errors: &str) {
+    for line in errors.lines() {
+        error!("{line}");
+    }
+}
+
+fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     match &cli.verb {
-        Verb::Run => run::run(cli),
+        Verb::Run => run::run(cli, arguments),
         Verb::Apply { dry_run: true, .. } => apply::preview(cli),
         Verb::Apply { dry_run: false, print_rules } => apply::apply(cli, *print_rules),
         Verb::Render { format } => render::render(cli, *format),
@@ -59,11 +85,21 @@ fn enter_sandbox(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
-/// The configuration of a verb that cannot do without its file. Warnings are told.
+/// The configuration that a verb without privileges is asked about. Warnings are told. As for `run`, a missing file means the
+/// defaults.
 fn configuration(cli: &Cli) -> Result<Config> {
-    let reading = config::read(&cli.config, &Context::from(&cli.flags))?;
-    tell_warnings(cli, &reading.warnings);
-    Ok(reading.config)
+    let context = Context::from(&cli.flags);
+    match config::read(&cli.config, &context) {
+        Ok(reading) => {
+            tell_warnings(cli, &reading.warnings);
+            Ok(reading.config)
+        }
+        Err(ReadError::Missing(path)) => {
+            info!("{} does not exist: these are the flags' defaults", Shown(&*path));
+            Ok(Config::defaults(&context))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
@@ -80,15 +116,15 @@ fn tell_fit<R>(fitted: &Fitted<R>) {
     info!("{}", fitted.choice());
 }
 
-/// Prints data to stdout.
-fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
+fn plan_text(plan: &Plan) -> String {
+    plan_lines(plan).map(|line| line + "\n").collect()
 }
 
-fn print_plan(plan: &Plan) -> Result<()> {
-    print(&plan_lines(plan).map(|line| line + "\n").collect::<String>())
+/// Prints what was done. It is done, printed or not.
+fn print_done(text: &str) {
+    if let Err(error) = stdout::print(text) {
+        error!("{error}; all that was to be done is done");
+    }
 }
 
 /// Tells what the outcome of a pass leaves to worry about.
@@ -102,10 +138,6 @@ fn tell_worries(outcome: &Outcome) {
     for rivalry in &outcome.rivalries {
         warn!("{rivalry}");
     }
-}
-
-fn is_broken_pipe(error: &Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The exit status for what a verb failed of.

@@ -4,6 +4,7 @@ use anyhow::Result;
 use tracing::warn;
 
 use super::{configuration, print};
+use crate::backend::Wanted;
 use crate::cli::{Cli, Format};
 use crate::exit::Exit;
 use crate::net::Family;
@@ -11,7 +12,11 @@ use crate::policy::Policy;
 use crate::render::{iptables_save, json, nft};
 use crate::ruleset::{Protection, Shape, compile};
 
-pub(super) fn render(cli: &Cli, format: Format) -> Result<Exit> {
+pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
+    let format = format.unwrap_or(match cli.backend {
+        Wanted::Nft => Format::Nft,
+        Wanted::Auto | Wanted::NftCompat => Format::Iptables,
+    });
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
     let compat = || compile(&policy, Shape::Compat);
     if format == Format::Ip6tables && !cli.flags.ipv6 {

@@ -1,17 +1,20 @@
 //! `run`: the agent.
 
-use anyhow::{Context as _, Result};
+use std::ffi::OsString;
+
+use anyhow::{Error, Result};
 use tokio::runtime::Builder;
 use tracing::{info, warn};
 
 use super::keeper;
 use crate::agent::{Agent, FlowWorker, RunError, Signals, run as run_agent};
 use crate::backend::{ExistingFlows, KernelFlows, Nftables};
-use crate::cli::Cli;
+use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::netlink::Monitor;
+use crate::runtime::RuntimeDir;
 
-pub(super) fn run(cli: &Cli) -> Result<Exit> {
+pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     // First of all, and before any other thread: what follows may take long, and the process ends in time all the same.
     let signals = Signals::subscribe().map_err(RunError::Sources)?;
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
@@ -23,8 +26,14 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     if cli.conntrack == ExistingFlows::Fix {
         agent = agent.with_flows(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?);
     }
+    if !cli.sandbox {
+        RuntimeDir::new(&cli.runtime_dir).announce(cli::lasting_flags(arguments.iter().cloned()), &cli.config);
+    }
     // One thread is enough for a loop that sleeps, and makes the order of things plain.
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build().context("no event loop")?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| {
+        let told = format!("could not make the loop that waits for events: {error}");
+        Error::new(error).context(told)
+    })?;
     runtime.block_on(run_agent(agent, &cli.config, monitor.ok(), signals))?;
     Ok(Exit::Done)
 }

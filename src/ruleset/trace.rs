@@ -5,19 +5,13 @@ use std::net::IpAddr;
 use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Set, Table, TableId, Verdict};
 use crate::net::{Cidr, Family, Protocol};
 
-/// The first packet of a flow, on its way out. What no rule of ours asks for may be unknown.
+/// The first packet of a flow, on its way out, as far as rules of ours ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Where it goes.
     pub destination: IpAddr,
-    /// Where it comes from: an address of the destination's family.
-    pub source: Option<IpAddr>,
     /// Its transport protocol; `None` for one without ports, such as ICMP.
     pub protocol: Option<Protocol>,
-    /// The port it comes from.
-    pub source_port: Option<u16>,
-    /// The port it goes to.
-    pub destination_port: Option<u16>,
     /// Is the destination an address of this node?
     pub destination_is_local: bool,
 }
@@ -26,14 +20,7 @@ impl Packet {
     /// A packet to an address that is not this node's, of which nothing else is known.
     #[must_use]
     pub const fn to(destination: IpAddr) -> Self {
-        Self {
-            destination,
-            source: None,
-            protocol: None,
-            source_port: None,
-            destination_port: None,
-            destination_is_local: false,
-        }
+        Self { destination, protocol: None, destination_is_local: false }
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::one_line;
+use super::style::{Lines, Style};
 
 /// How much is logged: the number behind `-v`, as Kubernetes' logging convention counts it.
 ///
@@ -28,10 +29,10 @@ pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 /// # Errors
 ///
 /// If the process has a logger already.
-pub fn init(verbosity: Verbosity) -> Result<(), LoggingError> {
+pub fn init(verbosity: Verbosity, style: Style) -> Result<(), LoggingError> {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = io::stderr().is_terminal() && !plain;
-    Ok(tracing::subscriber::set_global_default(subscriber(verbosity, colour, io::stderr))?)
+    Ok(tracing::subscriber::set_global_default(subscriber(verbosity, style, colour, io::stderr))?)
 }
 
 impl Verbosity {
@@ -57,16 +58,16 @@ impl FromStr for Verbosity {
     }
 }
 
-/// One line per event: time, level, message, fields. The module is named only where somebody is debugging.
-fn subscriber<W>(verbosity: Verbosity, colour: bool, writer: W) -> impl Subscriber + Send + Sync
+/// One line per event. The module is named only where somebody is debugging.
+fn subscriber<W>(verbosity: Verbosity, style: Style, colour: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let level = verbosity.level();
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_target(level > LevelFilter::INFO)
-        .with_ansi(colour)
+        .with_ansi(colour && style == Style::Log)
+        .event_format(Lines::new(style, level > LevelFilter::INFO))
         .fmt_fields(one_line::fields())
         .with_writer(writer)
         .finish()
@@ -93,9 +94,13 @@ mod tests {
 
     /// What is on the page after one event of each level.
     fn logged(verbosity: &str, colour: bool) -> String {
+        written(verbosity, Style::Log, colour)
+    }
+
+    fn written(verbosity: &str, style: Style, colour: bool) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = subscriber(verbosity.parse().unwrap(), colour, move || writer.clone());
+        let subscriber = subscriber(verbosity.parse().unwrap(), style, colour, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             tracing::error!("one");
             tracing::warn!("two");
@@ -121,6 +126,15 @@ mod tests {
         let text = logged("0", false);
         assert!(text.contains("INFO three chain=\"IP-MASQ-AGENT\"\n"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_verb_says_what_is_wrong_without_time_and_colour() {
+        for colour in [false, true] {
+            let words = "error: one\nwarning: two\nthree chain=\"IP-MASQ-AGENT\"\n";
+            assert_eq!(written("0", Style::Words, colour), words);
+        }
+        assert!(written("6", Style::Words, false).ends_with("\ndebug: four\ntrace: five\n"));
     }
 
     #[test]

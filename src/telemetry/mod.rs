@@ -2,7 +2,9 @@
 
 mod logging;
 mod one_line;
+mod style;
 mod systemd;
 
 pub use logging::{LoggingError, Verbosity, init};
+pub use style::Style;
 pub use systemd::ServiceManager;

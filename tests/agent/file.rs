@@ -149,6 +149,37 @@ fn sighup_reads_the_file_again_and_repairs() {
 }
 
 #[test]
+fn sighup_over_an_unchanged_file_says_one_line_of_what_was_done() {
+    let Some(netns) = Netns::new("unchanged") else { return };
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let mut daemon = Daemon::start(&netns, &config, &[]);
+    wait_for(&mut daemon, &netns, "10.91.0.0/16");
+    let before = daemon.log().lines().count();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until_said("/config is unchanged; the rules were looked at again");
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until_said_times("/config is unchanged; the rules were looked at again", 2);
+    assert_eq!(daemon.log().lines().count(), before + 2, "{}", daemon.log());
+    rename_over(&config, BAD);
+    daemon.wait_until_said(BAD_MESSAGE);
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until_said("/config is unchanged, and still cannot be used; the rules were looked at again");
+}
+
+#[test]
+fn each_thing_that_is_wrong_with_a_file_is_a_line_of_the_log() {
+    let Some(netns) = Netns::new("lines") else { return };
+    let config = netns.write("config", "nonMasqueradeCIDRs: [nonsense]\nmasqLinkLocal: 3\n");
+    let mut daemon = Daemon::start(&netns, &config, &[]);
+    daemon.wait_until_said("there has been no valid configuration since the start");
+    let log = daemon.log();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    let [first, second] = errors.as_slice() else { panic!("{log}") };
+    assert!(first.contains("/config:1: nonMasqueradeCIDRs[0]: ") && !first.contains("since the start"), "{log}");
+    assert!(second.contains("/config:2: masqLinkLocal: ") && second.ends_with("since the start"), "{log}");
+}
+
+#[test]
 fn in_the_sandbox_the_log_shows_what_is_applied_as_the_file_is_edited() {
     let Some(netns) = Netns::new("sandboxed") else { return };
     let config = netns.write("config", &exempting("10.91.0.0/16"));

@@ -1,6 +1,8 @@
 //! The agent as it runs on a node: what it does about its file, about others, and as a service.
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod life;

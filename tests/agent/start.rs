@@ -48,7 +48,7 @@ fn the_service_manager_hears_of_readiness_once_the_rules_are_in_force_and_of_the
     let mut daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
     let ready = told(&socket).unwrap();
     let rules = saved_text(&netns);
-    assert!(ready.starts_with("READY=1\nSTATUS=1 ranges exempt"), "{ready}");
+    assert!(ready.starts_with("READY=1\nSTATUS=1 range exempt"), "{ready}");
     assert!(rules.contains("-d 10.91.0.0/16") && rules.contains("-j MASQUERADE"), "{rules}");
     rename_over(&config, &exempting("10.91.0.0/16, 10.92.0.0/16"));
     assert!(told(&socket).unwrap().starts_with("STATUS=2 ranges exempt"));
@@ -110,7 +110,7 @@ fn at_a_start_with_a_bad_file_the_service_manager_hears_what_holds() {
         assert!(ready.starts_with(&format!("READY=1\nSTATUS={DEGRADED}{holds}")), "{ready}");
         rename_over(&config, &exempting("10.91.0.0/16"));
         let status = told(&socket).unwrap();
-        assert!(status.starts_with("STATUS=1 ranges exempt"), "{status}");
+        assert!(status.starts_with("STATUS=1 range exempt"), "{status}");
         drop(daemon);
     }
 }
@@ -138,7 +138,7 @@ fn an_agent_that_replaces_another_one_takes_protected_tables_over_within_a_secon
     let ended = Instant::now();
     let ready = told(&socket).unwrap();
     let took = ended.elapsed();
-    assert!(ready.starts_with("READY=1\nSTATUS=1 ranges exempt"), "{ready}");
+    assert!(ready.starts_with("READY=1\nSTATUS=1 range exempt"), "{ready}");
     assert!(listed(&netns).contains("10.92.0.0") && !listed(&netns).contains("10.91.0.0"), "{}", listed(&netns));
     println!("taken over {took:?} after the old one's end");
     assert!(took < Duration::from_secs(1), "{took:?}");

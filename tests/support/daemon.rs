@@ -28,7 +28,9 @@ impl Daemon {
     pub(crate) fn start_with(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = netns.command(AGENT);
         command.envs(environment.iter().copied());
-        command.arg("run").arg("--config").arg(config).args(flags);
+        // Nothing is left in the machine's own directory; a flag of the test's comes later, and counts.
+        command.arg("run").arg("--runtime-dir").arg(netns.scratch().join("run"));
+        command.arg("--config").arg(config).args(flags);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

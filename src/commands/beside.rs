@@ -1,0 +1,69 @@
+//! A verb that is called beside a running agent: it says so, and goes by the agent's flags and file where none are given.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+
+use tracing::{info, warn};
+
+use crate::cli::{self, Beside, Cli, Verb};
+use crate::net::Family;
+use crate::netlink::Connection;
+use crate::ruleset::TableId;
+use crate::runtime::{Record, RuntimeDir};
+use crate::shown::Shown;
+
+/// What is asked for, as it is meant beside the agent that runs in this network namespace, if one does.
+pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, Cli> {
+    let asks_for_the_node = matches!(cli.verb, Verb::Apply { .. } | Verb::Explain(_) | Verb::Cleanup { .. });
+    if cli.sandbox || !asks_for_the_node {
+        return Cow::Borrowed(cli);
+    }
+    match RuntimeDir::new(&cli.runtime_dir).running() {
+        Ok(Some(record)) => Cow::Owned(with_flags_of(&record, cli, arguments)),
+        Ok(None) => {
+            tell_of_owners(cli);
+            Cow::Borrowed(cli)
+        }
+        Err(doubtful) => {
+            warn!("{doubtful}; nothing is taken from it: give the agent's flags to this verb as well");
+            Cow::Borrowed(cli)
+        }
+    }
+}
+
+fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
+    let Record { pid, flags, config, .. } = record;
+    if let Verb::Cleanup { dry_run: false } = cli.verb {
+        warn!("an agent is running here (pid {pid}): it repairs its rules, so they come back; stop it first");
+    } else {
+        info!("an agent is running here (pid {pid}), on {}", Shown(&**config));
+    }
+    match cli::beside(flags.iter().map(OsString::from), arguments.iter().cloned()) {
+        Ok(Beside { cli, taken }) => {
+            if !taken.is_empty() {
+                info!("taken from the running agent (pid {pid}): {}", taken.join(" "));
+            }
+            cli
+        }
+        Err(stop) => {
+            warn!("the flags of the running agent are not understood here, so none is taken from it: {stop}");
+            cli.clone()
+        }
+    }
+}
+
+/// Without a record, only a protected table tells of whoever owns it. `apply` and `cleanup` meet that themselves.
+fn tell_of_owners(cli: &Cli) {
+    let Verb::Explain(_) = cli.verb else { return };
+    // Without the privilege to look, the verb does without.
+    let Ok(mut connection) = Connection::open() else { return };
+    for table in Family::ALL.map(TableId::own) {
+        let tables = connection.tables(table.family).unwrap_or_default();
+        if tables.iter().any(|info| info.name == table.name.as_str() && info.owner.is_some()) {
+            warn!(
+                "an agent (or another program) owns table {table}; its flags and its file are not known here, so that the \
+                 answer is that of the flags and the file of this command"
+            );
+        }
+    }
+}
