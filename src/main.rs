@@ -1,7 +1,6 @@
 //! The command line: arguments in, an exit status out.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use ip_masq_agent::agent::Signals;
@@ -22,10 +21,10 @@ fn main() -> ExitCode {
         Ok(cli) => commands::execute(cli, &arguments),
         Err(Stop::Answer(text)) => commands::answer(text),
         Err(stop @ (Stop::Usage(text) | Stop::Ports(text))) => {
-            // Where nobody reads what is wrong, the status says it.
-            let _ = io::stderr().write_all(text.as_bytes());
+            telemetry::write(text);
             stop.exit()
         }
     };
+    telemetry::finish();
     exit.into()
 }

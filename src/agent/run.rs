@@ -56,10 +56,6 @@ pub async fn run<B: Backend>(
     let mut sources = Sources::open(path, monitor, signals, agent.flow_reports())?;
     let mut narrator = Narrator::default();
     let mut back_off = BackOff::default();
-    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
-        warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
-        ServiceManager::default()
-    });
     let mut status = Status::default();
     let mut event = Event::Start;
     while event != Event::Stop {
@@ -83,8 +79,8 @@ pub async fn run<B: Backend>(
             Err(error) if error.is_denied() => return Err(RunError::Denied(error)),
             _ => narrator.tell(&pass, result, &heard, path, agent.config()),
         }
-        tell_manager(&manager, &mut status, result, narrator.status(&pass, agent.config()));
-        if event == Event::Start && result == PassResult::Stuck && manager.is_present() {
+        tell_manager(&mut sources.manager, &mut status, result, narrator.status(&pass, agent.config()));
+        if event == Event::Start && result == PassResult::Stuck && sources.manager.is_present() {
             return Err(RunError::NotReady);
         }
         if event == Event::Reload {
@@ -102,7 +98,7 @@ pub async fn run<B: Backend>(
         }
         event = next_event(&mut sources, &mut back_off, &mut agent, &mut narrator, path).await?;
     }
-    manager.stopping();
+    sources.manager.stopping();
     narrate::tell_end(&agent.counters());
     Ok(())
 }
@@ -139,7 +135,7 @@ struct Status {
 }
 
 /// Tells the service manager what is new. The agent is ready once rules were read back as being in force.
-fn tell_manager(manager: &ServiceManager, told: &mut Status, result: PassResult, text: String) {
+fn tell_manager(manager: &mut ServiceManager, told: &mut Status, result: PassResult, text: String) {
     if result.is_in_force() && !told.is_ready {
         manager.ready(&text);
         told.is_ready = true;
@@ -164,6 +160,7 @@ struct Sources {
     rules: RulesWatch,
     flows: Option<UnboundedReceiver<Report>>,
     alarm: Alarm,
+    manager: ServiceManager,
     /// When the resync interval is over.
     tick: Instant,
 }
@@ -181,6 +178,10 @@ impl Sources {
             rules: RulesWatch::new(monitor)?,
             flows,
             alarm: Alarm::new()?,
+            manager: ServiceManager::from_environment().unwrap_or_else(|error| {
+                warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
+                ServiceManager::default()
+            }),
             tick: Instant::now(),
         })
     }
@@ -200,6 +201,7 @@ impl Sources {
             }
             Some(report) = ended(self.flows.as_mut()) => return Ok(Woken::ByFlows(report)),
             () = self.rules.changed(back_off.not_before()) => Event::RulesChanged,
+            never = self.manager.catch_up() => match never {},
         };
         Ok(Woken::For(event))
     }

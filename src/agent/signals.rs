@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::Event;
 use crate::exit::Exit;
+use crate::telemetry;
 
 /// How long the loop may take to end by itself. Idle, it takes less than a millisecond.
 const GRACE: Duration = Duration::from_millis(25);
@@ -92,5 +93,6 @@ fn end_without_the_loop() -> ! {
         "ending at once, without waiting for the work that is under way; in the middle of a change of the rules the kernel \
          finishes it or takes it back"
     );
+    telemetry::finish();
     std::process::exit(Exit::Done.code().into())
 }

@@ -13,10 +13,14 @@ use crate::cli::{self, Cli};
 use crate::exit::Exit;
 use crate::netlink::Monitor;
 use crate::runtime::RuntimeDir;
+use crate::telemetry::write_in_background;
 
 pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     // First of all, and before any other thread: what follows may take long, and the process ends in time all the same.
     let signals = Signals::subscribe().map_err(RunError::Sources)?;
+    write_in_background().unwrap_or_else(|error| {
+        warn!("no thread could be started for the log ({error}); what stderr does not take at once may be lost");
+    });
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
     let backend = Nftables::open()?;
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {

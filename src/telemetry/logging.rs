@@ -3,14 +3,22 @@
 use std::io::{self, IsTerminal};
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use super::log::Log;
+use super::log_output::{Notice, Output, Sink};
 use super::one_line;
 use super::style::{Lines, Style};
+
+/// The process's log.
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// How much is logged: the number behind `-v`, as Kubernetes' logging convention counts it.
 ///
@@ -24,7 +32,7 @@ pub struct Verbosity(i32);
 pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 
 /// Sends the process's log to stderr, in colour where that is a terminal and `NO_COLOR` (<https://no-color.org>) is not
-/// set.
+/// set. Logging never fails, and never waits for ever: lines that cannot be written are counted and told of later.
 ///
 /// # Errors
 ///
@@ -32,7 +40,61 @@ pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 pub fn init(verbosity: Verbosity, style: Style) -> Result<(), LoggingError> {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = io::stderr().is_terminal() && !plain;
-    Ok(tracing::subscriber::set_global_default(subscriber(verbosity, style, colour, io::stderr))?)
+    let notice: Notice = match style {
+        Style::Log => notice_with_time,
+        Style::Words => notice_in_words,
+    };
+    let log = LOG.get_or_init(|| Log::new(Output::new(Sink::stderr(), notice)));
+    Ok(tracing::subscriber::set_global_default(subscriber(verbosity, style, colour, move || Finished(log)))?)
+}
+
+/// From now on a thread writes the log, and whoever logs waits for nothing.
+///
+/// # Errors
+///
+/// If there is no thread to be had. Nobody waits then either, but more lines may be lost.
+pub fn write_in_background() -> io::Result<()> {
+    LOG.get().map_or(Ok(()), Log::write_in_background)
+}
+
+/// Writes a text to the log as it is.
+pub fn write(text: &str) {
+    if let Some(log) = LOG.get() {
+        log.put(text.as_bytes());
+    }
+}
+
+/// Waits until the log is written, for a moment at most, and takes no more: the last thing that a process does.
+pub fn finish() {
+    if let Some(log) = LOG.get() {
+        log.finish();
+    }
+}
+
+/// Hands finished lines to the log.
+struct Finished(&'static Log);
+
+impl io::Write for Finished {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A warning of the log's own, as a line. It does not come by `tracing`, which is in the middle of another event then.
+fn notice_with_time(message: &str) -> String {
+    let mut line = String::new();
+    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    line + "  WARN " + message + "\n"
+}
+
+/// The same of a verb that ends.
+fn notice_in_words(message: &str) -> String {
+    format!("warning: {message}\n")
 }
 
 impl Verbosity {

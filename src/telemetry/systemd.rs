@@ -1,18 +1,38 @@
 //! Telling the service manager how far the process is (`sd_notify(3)`).
+//!
+//! The service manager's socket may be full, because nobody reads it for a while. So only the latest state is kept, and sent
+//! as soon as there is room; nothing waits for that.
 
+use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
+use std::future;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
+
+use socket2::SockRef;
+use tokio::net::UnixDatagram;
 
 use crate::shown::Shown;
 
-/// Where the service manager listens, if one does.
+/// Where the service manager listens, if one does, and what it is to know.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
-    socket: Option<(UnixDatagram, SocketAddr)>,
+    address: Option<SocketAddr>,
+    /// Connected to that address. `None` where that failed: it is tried again for each thing that there is to tell.
+    socket: Option<UnixDatagram>,
+    wanted: State,
+    told: State,
+}
+
+/// How far the process is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct State {
+    is_ready: bool,
+    status: String,
+    is_stopping: bool,
 }
 
 impl ServiceManager {
@@ -20,7 +40,7 @@ impl ServiceManager {
     ///
     /// # Errors
     ///
-    /// If there is such a name, but no way to it.
+    /// If that is no name of a socket.
     pub fn from_environment() -> io::Result<Self> {
         env::var_os("NOTIFY_SOCKET").map_or(Ok(Self::default()), Self::at)
     }
@@ -30,67 +50,177 @@ impl ServiceManager {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
             _ => SocketAddr::from_pathname(name)?,
         };
-        Ok(Self { socket: Some((UnixDatagram::unbound()?, address)) })
+        Ok(Self { address: Some(address), ..Self::default() })
     }
 
     /// Does anybody listen?
     #[must_use]
     pub const fn is_present(&self) -> bool {
-        self.socket.is_some()
+        self.address.is_some()
     }
 
     /// The rules are in force and were read back.
-    pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={}", Shown(status)));
+    pub fn ready(&mut self, status: &str) {
+        self.wanted.is_ready = true;
+        self.status(status);
     }
 
     /// How things are, in one line.
-    pub fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={}", Shown(status)));
+    pub fn status(&mut self, status: &str) {
+        status.clone_into(&mut self.wanted.status);
+        self.tell();
     }
 
     /// The process is about to end.
-    pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+    pub fn stopping(&mut self) {
+        self.wanted.is_stopping = true;
+        self.tell();
+    }
+
+    /// Tells what could not be told yet, whenever there is room. Never completes; losing the future loses nothing. To be
+    /// polled in a runtime, as all of this.
+    pub async fn catch_up(&mut self) -> Infallible {
+        // It may listen again.
+        self.tell();
+        while let (Some(socket), Some(message)) = (&self.socket, message(&self.told, &self.wanted)) {
+            let sent = match socket.writable().await {
+                Ok(()) => socket.try_send(message.as_bytes()),
+                Err(error) => Err(error),
+            };
+            self.learn(&sent);
+        }
+        future::pending().await
+    }
+
+    /// Tells what is new, if there is room for it at once.
+    fn tell(&mut self) {
+        // A socket that was made anew under the same name has to be connected to anew.
+        for _ in 0..2 {
+            let Some(message) = message(&self.told, &self.wanted) else { return };
+            if self.socket.is_none() {
+                self.socket = self.address.as_ref().and_then(|address| connect(address).ok());
+            }
+            let Some(socket) = &self.socket else { return };
+            // Not by tokio, which has to hear from the kernel first that there is room.
+            let sent = SockRef::from(socket).send(message.as_bytes());
+            self.learn(&sent);
+        }
     }
 
     /// A service manager that does not listen is no reason to do anything else.
-    fn tell(&self, state: &str) {
-        if let Some((socket, address)) = &self.socket {
-            let _ = socket.send_to_addr(state.as_bytes(), address);
+    fn learn(&mut self, sent: &io::Result<usize>) {
+        match sent {
+            Ok(_) => self.told = self.wanted.clone(),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => self.socket = None,
         }
     }
 }
 
+fn connect(address: &SocketAddr) -> io::Result<UnixDatagram> {
+    let socket = StdDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect_addr(address)?;
+    UnixDatagram::from_std(socket)
+}
+
+/// What is new, as the protocol has it.
+fn message(told: &State, wanted: &State) -> Option<String> {
+    let lines = [
+        (wanted.is_ready && !told.is_ready).then(|| "READY=1".to_owned()),
+        (wanted.status != told.status).then(|| format!("STATUS={}", Shown(&*wanted.status))),
+        (wanted.is_stopping && !told.is_stopping).then(|| "STOPPING=1".to_owned()),
+    ];
+    let lines: Vec<String> = lines.into_iter().flatten().collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::time::timeout;
+
     use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn received(listener: &StdDatagram) -> String {
+        let mut buffer = [0; 128];
+        let len = listener.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
+    }
 
     #[test]
     fn the_service_manager_is_told_under_a_path_and_under_an_abstract_name() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let name = format!("ip-masq-agent-test-{}", std::process::id());
         let listeners = [
-            (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
+            (StdDatagram::bind(&path).unwrap(), path.into_os_string()),
             (
-                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
+                StdDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
                 format!("@{name}").into(),
             ),
         ];
         for (listener, name) in listeners {
-            let manager = ServiceManager::at(name).unwrap();
+            let mut manager = ServiceManager::at(name).unwrap();
+            manager.ready("all is well");
             manager.ready("all is well");
             manager.status("a file\nMAINPID=1");
             manager.stopping();
-            let next = || {
-                let mut buffer = [0; 128];
-                let len = listener.recv(&mut buffer).unwrap();
-                String::from_utf8(buffer[..len].to_vec()).unwrap()
-            };
-            assert_eq!(next(), "READY=1\nSTATUS=all is well");
-            assert_eq!(next(), "STATUS=a file\\nMAINPID=1", "no text from outside adds a field");
-            assert_eq!(next(), "STOPPING=1");
+            assert_eq!(received(&listener), "READY=1\nSTATUS=all is well");
+            assert_eq!(received(&listener), "STATUS=a file\\nMAINPID=1", "no text from outside adds a field");
+            assert_eq!(received(&listener), "STOPPING=1");
         }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_reads_makes_nobody_wait_and_the_latest_state_follows_when_it_is_read() {
+        runtime().block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("notify");
+            let listener = StdDatagram::bind(&path).unwrap();
+            let mut manager = ServiceManager::at(path.into_os_string()).unwrap();
+            let mut sent = 0;
+            while manager.told == manager.wanted {
+                sent += 1;
+                manager.status(&sent.to_string());
+            }
+            manager.ready("a state that is overtaken");
+            manager.status("the latest");
+            let waited = timeout(Duration::from_millis(50), manager.catch_up()).await;
+            assert!(waited.is_err() && manager.told != manager.wanted);
+            for number in 1..sent {
+                assert_eq!(received(&listener), format!("STATUS={number}"));
+            }
+            while manager.told != manager.wanted {
+                let _ = timeout(Duration::from_millis(50), manager.catch_up()).await;
+            }
+            assert_eq!(received(&listener), "READY=1\nSTATUS=the latest");
+        });
+    }
+
+    #[test]
+    fn a_socket_that_is_made_anew_under_its_name_is_told() {
+        runtime().block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("notify");
+            let mut manager = ServiceManager::at(path.clone().into_os_string()).unwrap();
+            manager.ready("nobody listens yet");
+            assert_ne!(manager.told, manager.wanted);
+            for text in ["first", "second"] {
+                let _ = std::fs::remove_file(&path);
+                let listener = StdDatagram::bind(&path).unwrap();
+                manager.status(text);
+                let ready = if text == "first" { "READY=1\n" } else { "" };
+                assert_eq!(received(&listener), format!("{ready}STATUS={text}"));
+            }
+        });
     }
 }

@@ -7,6 +7,8 @@ mod file;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod output;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod start;

@@ -218,7 +218,11 @@ fn the_end_that_is_asked_for_comes_while_the_start_hangs_on_the_state_directory(
         stopped = if state().is_some_and(|state| state == "t") { stopped + 1 } else { 0 };
         stopped == 10
     });
-    assert_eq!(fs::read_dir(format!("/proc/{}/task", process().unwrap())).unwrap().count(), 2, "and one for signals");
+    assert_eq!(
+        fs::read_dir(format!("/proc/{}/task", process().unwrap())).unwrap().count(),
+        3,
+        "signals and the log have one"
+    );
     let asked = Instant::now();
     kill(Pid::from_raw(process().unwrap()), Signal::SIGTERM).unwrap();
     // Only the thread that strace holds is left of it, until the three seconds are over.
@@ -229,4 +233,30 @@ fn the_end_that_is_asked_for_comes_while_the_start_hangs_on_the_state_directory(
     println!("ended {took:?} after SIGTERM");
     assert_eq!(strace.0.wait().unwrap().code(), Some(0));
     assert!(took < PROMPT, "{took:?}");
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_stops_nothing_and_hears_the_latest_when_it_reads_again() {
+    let Some(netns) = Netns::new("stalled") else { return };
+    let (socket, path) = service_manager(&netns);
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    let mut fillings = 0;
+    while filler.send_to(b"STATUS=something else", &path).is_ok() {
+        fillings += 1;
+    }
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let mut daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
+    daemon.wait_until("the rules are in force", || saved_text(&netns).contains("10.91.0.0/16"));
+    rename_over(&config, &exempting("10.91.0.0/16, 10.92.0.0/16"));
+    daemon.wait_until("the new rules are in force", || saved_text(&netns).contains("10.92.0.0/16"));
+    netns.run("iptables-nft -t nat -F");
+    daemon.wait_until("they are repaired", || saved_text(&netns).contains("10.92.0.0/16"));
+    for _ in 0..fillings {
+        assert_eq!(told(&socket).unwrap(), "STATUS=something else");
+    }
+    let ready = told(&socket).unwrap();
+    assert!(ready.starts_with("READY=1\nSTATUS=2 ranges exempt"), "{ready}");
+    while filler.send_to(b"STATUS=something else", &path).is_ok() {}
+    daemon.ends_in_time();
 }

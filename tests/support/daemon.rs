@@ -4,12 +4,16 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::netns::{AGENT, Netns};
 use super::{DEADLINE, wait_until};
+
+/// SIGTERM ends it in less than this.
+const IN_TIME: Duration = Duration::from_millis(100);
 
 /// `ip-masq-agent run` in a namespace, killed when the value is dropped.
 #[derive(Debug)]
@@ -26,17 +30,7 @@ impl Daemon {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = netns.command(AGENT);
-        command.envs(environment.iter().copied());
-        // Nothing is left in the machine's own directory; a flag of the test's comes later, and counts.
-        command.arg("run").arg("--runtime-dir").arg(netns.scratch().join("run"));
-        command.arg("--config").arg(config).args(flags);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the agent starts");
+        let mut child = spawn(netns, config, flags, environment, Stdio::piped());
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let written = Arc::clone(&log);
@@ -52,6 +46,11 @@ impl Daemon {
             }
         });
         Self { child, log }
+    }
+
+    /// The same with a stderr of the test's own, so that nothing is known of what it says.
+    pub(crate) fn start_to(netns: &Netns, config: &Path, flags: &[&str], stderr: impl Into<Stdio>) -> Self {
+        Self { child: spawn(netns, config, flags, &[], stderr.into()), log: Arc::default() }
     }
 
     /// Its process id.
@@ -102,6 +101,15 @@ impl Daemon {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Ends it as a service manager does, and wants that to take no longer than is promised.
+    pub(crate) fn ends_in_time(&mut self) {
+        let asked = Instant::now();
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.ended(), Some(0));
+        let took = asked.elapsed();
+        assert!(took < IN_TIME, "ended {took:?} after SIGTERM");
+    }
+
     /// Waits until it has ended; its exit status, `None` if a signal ended it.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let mut status = None;
@@ -124,4 +132,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)], stderr: Stdio) -> Child {
+    let mut command = netns.command(AGENT);
+    command.envs(environment.iter().copied());
+    // Nothing is left in the machine's own directory; a flag of the test's comes later, and counts.
+    command.arg("run").arg("--runtime-dir").arg(netns.scratch().join("run"));
+    command.arg("--config").arg(config).args(flags);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().expect("the agent starts")
 }

@@ -7,6 +7,8 @@
 pub(crate) mod cases;
 pub(crate) mod daemon;
 pub(crate) mod damage;
+pub(crate) mod disk;
+pub(crate) mod fifo;
 pub(crate) mod files;
 pub(crate) mod generation;
 pub(crate) mod native;
