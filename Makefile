@@ -13,6 +13,8 @@ DEPENDENCIES := \
 	iptables-nft:iptables \
 	conntrack:conntrack \
 	setpriv:util-linux \
+	mkfs.ext4:e2fsprogs \
+	mount:mount \
 	strace:strace \
 	file:file \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \

@@ -14,6 +14,7 @@ mod readable;
 mod rules_watch;
 mod run;
 mod signals;
+mod state_writes;
 mod status;
 mod timed;
 mod watch;

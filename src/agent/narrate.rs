@@ -9,6 +9,7 @@ use super::Counters;
 use super::back_off::{ConflictNews, PassResult};
 use super::complaint::Complaint;
 use super::pass::{ConfigNews, Pass};
+use super::state_writes::StateNews;
 use super::status::{LastLook, summary};
 use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
 use crate::config::Config;
@@ -16,7 +17,7 @@ use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
 use crate::ruleset::{Rivalry, Shape};
 use crate::shown::Shown;
-use crate::state::{Holding, Instead, SaveError};
+use crate::state::{Holding, Instead};
 use crate::words::counted;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
@@ -71,9 +72,6 @@ impl Narrator {
         if let Some(holding) = &pass.holding {
             self.tell_holding(holding, config);
         }
-        if let Some(kept) = &pass.kept {
-            self.tell_kept(kept);
-        }
     }
 
     /// How things are after that pass, in one line.
@@ -110,24 +108,22 @@ impl Narrator {
         }
     }
 
-    fn tell_kept(&mut self, kept: &Result<bool, SaveError>) {
-        match kept {
-            Ok(written) => {
+    /// Tells whether the configuration is kept for the next start.
+    pub(super) fn tell_state(&mut self, news: &StateNews) {
+        let (text, then) = match news {
+            StateNews::Ended(Ok(written)) => {
                 if self.unkept.ends() {
                     info!("the configuration is kept for the next start again");
                 } else if *written {
                     debug!("the configuration is kept for the next start");
                 }
+                return;
             }
-            Err(error) => {
-                let text = error.to_string();
-                if self.unkept.is_new(&text) {
-                    warn!(
-                        "the configuration in force is not kept for the next start: {text}; that is tried again at every \
-                         pass over the rules (look at --state-dir)"
-                    );
-                }
-            }
+            StateNews::Ended(Err(error)) => (error.to_string(), "; that is tried again at every pass over the rules"),
+            StateNews::Slow(slow) => (slow.to_string(), ""),
+        };
+        if self.unkept.is_new(&text) {
+            warn!("the configuration in force is not kept for the next start: {text}{then} (look at --state-dir)");
         }
     }
 

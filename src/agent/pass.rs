@@ -14,7 +14,7 @@ use crate::config::{self, Config, Context, ReadError, Reading, Warning};
 use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, TableId, compile};
-use crate::state::{Basis, Holding, Instead, Keeper, SaveError};
+use crate::state::{Basis, Holding, Instead, Keeper, Save};
 
 /// The agent's memory between two passes.
 #[derive(Debug)]
@@ -54,8 +54,9 @@ pub struct Pass {
     pub repaired: bool,
     /// What the rules in force come from, if they are in force.
     pub holding: Option<Holding>,
-    /// Was the configuration kept for the next start? `None` if it is so already, or shall not be.
-    pub kept: Option<Result<bool, SaveError>>,
+    /// What is to be kept for the next start, of which [`Agent::kept`] is to hear. `None` if it is so already, is under way,
+    /// or shall not be.
+    pub keep: Option<Save>,
 }
 
 /// What a look at the configuration file came to.
@@ -165,6 +166,11 @@ impl<B: Backend> Agent<B> {
         self.counters.conflicts += 1;
     }
 
+    /// What a pass said is to be kept, the latest of it, is kept now; or is not, and a later pass says so again.
+    pub fn kept(&mut self, is_kept: bool) {
+        self.basis.kept(is_kept);
+    }
+
     /// Reads the file, if the event has to do with it, and brings the rules in line with it, or with what holds instead. If
     /// the file says what it said, and nobody has changed any rule since they were as they shall be, nothing more is read.
     pub fn pass(&mut self, event: Event) -> Pass {
@@ -189,12 +195,12 @@ impl<B: Backend> Agent<B> {
         let failed_look = rules.as_ref().is_err_and(FitError::is_of_looking);
         self.counters.failed_looks += u64::from(failed_look);
         self.counters.failures += u64::from(rules.is_err() && !failed_look);
-        let (holding, kept) = match rules {
+        let (holding, keep) = match rules {
             Ok(_) => (Some(self.basis.holding()), self.basis.keep()),
             Err(_) => (None, None),
         };
         self.follow(&rules);
-        Pass { config, file_is_away, rules, took, repaired, holding, kept }
+        Pass { config, file_is_away, rules, took, repaired, holding, keep }
     }
 
     /// After the rules, the flows that began before them.

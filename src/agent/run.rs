@@ -16,6 +16,7 @@ use super::flow_worker::Report;
 use super::narrate::{self, Narrator};
 use super::rules_watch::RulesWatch;
 use super::signals::Signals;
+use super::state_writes::{StateNews, StateWrites};
 use super::{Agent, Event};
 use crate::backend::{Backend, FitError};
 use crate::netlink::{Monitor, NetlinkSocket};
@@ -93,12 +94,16 @@ pub async fn run<B: Backend>(
             }
             narrator.tell_conflict(&news, agent.config());
         }
+        if let Some(save) = pass.keep {
+            sources.state.write(save);
+        }
         if event.concerns_the_file() {
             sources.tick = Instant::now() + interval;
         }
         event = next_event(&mut sources, &mut back_off, &mut agent, &mut narrator, path).await?;
     }
     sources.manager.stopping();
+    sources.state.leave();
     narrate::tell_end(&agent.counters());
     Ok(())
 }
@@ -122,6 +127,12 @@ async fn next_event<B: Backend>(
                 if let Some(flows) = agent.flows_ended(report) {
                     narrator.tell_flows(&flows, agent.config());
                 }
+            }
+            Woken::ByState(news) => {
+                if let StateNews::Ended(result) = &news {
+                    agent.kept(result.is_ok());
+                }
+                narrator.tell_state(&news);
             }
         }
     }
@@ -151,6 +162,8 @@ enum Woken {
     For(Event),
     /// Flows were looked at.
     ByFlows(Report),
+    /// There is something to say of what is kept for the next start.
+    ByState(StateNews),
 }
 
 /// All that can wake the agent.
@@ -160,6 +173,7 @@ struct Sources {
     rules: RulesWatch,
     flows: Option<UnboundedReceiver<Report>>,
     alarm: Alarm,
+    state: StateWrites,
     manager: ServiceManager,
     /// When the resync interval is over.
     tick: Instant,
@@ -178,6 +192,7 @@ impl Sources {
             rules: RulesWatch::new(monitor)?,
             flows,
             alarm: Alarm::new()?,
+            state: StateWrites::default(),
             manager: ServiceManager::from_environment().unwrap_or_else(|error| {
                 warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
                 ServiceManager::default()
@@ -199,6 +214,7 @@ impl Sources {
                 due?;
                 if retry.is_some() { Event::Retry } else { Event::Tick }
             }
+            news = self.state.news() => return Ok(Woken::ByState(news)),
             Some(report) = ended(self.flows.as_mut()) => return Ok(Woken::ByFlows(report)),
             () = self.rules.changed(back_off.not_before()) => Event::RulesChanged,
             never = self.manager.catch_up() => match never {},

@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::runtime;
+use crate::state::{Flaw, VERB};
 use crate::telemetry::Verbosity;
 
 const ABOUT: &str = "\
@@ -139,6 +140,13 @@ pub(super) enum Request {
         /// The destination is an address of the node; without this, the addresses of this machine are taken for the node's
         #[arg(long)]
         local: bool,
+    },
+    /// Do one write in the state directory; the agent calls itself by this
+    #[command(hide = true, name = VERB)]
+    StateWriter {
+        /// Rename the state file instead, with this word
+        #[arg(long, value_enum)]
+        set_aside: Option<Flaw>,
     },
     /// Take the agent's rules out, and nothing else
     Cleanup {

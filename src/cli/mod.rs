@@ -26,6 +26,7 @@ use crate::net::Family;
 use crate::policy::Flags;
 use crate::ruleset::Packet;
 use crate::shown::visible;
+use crate::state::Task;
 use crate::telemetry::Verbosity;
 
 use arguments::{Arguments, Request, Version};
@@ -84,6 +85,8 @@ pub enum Verb {
         /// Is the plan printed instead of committed?
         dry_run: bool,
     },
+    /// One write in the state directory, in a process of its own ([`Writer`](crate::state::Writer)).
+    StateWriter(Task),
 }
 
 /// How rules are printed.
@@ -181,6 +184,7 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
         Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
+        Request::StateWriter { set_aside } => Verb::StateWriter(set_aside.map_or(Task::Save, Task::SetAside)),
         Request::Explain { destination, protocol, local } => {
             Verb::Explain(Packet { destination, protocol, destination_is_local: local })
         }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use std::time::Duration;
+
 use anyhow::{Error, Result};
 use tracing::{info, warn};
 
@@ -18,6 +20,9 @@ use crate::ruleset::{Ruleset, Shape, compile};
 use crate::shown::Shown;
 use crate::state::{Basis, InForce};
 use crate::words::counted;
+
+/// So long `apply` waits for the disk.
+const SAVING: Duration = Duration::from_secs(5);
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let mut basis = Basis::new(&cli.flags, keeper(cli));
@@ -38,7 +43,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     if holding.is_degraded() {
         warn!("in force: {holding}");
     }
-    if let Some(Err(error)) = basis.keep() {
+    if let Some(Err(error)) = basis.keep().map(|save| save.run(SAVING)) {
         warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
     }
     let follow = cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets();

@@ -8,6 +8,7 @@ mod limits;
 mod remembered;
 mod render;
 mod run;
+mod state_writer;
 mod stdout;
 
 use std::ffi::OsString;
@@ -75,6 +76,7 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Render { format } => render::render(cli, *format),
         Verb::Explain(packet) => explain::explain(cli, packet),
         Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
+        Verb::StateWriter(task) => state_writer::state_writer(cli, *task),
     }
 }
 

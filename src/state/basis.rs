@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{Holding, InForce, Keeper, Notes, SaveError};
+use super::{Holding, InForce, Keeper, Notes, Save};
 use crate::config::{Config, Context, ReadError};
 use crate::net::Family;
 use crate::policy::Flags;
@@ -101,9 +101,14 @@ impl Basis {
         Holding(self.families.iter().map(|family| (*family, in_force(family))).collect())
     }
 
-    /// What was chosen is in force, and kept for the next start ([`Keeper::keep`]).
-    pub fn keep(&mut self) -> Option<Result<bool, SaveError>> {
+    /// What was chosen is in force, and is to be kept for the next start ([`Keeper::keep`]).
+    pub fn keep(&mut self) -> Option<Save> {
         self.keeper.keep()
+    }
+
+    /// What was to be kept last is kept now, or is not ([`Keeper::kept`]).
+    pub fn kept(&mut self, is_kept: bool) {
+        self.keeper.kept(is_kept);
     }
 }
 

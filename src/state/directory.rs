@@ -1,13 +1,16 @@
 //! The state directory: where the last valid configuration meets the file system.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 use super::format::{self, FormatError, LONGEST_HEADER};
+use super::trust::{self, Distrust};
 use super::{LastKnownGood, absolute};
 use crate::config::{self, ReadError};
 use crate::shown::Shown;
@@ -19,7 +22,7 @@ const NEW: &str = "last-known-good.new";
 /// So many files of each kind are set aside at most; then the oldest goes.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
-const LARGEST: u64 = config::NEVER_MORE + LONGEST_HEADER;
+pub(super) const LARGEST: u64 = config::NEVER_MORE + LONGEST_HEADER;
 
 /// `--state-dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,9 @@ pub enum LoadError {
     /// It cannot be read, or is no file.
     #[error(transparent)]
     Unreadable(ReadError),
+    /// Somebody else could have put it there, or changed it.
+    #[error(transparent)]
+    Untrusted(#[from] Distrust),
     /// It is not ours, or no more.
     #[error("{}: {error}", Shown(&**.path))]
     Format {
@@ -49,10 +55,21 @@ pub enum LoadError {
     },
 }
 
+/// What is wrong with a state file that is set aside: the word in its new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flaw {
+    /// It is damaged, or was never ours.
+    Corrupt,
+    /// Another version of the agent wrote it.
+    Foreign,
+    /// Somebody else could have put it there, or changed it.
+    Untrusted,
+}
+
 /// Why the last valid configuration could not be written. What was there before is there still.
 #[derive(Debug, Error)]
 #[error("could not {doing} {}: {source}", Shown(&**.path))]
-pub struct SaveError {
+pub struct WriteError {
     /// What was being done, in words that follow "could not".
     doing: &'static str,
     path: PathBuf,
@@ -72,13 +89,20 @@ impl StateDir {
         self.path.join(NAME)
     }
 
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the state file holds; `None` if there is none. Nothing is changed.
     ///
     /// # Errors
     ///
-    /// [`LoadError`], if there is one and it cannot be obeyed.
+    /// [`LoadError`], if there is one and it cannot be obeyed, or if any that comes could not be.
     pub fn load(&self) -> Result<Option<LastKnownGood>, LoadError> {
         let path = self.file();
+        trust::check(&self.path, &path)?;
         let bytes = match config::regular_file(&path, LARGEST + 1) {
             Ok(bytes) if bytes.len() as u64 > LARGEST => return Err(LoadError::TooLarge { path }),
             Ok(bytes) => bytes,
@@ -88,31 +112,21 @@ impl StateDir {
         format::decode(&bytes).map(Some).map_err(|error| LoadError::Format { path, error })
     }
 
-    /// Renames a state file that cannot be obeyed, so that it can be looked at and is not met again. Says its new name;
-    /// `None` if nothing is known to be wrong with it but that it cannot be read.
+    /// Renames a state file that cannot be obeyed, so that it can be looked at and is not met again. Says its new name.
     ///
     /// # Errors
     ///
     /// Why it could not be renamed.
-    #[must_use]
-    pub fn set_aside(&self, error: &LoadError) -> Option<io::Result<PathBuf>> {
-        let kind = match error {
-            LoadError::Format { error: FormatError::Foreign(_), .. } => "foreign",
-            LoadError::Unreadable(ReadError::NotAFile { .. })
-            | LoadError::TooLarge { .. }
-            | LoadError::Format { error: FormatError::Corrupt(_), .. } => "corrupt",
-            LoadError::Unreadable(_) => return None,
-        };
-        let aside = |number: usize| self.path.join(format!("{NAME}.{kind}-{number}"));
+    pub fn set_aside(&self, flaw: Flaw) -> io::Result<PathBuf> {
+        // What is saved while this waits for the disk comes after it.
+        let _lock = self.lock().map_err(io::Error::other)?;
+        let aside = |number: usize| self.path.join(format!("{NAME}.{flaw}-{number}"));
         let free = (1..=MOST_ASIDE).find(|number| fs::symlink_metadata(aside(*number)).is_err());
-        let rename = || {
-            if free.is_none() {
-                (1..MOST_ASIDE).try_for_each(|number| fs::rename(aside(number + 1), aside(number)))?;
-            }
-            let to = aside(free.unwrap_or(MOST_ASIDE));
-            fs::rename(self.file(), &to).map(|()| to)
-        };
-        Some(rename())
+        if free.is_none() {
+            (1..MOST_ASIDE).try_for_each(|number| fs::rename(aside(number + 1), aside(number)))?;
+        }
+        let to = aside(free.unwrap_or(MOST_ASIDE));
+        fs::rename(self.file(), &to).map(|()| to)
     }
 
     /// Makes the state file hold this, unless it does already. At every moment, a crash and a loss of power included, it
@@ -120,38 +134,103 @@ impl StateDir {
     ///
     /// # Errors
     ///
-    /// [`SaveError`]; the state file holds what it held.
-    pub fn save(&self, good: &LastKnownGood) -> Result<bool, SaveError> {
-        let (file, bytes) = (self.file(), format::encode(good));
+    /// [`WriteError`]; the state file holds what it held.
+    pub fn save(&self, good: &LastKnownGood) -> Result<bool, WriteError> {
+        self.write(&format::encode(good))
+    }
+
+    /// The same with what the file is to hold, byte by byte. Only one process writes at a time: others wait.
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<bool, WriteError> {
+        self.create()?;
+        let directory = self.lock()?;
+        let file = self.file();
         if config::regular_file(&file, bytes.len() as u64 + 1).is_ok_and(|held| held == bytes) {
             return Ok(false);
         }
-        self.create()?;
         let new = self.path.join(NEW);
-        write(&new, &bytes)
+        write(&new, bytes)
             .and_then(|()| fs::rename(&new, &file).map_err(failed("rename to its name", &new)))
             // Whatever takes up room there is of no use.
             .inspect_err(|_| drop(fs::remove_file(&new)))?;
-        self.sync().map(|()| true)
+        // The name is on the disk only when the directory is.
+        directory.sync().map_err(failed("write to the disk", &self.path)).map(|()| true)
     }
 
-    fn create(&self) -> Result<(), SaveError> {
+    /// The directory, which is this process's alone until the value is dropped. A process that an agent of before has left
+    /// behind at a disk that hangs is waited for, so that it does not come later with what is older.
+    fn lock(&self) -> Result<Locked, WriteError> {
+        let open = || File::open(&self.path).map_err(failed("open", &self.path));
+        match Flock::lock(open()?, FlockArg::LockExclusive) {
+            Ok(lock) => Ok(Locked::Alone(Some(lock))),
+            // Some network file systems have no locks. Without, all else still holds.
+            Err((directory, _)) => Ok(Locked::Perhaps(directory)),
+        }
+    }
+
+    fn create(&self) -> Result<(), WriteError> {
         if self.path.is_dir() {
             return Ok(());
         }
         let create = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         create.map_err(failed("create the directory", &self.path))
     }
+}
 
-    /// The name is on the disk only when the directory is.
-    fn sync(&self) -> Result<(), SaveError> {
-        let synced = File::open(&self.path).and_then(|directory| directory.sync_all());
-        synced.map_err(failed("write to the disk", &self.path))
+/// The state directory while it is written.
+enum Locked {
+    /// Nobody else writes.
+    Alone(Option<Flock<File>>),
+    /// There are no locks.
+    Perhaps(File),
+}
+
+impl Locked {
+    fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::Alone(lock) => lock.as_ref().map_or(Ok(()), |directory| directory.sync_all()),
+            Self::Perhaps(directory) => directory.sync_all(),
+        }
+    }
+}
+
+impl Drop for Locked {
+    /// The library would panic if unlocking failed; the end of the process unlocks as well.
+    fn drop(&mut self) {
+        if let Self::Alone(lock) = self
+            && let Some(Err((lock, _))) = lock.take().map(Flock::unlock)
+        {
+            std::mem::forget(lock);
+        }
+    }
+}
+
+impl LoadError {
+    /// What is wrong with the file, if it is of no use; `None` if nothing is known but that it cannot be read.
+    #[must_use]
+    pub const fn flaw(&self) -> Option<Flaw> {
+        match self {
+            Self::Untrusted(_) => Some(Flaw::Untrusted),
+            Self::Format { error: FormatError::Foreign(_), .. } => Some(Flaw::Foreign),
+            Self::Unreadable(ReadError::NotAFile { .. })
+            | Self::TooLarge { .. }
+            | Self::Format { error: FormatError::Corrupt(_), .. } => Some(Flaw::Corrupt),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Corrupt => "corrupt",
+            Self::Foreign => "foreign",
+            Self::Untrusted => "untrusted",
+        })
     }
 }
 
 /// Writes a file that nobody has opened before, down to the disk.
-fn write(new: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+fn write(new: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", new)(error)),
         _ => {}
@@ -162,8 +241,8 @@ fn write(new: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     file.sync_all().map_err(failed("write to the disk", new))
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SaveError {
-    move |source| SaveError { doing, path: path.to_owned(), source }
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+    move |source| WriteError { doing, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -260,7 +339,7 @@ mod tests {
             let error = dir.load().unwrap_err();
             let why = "is damaged: its first line is not the agent's; expected what --state-dir writes";
             assert_eq!(error.to_string(), format!("{}: {why}", dir.file().display()));
-            let aside = dir.set_aside(&error).unwrap().unwrap();
+            let aside = dir.set_aside(error.flaw().unwrap()).unwrap();
             assert_eq!(fs::read_to_string(&aside).unwrap(), format!("damaged {number}"));
             assert_eq!(aside, dir.path.join(format!("{NAME}.corrupt-{}", number.min(MOST_ASIDE))));
             assert_eq!(dir.load().unwrap(), None);
@@ -271,7 +350,7 @@ mod tests {
         fs::write(dir.file(), foreign).unwrap();
         let error = dir.load().unwrap_err();
         assert!(error.to_string().contains("has format 7; expected format 1"), "{error}");
-        dir.set_aside(&error).unwrap().unwrap();
+        dir.set_aside(error.flaw().unwrap()).unwrap();
         assert!(names(&dir).contains(&format!("{NAME}.foreign-1")), "{:?}", names(&dir));
     }
 
@@ -281,13 +360,13 @@ mod tests {
         fs::create_dir_all(dir.file()).unwrap();
         let error = dir.load().unwrap_err();
         assert!(error.to_string().contains("is a directory; expected a regular file"), "{error}");
-        dir.set_aside(&error).unwrap().unwrap();
+        dir.set_aside(error.flaw().unwrap()).unwrap();
 
         // As large as it takes, without a block on the disk.
         File::create(dir.file()).unwrap().set_len(LARGEST + 1).unwrap();
         let error = dir.load().unwrap_err();
         assert!(error.to_string().contains(&format!("larger than the {LARGEST} bytes")), "{error}");
-        dir.set_aside(&error).unwrap().unwrap();
+        dir.set_aside(error.flaw().unwrap()).unwrap();
         assert_eq!(names(&dir), [format!("{NAME}.corrupt-1"), format!("{NAME}.corrupt-2")]);
     }
 }

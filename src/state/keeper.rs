@@ -1,9 +1,10 @@
-//! When the last valid configuration is read, and when it is written.
+//! What is known of the last valid configuration, and when the next one is to be kept.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{InForce, LastKnownGood, SaveError, StateDir};
+use super::{InForce, LastKnownGood, Save, StateDir};
 use crate::config::{Config, ConfigErrors, Context, ReadError};
 use crate::shown::Shown;
 
@@ -14,7 +15,9 @@ pub struct Keeper {
     /// What was kept before the start. Forgotten when a configuration is chosen.
     before: Option<LastKnownGood>,
     /// What was chosen, until it is in force and written.
-    chosen: Option<LastKnownGood>,
+    chosen: Option<Arc<LastKnownGood>>,
+    /// Is that being written?
+    is_under_way: bool,
 }
 
 /// What holds while the file cannot be used and there has been no valid one since the start, for families of which no
@@ -42,7 +45,7 @@ impl Keeper {
     /// What was kept in the directory, as [`StateDir::load`] found it.
     #[must_use]
     pub const fn new(dir: StateDir, before: Option<LastKnownGood>) -> Self {
-        Self { dir: Some(dir), before, chosen: None }
+        Self { dir: Some(dir), before, chosen: None, is_under_way: false }
     }
 
     /// Is there no file at `path` although there shall be one? Until a configuration is chosen, that is so if the last one
@@ -77,17 +80,21 @@ impl Keeper {
     /// not count any more. It is kept once it is in force.
     pub fn choose(&mut self, path: &Path, content: Option<&[u8]>) {
         self.before = None;
-        self.chosen = self.dir.is_some().then(|| LastKnownGood::new(path, content.map(<[u8]>::to_vec)));
+        self.chosen = self.dir.is_some().then(|| LastKnownGood::new(path, content.map(<[u8]>::to_vec)).into());
+        self.is_under_way = false;
     }
 
-    /// What was chosen is in force, so it is kept from now on. Was anything written? `None` if there is nothing to keep.
-    /// After a failure, the next call tries again.
-    pub fn keep(&mut self) -> Option<Result<bool, SaveError>> {
-        let saved = self.dir.as_ref()?.save(self.chosen.as_ref()?);
-        if saved.is_ok() {
+    /// What was chosen is in force: this is to be kept from now on. `None` if there is nothing to keep, or if it is under way.
+    pub fn keep(&mut self) -> Option<Save> {
+        let save = Save { dir: self.dir.clone()?, good: Arc::clone(self.chosen.as_ref()?) };
+        (!std::mem::replace(&mut self.is_under_way, true)).then_some(save)
+    }
+
+    /// What was to be kept last is kept now, or is not; then it is to be kept still.
+    pub fn kept(&mut self, is_kept: bool) {
+        if std::mem::take(&mut self.is_under_way) && is_kept {
             self.chosen = None;
         }
-        Some(saved)
     }
 
     fn state_file(&self) -> Option<PathBuf> {
@@ -168,27 +175,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_chosen_is_kept_once_and_tried_again_after_a_failure() {
-        let scratch = tempfile::tempdir().unwrap();
-        let blocked = scratch.path().join("state");
-        std::fs::write(&blocked, "").unwrap();
-        let dir = StateDir::new(&blocked);
-        let mut keeper = Keeper::new(dir.clone(), None);
+    fn what_was_chosen_is_to_be_kept_once_and_again_after_a_failure() {
+        let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
         assert!(keeper.keep().is_none());
         keeper.choose(Path::new(CONFIG), Some(IPV6));
         for _ in 0..2 {
-            let message = keeper.keep().unwrap().unwrap_err().to_string();
-            assert!(message.contains("could not create the directory"), "{message}");
+            let save = keeper.keep().unwrap();
+            assert_eq!(*save.good, LastKnownGood::new(Path::new(CONFIG), Some(IPV6.to_vec())));
+            assert!(keeper.keep().is_none(), "it is under way");
+            keeper.kept(false);
         }
-        std::fs::remove_file(&blocked).unwrap();
-        assert!(keeper.keep().unwrap().unwrap());
+        assert!(keeper.keep().is_some());
+        keeper.kept(true);
         assert!(keeper.keep().is_none());
-        assert_eq!(dir.load().unwrap(), Some(LastKnownGood::new(Path::new(CONFIG), Some(IPV6.to_vec()))));
-
-        keeper.choose(Path::new(CONFIG), Some(IPV6));
-        assert!(!keeper.keep().unwrap().unwrap(), "it is there already");
         let mut off = Keeper::default();
         off.choose(Path::new(CONFIG), Some(IPV6));
         assert!(off.keep().is_none());
+    }
+
+    #[test]
+    fn what_was_chosen_since_is_to_be_kept_though_what_was_chosen_before_has_been_written_only_now() {
+        let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
+        keeper.choose(Path::new(CONFIG), None);
+        assert!(keeper.keep().is_some());
+        keeper.choose(Path::new(CONFIG), Some(IPV6));
+        keeper.kept(true);
+        assert_eq!(keeper.keep().unwrap().good.content.as_deref(), Some(IPV6));
     }
 }

@@ -1,20 +1,29 @@
 //! The configuration that was valid last, kept over restarts and reboots in `--state-dir`: so that a start that finds its
 //! file broken, or not there yet, can go on as before.
 //!
-//! `format` turns it into bytes and back, `directory` is where they meet the file system, `keeper` knows when to read and
-//! when to write, and `basis` what the rules are to be based on. Whether they are in force the caller says.
+//! `format` turns it into bytes and back, `directory` is where they meet the file system, `trust` says whose files are
+//! obeyed, `writer` is the process that writes, `keeper` knows what is to be kept, and `basis` what the rules are to be based
+//! on. Whether they are in force the caller says.
 
 mod basis;
 mod directory;
 mod format;
 mod in_force;
 mod keeper;
+mod save;
+mod task;
+mod trust;
+mod writer;
 
 pub use basis::{Basis, Instead};
-pub use directory::{LoadError, SaveError, StateDir};
+pub use directory::{Flaw, LoadError, StateDir, WriteError};
 pub use format::FormatError;
 pub use in_force::{Holding, InForce};
 pub use keeper::{Fallback, Keeper, Notes};
+pub use save::Save;
+pub use task::{Answer, Task};
+pub use trust::Distrust;
+pub use writer::{SaveError, VERB, Writer, serve};
 
 use std::path::{Path, PathBuf};
 

@@ -1,15 +1,18 @@
 //! Keeping a configuration, killed before any of its system calls, or refused by the file system at any of them.
 
-use std::fs;
+use std::fs::{self, File};
 
-use ip_masq_agent::state::LastKnownGood;
+use ip_masq_agent::state::{LastKnownGood, StateDir, VERB};
 
 use crate::support::netns::{AGENT, Netns};
 use crate::support::ran::Ran;
 use crate::{BAD, Disk, exempting, exempts, text};
 
 /// The calls that lead to the disk, and those around them.
-const CALLS: [&str; 8] = ["mkdir", "openat", "unlink", "write", "fsync", "rename", "statx", "close"];
+const CALLS: [&str; 10] = ["mkdir", "openat", "flock", "read", "unlink", "write", "fsync", "rename", "statx", "close"];
+
+/// Those of them that only the process makes that writes.
+const OF_THE_WRITER: [&str; 5] = ["mkdir", "flock", "unlink", "fsync", "rename"];
 
 /// Keeps what is there, then applies and keeps another under strace, which does something at one of its calls.
 struct Save {
@@ -38,6 +41,18 @@ impl Save {
         (ran, fs::read_to_string(trace).unwrap())
     }
 
+    /// The same with the writer alone, which is given what the agent gives it.
+    fn writer_under(&self, strace: &[&str]) -> (Ran, String) {
+        let (trace, state) = (self.netns.scratch().join("trace"), self.disk.state());
+        let given = StateDir::new(&self.netns.scratch().join("given"));
+        given.save(&self.wanted()).unwrap();
+        let mut command = self.netns.command("strace");
+        command.args(["-f", "-q", "-o", text(&trace)]).args(strace);
+        command.args([AGENT, VERB, "--state-dir", text(&state)]);
+        let ran = Ran::reading(command, File::open(given.file()).unwrap());
+        (ran, fs::read_to_string(trace).unwrap())
+    }
+
     fn wanted(&self) -> LastKnownGood {
         self.disk.good(Some(&exempting(92)))
     }
@@ -51,12 +66,38 @@ fn killed_before_any_call_it_leaves_the_old_one_or_the_new_and_the_next_start_go
             // strace counts each call by itself.
             for number in 1.. {
                 let Some(save) = Save::prepare(old) else { return };
-                if !save.kill_at(&format!("{call}:signal=KILL:when={number}"), old, &mut left) {
+                let inject = format!("{call}:signal=KILL:when={number}");
+                let (ran, trace) =
+                    save.writer_under(&["-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
+                if !trace.contains("+++ killed by SIGKILL +++") {
+                    assert_eq!(ran.ended_with(0).stdout, "written");
                     break;
                 }
+                save.look(&inject, old, &mut left);
             }
         }
         assert!(left.old > 20 && left.new > 2 && left.unfinished > 2, "{left:?}");
+    }
+}
+
+#[test]
+fn where_the_process_that_writes_is_killed_the_rules_are_in_force_and_it_is_told_that_nothing_is_kept() {
+    for old in [Some(91), None] {
+        for call in OF_THE_WRITER {
+            for number in 1.. {
+                let Some(save) = Save::prepare(old) else { return };
+                let inject = format!("{call}:signal=KILL:when={number}");
+                let (ran, trace) = save.under(&["-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
+                let ran = ran.ended_with(0);
+                assert!(exempts(&save.netns, 92), "{inject}");
+                if !trace.contains("+++ killed by SIGKILL +++") {
+                    break;
+                }
+                let said = format!("the process that writes to {} ended without an answer", text(&save.disk.state()));
+                assert!(ran.stderr.contains(&said), "{inject}: {}", ran.stderr);
+                save.look(&inject, old, &mut Left::default());
+            }
+        }
     }
 }
 
@@ -69,15 +110,8 @@ struct Left {
 }
 
 impl Save {
-    /// Kills the agent at a call, looks at what it leaves, starts another one from that after a reboot, and lets yet
-    /// another one finish the work. Was it killed?
-    fn kill_at(&self, inject: &str, old: Option<u8>, count: &mut Left) -> bool {
-        let (call, _) = inject.split_once(':').unwrap();
-        let (ran, trace) = self.under(&["-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
-        if !trace.contains("+++ killed by SIGKILL +++") {
-            ran.ended_with(0);
-            return false;
-        }
+    /// Looks at what a kill has left, starts an agent from that after a reboot, and lets yet another one finish the work.
+    fn look(&self, inject: &str, old: Option<u8>, count: &mut Left) {
         let (left, is_new) = (self.disk.kept(), self.disk.kept() == Some(self.wanted()));
         if !is_new {
             assert_eq!(left, old.map(|old| self.disk.good(Some(&exempting(old)))), "{inject}");
@@ -94,7 +128,6 @@ impl Save {
         self.under(&["-e", "trace=none"]).0.ended_with(0);
         assert_eq!(self.disk.kept(), Some(self.wanted()), "{inject}");
         assert_eq!(self.disk.names(), ["last-known-good"], "{inject}");
-        true
     }
 }
 

@@ -9,7 +9,9 @@
 )]
 
 mod apply;
+mod frozen;
 mod interrupted;
+mod planted;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::daemon::Daemon;
 use crate::support::generation::generation;
 use crate::support::netns::Netns;
+use crate::support::ran::host;
 use crate::{BACKENDS, BAD, BAD_MESSAGE, BY_DEFAULT, Disk, exempting, exempts, rules, signs};
 
 /// Told when a degraded start has been made, whatever holds.
@@ -230,4 +231,25 @@ fn where_nothing_can_be_kept_that_is_told_once_and_the_rules_are_in_force() {
     assert_eq!(daemon.log().matches(told).count(), 1, "{}", daemon.log());
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn where_no_process_can_be_started_that_is_told_and_a_later_pass_keeps_what_is_in_force() {
+    let disk = Disk::new();
+    let Some(netns) = Netns::new("processes") else { return };
+    disk.write(&exempting(91));
+    let mut daemon = start(&netns, &disk, BACKENDS[0]);
+    daemon.wait_until("the first is kept", || disk.kept() == Some(disk.good(Some(&exempting(91)))));
+    let process = daemon.pid().to_string();
+    let inside = |command: &[&str]| host("nsenter", &[&["--target", &process, "--mount"], command].concat());
+    // The program is found there, and there alone.
+    inside(&["mount", "--types", "tmpfs", "none", "/proc"]);
+    disk.write(&exempting(92));
+    daemon.wait_until("the new rules are in force", || exempts(&netns, 92));
+    daemon.wait_until_said("is not kept for the next start: could not start a process that writes to ");
+    assert_eq!(disk.kept(), Some(disk.good(Some(&exempting(91)))));
+    inside(&["umount", "--internal-only", "--no-mtab", "/proc"]);
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until("the newest is kept", || disk.kept() == Some(disk.good(Some(&exempting(92)))));
+    daemon.wait_until_said("the configuration is kept for the next start again");
 }

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// The programs that the tests call, and the Debian package that has each.
-const TOOLS: [(&str, &str); 12] = [
+const TOOLS: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
     ("nft", "nftables"),
@@ -17,6 +18,10 @@ const TOOLS: [(&str, &str); 12] = [
     ("ip6tables-nft", "iptables"),
     ("ip6tables-nft-save", "iptables"),
     ("ip6tables-nft-restore", "iptables"),
+    ("fsfreeze", "util-linux"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
+    ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("timeout", "coreutils"),
@@ -47,12 +52,23 @@ impl Ran {
         // A program that ends without reading breaks the pipe; its status tells more than this error would.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
+        Self::ended(line, output)
+    }
+
+    fn ended(line: String, output: Output) -> Self {
         Self {
             line,
             status: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Runs a command to its end, with a file as its stdin.
+    pub(crate) fn reading(mut command: Command, input: File) -> Self {
+        let line = format!("{command:?}");
+        let output = command.stdin(input).output().unwrap_or_else(|error| panic!("{line} does not start: {error}"));
+        Self::ended(line, output)
     }
 
     /// Runs a command to its end, with nothing on its stdin.

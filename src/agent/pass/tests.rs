@@ -61,6 +61,13 @@ impl Node {
     }
 }
 
+/// Keeps what a pass said is to be kept.
+fn keep(pass: &Pass) {
+    if let Some(save) = &pass.keep {
+        save.here().unwrap();
+    }
+}
+
 fn flags() -> Flags {
     Flags { ipv6: true, ..Flags::default() }
 }
@@ -146,6 +153,7 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
             for start_with in [Wanted::NftCompat, Wanted::Nft] {
                 let mut agent = node.start(kernel.clone(), start_with);
                 let pass = agent.pass(Event::Tick);
+                keep(&pass);
                 assert_holds(&agent, &pass, expected);
                 if expected == InForce::KernelRules {
                     assert_eq!(agent.backend.state.generation, generation, "nothing is written");
@@ -207,6 +215,7 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     assert_holds(&agent, &pass, InForce::LastKnownGood);
     node.write(Some(FILE));
     let pass = agent.pass(Event::Tick);
+    keep(&pass);
     assert_holds(&agent, &pass, InForce::File);
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 }
@@ -216,15 +225,20 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     let node = Node::new();
     node.write(Some(FILE));
     let mut agent = node.start(Memory::default(), Wanted::NftCompat);
-    agent.pass(Event::Tick).rules.unwrap();
+    let pass = agent.pass(Event::Tick);
+    keep(&pass);
+    pass.rules.unwrap();
+    agent.kept(true);
     node.write(Some(BAD));
     let pass = agent.pass(Event::Tick);
+    assert!(pass.keep.is_none(), "{pass:?}");
     assert!(matches!(pass.config, Some(ConfigNews::Refused { instead: Instead::LastValid, .. })), "{pass:?}");
     assert_eq!(pass.holding.unwrap().to_string(), InForce::LastValid.to_string());
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 
     node.write(None);
     let pass = agent.pass(Event::ConfigGone);
+    keep(&pass);
     assert_holds(&agent, &pass, InForce::NoFile);
     assert_eq!(node.kept(), Some(node.good(None)));
     let mut next = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
@@ -290,13 +304,19 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
         matches!(&pass.rules, Err(FitError::Reconcile(error)) if error.to_string().contains("16 times")),
         "{pass:?}"
     );
-    assert!(pass.kept.is_none() && pass.holding.is_none(), "{pass:?}");
+    assert!(pass.keep.is_none() && pass.holding.is_none(), "{pass:?}");
     assert_eq!(node.kept(), None);
 
     agent.backend.interference.clear();
-    assert!(agent.pass(Event::Tick).kept.unwrap().unwrap(), "written");
+    for is_kept in [false, true] {
+        let pass = agent.pass(Event::Tick);
+        assert!(pass.keep.is_some(), "{pass:?}");
+        assert!(agent.pass(Event::Tick).keep.is_none(), "it is under way");
+        keep(&pass);
+        agent.kept(is_kept);
+    }
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
-    assert!(agent.pass(Event::Tick).kept.is_none(), "an idle agent writes nothing");
+    assert!(agent.pass(Event::Tick).keep.is_none(), "an idle agent writes nothing");
 }
 
 #[test]

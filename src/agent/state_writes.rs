@@ -1,0 +1,90 @@
+//! The last valid configuration on its way to the disk, beside the loop: one writer at a time, and behind it the newest.
+
+use std::future;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep_until;
+
+use crate::state::{Answer, Save, SaveError, Writer};
+
+/// A disk that has not answered for so long is told of.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What is under way, and what waits for that.
+#[derive(Debug, Default)]
+pub(super) struct StateWrites {
+    under_way: Option<UnderWay>,
+    /// The newest. What it takes the place of need not be written any more.
+    next: Option<Save>,
+    /// Why the newest was not even begun.
+    failure: Option<SaveError>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    writer: Writer,
+    since: Instant,
+    /// Was it told that it takes long?
+    is_told: bool,
+}
+
+/// What there is to say of the newest.
+#[derive(Debug)]
+pub(super) enum StateNews {
+    /// It is kept, or not. Was anything written?
+    Ended(Result<bool, SaveError>),
+    /// It takes long, and goes on.
+    Slow(SaveError),
+}
+
+impl StateWrites {
+    /// Has this written, instead of whatever still waits. To be called in a runtime; waits for nothing.
+    pub(super) fn write(&mut self, save: Save) {
+        if self.under_way.is_some() {
+            self.next = Some(save);
+        } else {
+            self.start(&save);
+        }
+    }
+
+    /// The next thing that there is to say; never, if nothing is to be written. Losing the future loses nothing.
+    pub(super) async fn news(&mut self) -> StateNews {
+        Writer::reap();
+        loop {
+            if let Some(failure) = self.failure.take() {
+                return StateNews::Ended(Err(failure));
+            }
+            let Some(UnderWay { writer, since, is_told }) = &mut self.under_way else { return future::pending().await };
+            let answer = tokio::select! {
+                biased;
+                answer = writer.answer() => answer,
+                () = sleep_until((*since + SLOW).into()), if !*is_told => {
+                    *is_told = true;
+                    return StateNews::Slow(writer.slow(SLOW));
+                }
+            };
+            self.under_way = None;
+            match self.next.take() {
+                Some(newer) => self.start(&newer),
+                None => return StateNews::Ended(answer.map(|answer| answer == Answer::Saved(true))),
+            }
+        }
+    }
+
+    /// The end. What is under way goes on by itself. If something newer waits for it, that is left to a writer which waits for
+    /// the end of the other one, and that one is not to write any more.
+    pub(super) fn leave(&mut self) {
+        if let (Some(UnderWay { writer, .. }), Some(newer)) = (&mut self.under_way, self.next.take()) {
+            writer.abandon();
+            // Nobody is left to hear of a failure.
+            let _ = newer.start();
+        }
+    }
+
+    fn start(&mut self, save: &Save) {
+        match save.start() {
+            Ok(writer) => self.under_way = Some(UnderWay { writer, since: Instant::now(), is_told: false }),
+            Err(failure) => self.failure = Some(failure),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What is to be kept, on its way to the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(test)]
+use super::WriteError;
+use super::{Answer, LastKnownGood, SaveError, StateDir, Task, Writer};
+
+/// A configuration that is in force and is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Save {
+    pub(super) dir: StateDir,
+    pub(super) good: Arc<LastKnownGood>,
+}
+
+impl Save {
+    /// Where it is to be kept.
+    #[must_use]
+    pub const fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// Starts a process that writes it. To be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`SaveError::NotStarted`]
+    pub fn start(&self) -> Result<Writer, SaveError> {
+        Writer::start(&self.dir, Task::Save, Some(&self.good))
+    }
+
+    /// Has it written by a process, and waits for that, but no longer than so long. Was anything written?
+    ///
+    /// # Errors
+    ///
+    /// [`SaveError`]
+    pub fn run(&self, most: Duration) -> Result<bool, SaveError> {
+        let answer = Writer::run(&self.dir, Task::Save, Some(&self.good), most);
+        answer.map(|answer| answer == Answer::Saved(true))
+    }
+
+    /// Writes it in this process, for tests that have no other.
+    #[cfg(test)]
+    pub(crate) fn here(&self) -> Result<bool, WriteError> {
+        self.dir.save(&self.good)
+    }
+}
