@@ -65,6 +65,11 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// As much of a text as a message can show of it, for whoever keeps it.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(MAX_SHOWN + 1).collect()
+}
+
 /// The start of the text, and what stands for the rest.
 fn cut(text: &str) -> (&str, &'static str) {
     match text.char_indices().nth(MAX_SHOWN) {
@@ -116,6 +121,8 @@ mod tests {
         assert_eq!(Quoted(&long).to_string(), format!("\"{start}\"…"));
         assert_eq!(Bare(&start).to_string(), start);
         assert_eq!(Bare(&long).to_string(), format!("{start}…"));
+        let longer = "é".repeat(1000);
+        assert_eq!(Quoted(&excerpt(&longer)).to_string(), Quoted(&longer).to_string());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -174,21 +175,37 @@ fn a_path_without_a_readable_file_says_what_is_there() {
 }
 
 #[test]
-fn a_file_may_have_a_mebibyte_or_what_its_limit_needs() {
+fn a_file_may_have_64_mebibytes_whatever_it_says_and_the_list_what_its_limit_says() {
+    const LARGEST: u64 = 64 << 20;
     let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
     let read = |text: &str| {
-        let path = folder.path().join("config");
         fs::write(&path, text).unwrap();
         config::read(&path, &IPV4)
     };
-    let comment = |len: usize| format!("#{}\n", "x".repeat(len - 2));
-    assert_eq!(read(&comment(1 << 20)).unwrap().config, Config::defaults(&IPV4));
-    let large = comment((1 << 20) + 1);
-    assert!(matches!(read(&large), Err(ReadError::TooLarge { limit: 0x10_0000, .. })));
-    for limit in ["cidrLimit: 30000\n", "\"CIDRLIMIT\" : 30000\n"] {
-        read(&format!("{large}{limit}")).unwrap();
-        let larger = comment(30_000 * 64);
-        assert!(matches!(read(&format!("{larger}{limit}")), Err(ReadError::TooLarge { limit: 1_920_000, .. })));
+    let comment = |len: u64| format!("#{}\n", "x".repeat(usize::try_from(len).unwrap() - 2));
+    // The limit is written in ways that only a reader of YAML understands.
+    let list = "nonMasqueradeCIDRs: [10.0.0.0/8, 11.0.0.0/8, 12.0.0.0/8]\n";
+    for (limit, allowed) in [("0x3", true), ("0o3", true), ("\n  3", true), ("2 # cidrLimit: 3", false)] {
+        let result = read(&format!("{}cidrLimit: {limit}\n{list}", comment(2 << 20)));
+        assert_eq!(result.is_ok(), allowed, "{limit:?}: {result:?}");
+    }
+    assert_eq!(read(&comment(LARGEST)).unwrap().config, Config::defaults(&IPV4));
+    let error = read(&format!("{}#", comment(LARGEST))).unwrap_err();
+    assert!(matches!(error, ReadError::TooLarge { limit: LARGEST, .. }), "{error}");
+    // What has no size beforehand is read to its end, or to the limit.
+    assert!(matches!(config::read(Path::new("/proc/self/status"), &IPV4), Err(ReadError::Invalid { .. })));
+    for (written, allowed) in [(LARGEST, true), (LARGEST + 1, false)] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let pipe = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        let loaded = std::thread::scope(|scope| {
+            // Fails once the reader has seen enough.
+            scope.spawn(move || drop(writer.write_all(comment(written).as_bytes())));
+            let loaded = config::load_once(Path::new(&pipe));
+            drop(reader);
+            loaded
+        });
+        assert_eq!(loaded.is_ok(), allowed, "{written}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -168,13 +169,21 @@ pub enum ReadError {
         /// What it is, with its article.
         kind: &'static str,
     },
-    /// The file is larger than its `cidrLimit` can need.
-    #[error("{}: larger than the {limit} bytes that a file with its {key} may have; remove comments, or raise {key}", Shown(&**.path), key = Key::CidrLimit)]
+    /// The file is larger than any configuration that is read.
+    #[error("{}: larger than the {limit} bytes that are read at most; remove comments and ranges that others cover", Shown(&**.path))]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// The bytes that it may have.
         limit: u64,
+    },
+    /// Its file system has not answered so far.
+    #[error("{}: its file system has not answered for {after:?}; see whether it hangs (a network file system whose server is away?)", Shown(&**.path))]
+    Unanswered {
+        /// The file.
+        path: PathBuf,
+        /// For so long.
+        after: Duration,
     },
     /// The file is no configuration. A line for each error.
     #[error("{}", .errors.in_file(path))]

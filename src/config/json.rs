@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::MAX_DEPTH;
 use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Line, Problem, Warning};
+use crate::shown::excerpt;
 
 /// Is this text JSON to upstream? It is, if its first character behind any white space is a brace.
 pub(super) fn is_json(bytes: &[u8]) -> bool {
@@ -30,21 +31,13 @@ pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
 /// The known keys and their values, in their order.
 pub(super) fn read(text: &str) -> Result<Document<'_>, ConfigError> {
     check_depth(text)?;
-    let object: Object<'_> = serde_json::from_str(text).map_err(|error| {
+    let mut object = Object { document: Document::default(), lines: Lines { rest: text, line: 1 } };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = (&mut object).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    read.map(|()| object.document).map_err(|error| {
         let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
         ConfigError::at(Line(line.max(1)), Problem::Json(without_place(&error)))
-    })?;
-    let mut document = Document::default();
-    let mut lines = Lines { rest: text, line: 1 };
-    for (key, value) in object.0 {
-        let name = unquote(key.get()).into_owned();
-        let line = lines.line(key);
-        match Key::named(&name) {
-            Some(key) => document.pairs.push(Pair { key, name, line, value: lines.value(value)? }),
-            None => document.warnings.push(Warning::UnknownKey { line, name }),
-        }
-    }
-    Ok(document)
+    })
 }
 
 /// The message without its ` at line 1 column 2`.
@@ -78,28 +71,61 @@ fn check_depth(text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// An object whose keys and values are left as they are written.
-struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+/// An object whose keys and values are looked at as they come: what nobody knows is not kept.
+struct Object<'a> {
+    document: Document<'a>,
+    lines: Lines<'a>,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(&'de RawValue, &'de RawValue)>;
+impl<'de> DeserializeSeed<'de> for &mut Object<'de> {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+impl<'de> Visitor<'de> for &mut Object<'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            let name = unquote(key.get());
+            let line = self.lines.line(key);
+            match Key::named(&name) {
+                Some(key) => {
+                    let value = self.lines.value(value).map_err(Error::custom)?;
+                    self.document.pairs.push(Pair { key, name: name.into_owned(), line, value });
                 }
-                Ok(pairs)
+                None => self.document.warnings.push(Warning::UnknownKey { line, name: excerpt(&name) }),
             }
         }
-        deserializer.deserialize_map(Pairs).map(Object)
+        Ok(())
+    }
+}
+
+/// The entries of a list, which is a valid one.
+struct Entries<'l, 'a> {
+    list: List,
+    lines: &'l mut Lines<'a>,
+}
+
+impl<'de> Visitor<'de> for Entries<'_, 'de> {
+    type Value = List;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<List, A::Error> {
+        while let Some(entry) = entries.next_element::<&RawValue>()? {
+            self.list.push(self.lines.line(entry), single(entry.get()));
+        }
+        Ok(self.list)
     }
 }
 
@@ -121,16 +147,12 @@ impl<'a> Lines<'a> {
         Line(self.line)
     }
 
-    fn value(&mut self, raw: &'a RawValue) -> Result<Value<'a>, ConfigError> {
+    fn value(&mut self, raw: &'a RawValue) -> Result<Value<'a>, serde_json::Error> {
         if !raw.get().starts_with('[') {
             return Ok(single(raw.get()));
         }
-        let entries: Vec<&'a RawValue> = serde_json::from_str(raw.get())
-            .map_err(|error| ConfigError::at(self.line(raw), Problem::Json(without_place(&error))))?;
-        let mut list = List::default();
-        for entry in entries {
-            list.push(self.line(entry), single(entry.get()));
-        }
+        let entries = Entries { list: List::default(), lines: self };
+        let list = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(entries)?;
         Ok(Value::List(Box::new(list)))
     }
 }

@@ -1,7 +1,8 @@
 //! Bytes to [`Config`], reading as upstream reads.
 //!
 //! The data flows one way: [`read`] takes the bytes of a file, `json` or `yaml` turns them into a `value::Document`,
-//! and `schema` turns that into a [`Config`] with [`Warning`]s. Only [`read`] touches anything outside.
+//! and `schema` turns that into a [`Config`] with [`Warning`]s. Only `file` touches anything outside. What a file holds, the
+//! memory for reading it is a small multiple of its size.
 
 mod duration;
 mod error;
@@ -20,8 +21,8 @@ use std::fmt;
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
 pub use errors::ConfigErrors;
-pub(crate) use file::{NEVER_MORE, regular_file};
-pub use file::{load, read, understand};
+pub(crate) use file::{LARGEST, regular_file};
+pub use file::{is_stdin, load, load_once, read, understand};
 pub use key::Key;
 pub use warning::Warning;
 

@@ -7,32 +7,32 @@ use crate::net::Cidr;
 #[derive(Clone, Copy)]
 struct Range {
     /// Its place in the list.
-    place: usize,
+    place: u32,
     cidr: Cidr,
     line: Line,
 }
 
-/// A warning for each range that another one covers. Both let the same traffic through untouched, so the covered one
+/// Tells `warn` of each range that another one covers. Both let the same traffic through untouched, so the covered one
 /// changes nothing, wherever it stands.
-pub(super) fn find(entries: &[Entry]) -> Vec<Warning> {
+pub(super) fn find(entries: &[Entry], mut warn: impl FnMut(Warning)) {
     // Long lists are written by programs, in order: there, each range ends before the next one starts.
     if entries.is_sorted_by(|range, next| range.cidr.last() < next.cidr.network()) {
-        return Vec::new();
+        return;
     }
-    let mut ranges: Vec<Range> = entries
-        .iter()
-        .enumerate()
-        .filter_map(|(place, entry)| entry.line.map(|line| Range { place, cidr: entry.cidr, line }))
-        .collect();
+    let range = |place: u32| {
+        let Entry { cidr, line } = *entries.get(place as usize)?;
+        Some(Range { place, cidr, line: line? })
+    };
+    // The places alone, because the list may be most of what a large file holds.
+    let mut places: Vec<u32> = (0..).zip(entries).map(|(place, _)| place).collect();
     // A range sorts before those that it covers, so the ranges around one are open when its turn comes.
-    ranges.sort_unstable_by_key(|range| (range.cidr, range.place));
+    places.sort_unstable_by_key(|place| (entries.get(*place as usize).map(|entry| entry.cidr), *place));
     let mut open: Vec<Open> = Vec::new();
-    let mut warnings = Vec::new();
-    for range in ranges {
+    for range in places.into_iter().filter_map(range) {
         while open.pop_if(|outer| !outer.range.cidr.covers(&range.cidr)).is_some() {}
         let around = open.last().copied();
         if let Some(around) = around {
-            warnings.push(around.warning(&range));
+            warn(around.warning(&range));
             if around.range.cidr == range.cidr {
                 continue;
             }
@@ -41,7 +41,6 @@ pub(super) fn find(entries: &[Entry]) -> Vec<Warning> {
             around.map_or(range, |around| if around.earliest.place < range.place { around.earliest } else { range });
         open.push(Open { range, earliest });
     }
-    warnings
 }
 
 /// A range and, of it and those around it, the one that stands first in the list.
@@ -69,6 +68,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::warning::Warnings;
     use proptest::prelude::*;
 
     fn entries(cidrs: &[Cidr]) -> Vec<Entry> {
@@ -77,7 +77,9 @@ mod tests {
 
     fn found(cidrs: &[&str]) -> Vec<String> {
         let cidrs: Vec<Cidr> = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
-        Warning::in_order(find(&entries(&cidrs))).iter().map(ToString::to_string).collect()
+        let mut warnings = Warnings::default();
+        find(&entries(&cidrs), |warning| warnings.push(warning));
+        warnings.in_order().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -128,7 +130,8 @@ mod tests {
         fn exactly_the_ranges_that_another_covers_are_named(picks in prop::collection::vec((0_u32..4, 28_u8..=32), 0..12)) {
             let cidrs: Vec<Cidr> =
                 picks.iter().map(|(host, len)| Cidr::around([10, 0, 0, u8::try_from(*host).unwrap()].into(), *len).unwrap()).collect();
-            let mut named: Vec<u32> = find(&entries(&cidrs)).iter().map(|warning| warning.line().unwrap().0).collect();
+            let mut named: Vec<u32> = Vec::new();
+            find(&entries(&cidrs), |warning| named.push(warning.line().unwrap().0));
             named.sort_unstable();
             let covered = |place: usize| cidrs.iter().enumerate().any(|(other, cidr)| {
                 if *cidr == cidrs[place] { other < place } else { cidr.covers(&cidrs[place]) }

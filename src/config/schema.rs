@@ -3,6 +3,7 @@
 use super::error::Place;
 use super::errors::Findings;
 use super::value::{self, Document, NoRange, Pair, Value};
+use super::warning::Warnings;
 use super::{
     Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap,
 };
@@ -35,14 +36,14 @@ pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading,
         config.resync_interval = Setting { value: used, line: Some(line) };
     }
     let config = findings.or(config)?;
-    warnings.extend(overlap::find(&config.non_masquerade_cidrs));
-    Ok(Reading { config, warnings: Warning::in_order(warnings) })
+    overlap::find(&config.non_masquerade_cidrs, |warning| warnings.push(warning));
+    Ok(Reading { config, warnings: warnings.in_order() })
 }
 
 /// What the document says so far.
 #[derive(Default)]
-struct Draft<'a> {
-    list: Option<List<'a>>,
+struct Draft {
+    list: Option<List>,
     limit: Option<Setting<i64>>,
     masq_link_local: Option<Setting<bool>>,
     masq_link_local_ipv6: Option<Setting<bool>>,
@@ -52,16 +53,16 @@ struct Draft<'a> {
 }
 
 /// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
-struct List<'a> {
+struct List {
     line: Line,
-    content: value::List<'a>,
+    content: value::List,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
     /// single value as it is, and empties the list. What is wrong with one that no longer counts is still wrong, but for the
     /// ranges of its list.
-    fn set(&mut self, pair: Pair<'a>, warnings: &mut Vec<Warning>, findings: &mut Findings) {
+    fn set(&mut self, pair: Pair<'_>, warnings: &mut Warnings, findings: &mut Findings) {
         let Pair { key, name, line, value } = pair;
         if name != key.name() {
             warnings.push(Warning::OtherCase { line, name, key });
@@ -105,9 +106,9 @@ fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) ->
     setting.replace(Setting { value: value?, line: Some(line) }).and_then(|before| before.line)
 }
 
-impl<'a> List<'a> {
+impl List {
     /// The list, or `None` if it, or an entry of it, is of a wrong type.
-    fn of(value: Value<'a>, line: Line, findings: &mut Findings) -> Option<Self> {
+    fn of(value: Value<'_>, line: Line, findings: &mut Findings) -> Option<Self> {
         let content = match value {
             Value::Null => value::List::default(),
             Value::List(list) => *list,
@@ -139,7 +140,7 @@ impl<'a> List<'a> {
         let value::List { ranges, no_range, no_text, len } = self.content;
         findings.add(len - ranges.len() - no_range.len() - no_text.len());
         for NoRange { index, line, text, reason } in no_range {
-            findings.push(ConfigError::at(line, Problem::Cidr { index, text: text.into_owned(), reason }));
+            findings.push(ConfigError::at(line, Problem::Cidr { index, text, reason }));
         }
         ranges
     }

@@ -133,25 +133,67 @@ impl Warning {
             Self::More { .. } => "other warnings",
         }
     }
+}
 
-    /// The warnings in the order of their lines; of each kind the first ten, and at the end how many more there are.
-    pub(super) fn in_order(mut all: Vec<Self>) -> Vec<Self> {
-        all.sort_by_key(Self::line);
-        let mut counts: Vec<(&'static str, usize)> = Vec::new();
-        all.retain(|warning| {
-            let about = warning.about();
-            let place = counts.iter().position(|(counted, _)| *counted == about).unwrap_or_else(|| {
-                counts.push((about, 0));
-                counts.len() - 1
-            });
-            counts.get_mut(place).is_some_and(|(_, count)| {
-                *count += 1;
-                *count <= MAX_PER_KIND
-            })
-        });
-        let more = counts.into_iter().filter(|(_, count)| *count > MAX_PER_KIND);
-        all.extend(more.map(|(about, count)| Self::More { about, count: count - MAX_PER_KIND }));
-        all
+/// The warnings of one file. Of each kind the ten on the lowest lines are kept, and the others counted, so that their number
+/// costs no memory.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Warnings {
+    kinds: Vec<Kind>,
+    pushed: usize,
+}
+
+/// The warnings of one kind.
+#[derive(Debug, PartialEq)]
+struct Kind {
+    about: &'static str,
+    /// The first ones, each behind the place at which it sorts: by line, and on one line in the order in which they came.
+    kept: Vec<((Option<Line>, usize), Warning)>,
+    /// How many were not kept.
+    more: usize,
+}
+
+impl Warnings {
+    /// Adds a warning, unless it is one of those that are kept.
+    pub(super) fn push(&mut self, warning: Warning) {
+        let about = warning.about();
+        let place = (warning.line(), self.pushed);
+        self.pushed += 1;
+        if self.kinds.iter().all(|kind| kind.about != about) {
+            self.kinds.push(Kind { about, kept: Vec::new(), more: 0 });
+        }
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.about == about) {
+            kind.push(place, warning);
+        }
+    }
+
+    /// The warnings in the order of their lines, and behind them how many more there are of each kind.
+    pub(super) fn in_order(mut self) -> Vec<Warning> {
+        self.kinds.sort_by_key(|kind| kind.kept.first().map(|(place, _)| *place));
+        let more = |kind: &Kind| (kind.more > 0).then_some(Warning::More { about: kind.about, count: kind.more });
+        let more: Vec<Warning> = self.kinds.iter().filter_map(more).collect();
+        let mut kept: Vec<_> = self.kinds.into_iter().flat_map(|kind| kind.kept).collect();
+        kept.sort_by_key(|(place, _)| *place);
+        kept.into_iter().map(|(_, warning)| warning).chain(more).collect()
+    }
+}
+
+impl Kind {
+    fn push(&mut self, place: (Option<Line>, usize), warning: Warning) {
+        let index = self.kept.partition_point(|(other, _)| *other < place);
+        if index == MAX_PER_KIND {
+            self.more += 1;
+        } else if self.kept.iter().all(|(_, other)| *other != warning) {
+            self.kept.insert(index, (place, warning));
+            self.more += usize::from(self.kept.len() > MAX_PER_KIND);
+            self.kept.truncate(MAX_PER_KIND);
+        }
+    }
+}
+
+impl Extend<Warning> for Warnings {
+    fn extend<I: IntoIterator<Item = Warning>>(&mut self, warnings: I) {
+        warnings.into_iter().for_each(|warning| self.push(warning));
     }
 }
 

@@ -22,7 +22,7 @@ const NEW: &str = "last-known-good.new";
 /// So many files of each kind are set aside at most; then the oldest goes.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
-pub(super) const LARGEST: u64 = config::NEVER_MORE + LONGEST_HEADER;
+pub(super) const LARGEST: u64 = config::LARGEST + LONGEST_HEADER;
 
 /// `--state-dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +103,9 @@ impl StateDir {
     pub fn load(&self) -> Result<Option<LastKnownGood>, LoadError> {
         let path = self.file();
         trust::check(&self.path, &path)?;
-        let bytes = match config::regular_file(&path, LARGEST + 1) {
-            Ok(bytes) if bytes.len() as u64 > LARGEST => return Err(LoadError::TooLarge { path }),
+        let bytes = match config::regular_file(&path, LARGEST) {
             Ok(bytes) => bytes,
+            Err(ReadError::TooLarge { .. }) => return Err(LoadError::TooLarge { path }),
             Err(ReadError::Missing(_)) => return Ok(None),
             Err(error) => return Err(LoadError::Unreadable(error)),
         };
@@ -144,7 +144,7 @@ impl StateDir {
         self.create()?;
         let directory = self.lock()?;
         let file = self.file();
-        if config::regular_file(&file, bytes.len() as u64 + 1).is_ok_and(|held| held == bytes) {
+        if config::regular_file(&file, bytes.len() as u64).is_ok_and(|held| held == bytes) {
             return Ok(false);
         }
         let new = self.path.join(NEW);

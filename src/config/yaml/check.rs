@@ -1,5 +1,7 @@
 //! Is the whole tree something that upstream would read, and not too much of it?
 
+use std::collections::BTreeSet;
+
 use super::resolve::Scalar;
 use super::tree::{Children, Content, Id, Tree};
 use crate::config::error::MAX_DEPTH;
@@ -29,8 +31,7 @@ struct Walk<'t> {
     all: u64,
     aliased: u64,
     /// The aliases that are open, of which each is a frame of its own.
-    open_aliases: usize,
-    is_open: Vec<bool>,
+    open_aliases: BTreeSet<Id>,
 }
 
 /// Walks through the tree as upstream's decoder does, each alias as what it stands for, and stops at the first thing
@@ -38,7 +39,7 @@ struct Walk<'t> {
 pub(super) fn check(tree: &Tree<'_>) -> Result<(), ConfigError> {
     let Some(root) = tree.root() else { return Ok(()) };
     // The document itself counts as one step.
-    let mut walk = Walk { all: 1, is_open: vec![false; tree.len()], ..Walk::default() };
+    let mut walk = Walk { all: 1, ..Walk::default() };
     walk.enter(tree, root, Role::Value)?;
     while let Some(frame) = walk.stack.last_mut() {
         let (id, role) = (frame.id, frame.role);
@@ -46,10 +47,10 @@ pub(super) fn check(tree: &Tree<'_>) -> Result<(), ConfigError> {
             walk.leave(id);
             continue;
         };
-        match &tree.node(id).content {
+        match tree.node(id).content {
             Content::Mapping { .. } if !frame.in_pair && tree.node(child).is_merge_key() => {
                 let Some(value) = frame.rest.next() else { continue };
-                match &tree.node(value).content {
+                match tree.node(value).content {
                     Content::Sequence { .. } => walk.push(tree, value, Role::Merged)?,
                     _ => walk.merge(tree, value)?,
                 }
@@ -72,12 +73,12 @@ impl<'t> Walk<'t> {
     fn enter(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
         let node = tree.node(id);
         self.all += 1;
-        self.aliased += u64::from(self.open_aliases > 0);
+        self.aliased += u64::from(!self.open_aliases.is_empty());
         if self.aliased > 100 && self.all > 1000 && is_excessive(self.aliased, self.all) {
             return Err(ConfigError::at(node.line, Problem::Aliasing));
         }
         let refuse = |what: &str| Err(ConfigError::at(node.line, Problem::Yaml(what.to_owned())));
-        match &node.content {
+        match node.content {
             Content::Scalar(_) => match (role, node.scalar()?) {
                 (Role::Key, Some(Scalar::Null)) => refuse("an empty key; write a name before the colon"),
                 (Role::Key, Some(Scalar::Uint(_))) => refuse("a key that is too large a number; put it into quotes"),
@@ -90,11 +91,9 @@ impl<'t> Walk<'t> {
                 refuse("a list or a mapping as a key; put a value with brackets or braces into quotes")
             }
             Content::Alias(_) => {
-                if self.is_open.get(id.place()).copied().unwrap_or(true) {
+                if !self.open_aliases.insert(id) {
                     return Err(ConfigError::at(node.line, Problem::Recursion));
                 }
-                self.open_aliases += 1;
-                self.set_open(id, true);
                 self.push(tree, id, role)
             }
             Content::Sequence { .. } | Content::Mapping { .. } => {
@@ -115,7 +114,7 @@ impl<'t> Walk<'t> {
 
     fn push(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
         // Aliases have frames too, but are no level of what they stand for.
-        if self.stack.len() - self.open_aliases.min(self.stack.len()) >= MAX_DEPTH {
+        if self.stack.len().saturating_sub(self.open_aliases.len()) >= MAX_DEPTH {
             return Err(ConfigError::new(None, Problem::Depth));
         }
         self.stack.push(Frame { id, rest: tree.children(id), role, in_pair: false });
@@ -124,16 +123,7 @@ impl<'t> Walk<'t> {
 
     fn leave(&mut self, id: Id) {
         self.stack.pop();
-        if self.is_open.get(id.place()).copied().unwrap_or(false) {
-            self.open_aliases -= 1;
-            self.set_open(id, false);
-        }
-    }
-
-    fn set_open(&mut self, id: Id, open: bool) {
-        if let Some(is_open) = self.is_open.get_mut(id.place()) {
-            *is_open = open;
-        }
+        self.open_aliases.remove(&id);
     }
 }
 

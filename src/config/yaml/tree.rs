@@ -1,19 +1,23 @@
 //! Events to a tree, in which an alias points to what it stands for.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::parser::{Event, Parser};
+use super::records::{Head, Kind, Records};
 use super::resolve::{self, Scalar, Tag};
 use crate::config::error::MAX_DEPTH;
 use crate::config::{ConfigError, Line, Problem};
 use crate::shown::Bare;
 
-/// The first document of a text. Its nodes lie in one vector, in the order of the text: an alias is a number, so that
-/// no alias is ever expanded, and neither reading nor dropping the deepest tree needs a stack.
+/// The first document of a text. Its nodes lie in one row, in the order of the text: an alias is the place of another node,
+/// so that no alias is ever expanded, and neither reading nor dropping the deepest tree needs a stack. A text of two bytes can
+/// be a node, so a node is a few bytes, and what a scalar says stays in the text.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
-    nodes: Vec<Node<'a>>,
+    text: &'a str,
+    /// What those scalars say that the text does not hold as such: escaped, folded.
+    copies: String,
+    records: Records,
     /// The bytes of the text that go-yaml decodes, in pieces, for the document.
     pub(super) decoded: usize,
     /// The line of what follows the document.
@@ -23,24 +27,26 @@ pub(super) struct Tree<'a> {
 /// The bytes that go-yaml decodes at once.
 const PIECE: usize = 512;
 
-/// The number of a node.
+/// The place of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id(u32);
 
-#[derive(Debug)]
-pub(super) struct Node<'a> {
-    pub(super) content: Content<'a>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node<'t> {
+    pub(super) content: Content<'t>,
     pub(super) line: Line,
     tag: Option<Tag>,
     /// Is this a scalar without quotes?
     plain: bool,
     /// Does an alias point here?
     pub(super) has_alias: bool,
+    /// The node behind this one, be it inside of it.
+    next: Id,
 }
 
-#[derive(Debug)]
-pub(super) enum Content<'a> {
-    Scalar(Cow<'a, str>),
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'t> {
+    Scalar(&'t str),
     /// The entries are the nodes behind this one, up to the one that does not belong to it.
     Sequence {
         end: Id,
@@ -60,55 +66,46 @@ pub(super) struct Children<'t> {
     end: Id,
 }
 
-const NOTHING: Node<'static> =
-    Node { content: Content::Scalar(Cow::Borrowed("")), line: Line(1), tag: None, plain: true, has_alias: false };
-
 impl<'a> Tree<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, ConfigError> {
         let mut parser = Parser::new(text);
-        let mut tree = Self { nodes: Vec::new(), decoded: 0, rest: None };
+        let mut tree = Self { text, copies: String::new(), records: Records::default(), decoded: 0, rest: None };
         let mut anchors: HashMap<&str, Id> = HashMap::new();
+        // Without a star there is no alias, and nobody asks for an anchor.
+        let can_have_aliases = text.contains('*');
         let mut open: Vec<Id> = Vec::new();
         loop {
             let step = parser.next()?;
-            let id = tree.end();
-            let mut plain = false;
-            let content = match step.event {
+            let id = Id(tree.records.end());
+            let head = |kind, plain| Head { kind, tag: step.tag, plain, has_alias: false, line: step.line };
+            match step.event {
                 Event::DocumentEnd => break,
                 Event::End => {
-                    if let Some(closed) = open.pop() {
-                        tree.close(closed);
+                    if let Some(Id(closed)) = open.pop() {
+                        tree.records.close(closed);
                     }
                     continue;
                 }
-                Event::Scalar { value, plain: is_plain } => {
-                    plain = is_plain;
-                    Content::Scalar(value)
-                }
-                Event::SequenceStart => Content::Sequence { end: id },
-                Event::MappingStart => Content::Mapping { end: id },
-                Event::Alias(name) => {
-                    let target = anchors.get(name).copied().ok_or_else(|| {
-                        let name = Bare(name);
-                        ConfigError::yaml(
-                            step.line,
-                            format!(
-                                "the alias *{name} without an anchor of that name before it; put a value with * into quotes"
-                            ),
-                        )
-                    })?;
-                    if let Some(target) = tree.nodes.get_mut(target.place()) {
-                        target.has_alias = true;
+                Event::Scalar { value, plain } => match tree.place_of(&value) {
+                    Some(start) => tree.records.push_scalar(head(Kind::Written, plain), start, value.len()),
+                    None => {
+                        let start = tree.copies.len();
+                        tree.copies.push_str(&value);
+                        tree.records.push_scalar(head(Kind::Copied, plain), start, value.len());
                     }
-                    Content::Alias(target)
+                },
+                Event::SequenceStart => tree.records.push_collection(head(Kind::Sequence, false)),
+                Event::MappingStart => tree.records.push_collection(head(Kind::Mapping, false)),
+                Event::Alias(name) => {
+                    let Id(target) = anchors.get(name).copied().ok_or_else(|| no_anchor(step.line, name))?;
+                    tree.records.mark_alias_of(target);
+                    tree.records.push_alias(head(Kind::Alias, false), target);
                 }
-            };
-            let is_collection = matches!(content, Content::Sequence { .. } | Content::Mapping { .. });
-            tree.nodes.push(Node { content, line: Line(step.line), tag: step.tag, plain, has_alias: false });
-            if let Some(name) = step.anchor {
+            }
+            if let Some(name) = step.anchor.filter(|_| can_have_aliases) {
                 anchors.insert(name, id);
             }
-            if is_collection {
+            if matches!(tree.node(id).content, Content::Sequence { .. } | Content::Mapping { .. }) {
                 open.push(id);
                 if open.len() > MAX_DEPTH {
                     return Err(ConfigError::at(Line(step.line), Problem::Depth));
@@ -120,28 +117,35 @@ impl<'a> Tree<'a> {
         Ok(tree)
     }
 
-    /// The number of the next node.
-    fn end(&self) -> Id {
-        Id(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
-    }
-
-    /// What comes from here on no longer belongs to this collection.
-    fn close(&mut self, id: Id) {
-        let behind = self.end();
-        if let Some(Content::Sequence { end } | Content::Mapping { end }) =
-            self.nodes.get_mut(id.place()).map(|node| &mut node.content)
-        {
-            *end = behind;
+    /// Where the value of a scalar starts in the text, if it is a part of that.
+    fn place_of(&self, value: &str) -> Option<usize> {
+        if value.is_empty() {
+            return Some(0);
         }
+        let start = (value.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
+        let found = self.text.get(start..start.checked_add(value.len())?)?;
+        std::ptr::eq(found, value).then_some(start)
     }
 
     /// The outermost node, unless the document is empty.
     pub(super) fn root(&self) -> Option<Id> {
-        (!self.nodes.is_empty()).then_some(Id(0))
+        (self.records.end() > 0).then_some(Id(0))
     }
 
-    pub(super) fn node(&self, id: Id) -> &Node<'a> {
-        self.nodes.get(id.place()).unwrap_or(&NOTHING)
+    pub(super) fn node(&self, id: Id) -> Node<'_> {
+        let (head, mut rest) = self.records.head(id.0);
+        let content = match head.kind {
+            Kind::Written | Kind::Copied => {
+                let text = if head.kind == Kind::Written { self.text } else { self.copies.as_str() };
+                let (start, length) = (rest.number() as usize, rest.number() as usize);
+                Content::Scalar(text.get(start..start + length).unwrap_or_default())
+            }
+            Kind::Sequence => Content::Sequence { end: Id(rest.fixed()) },
+            Kind::Mapping => Content::Mapping { end: Id(rest.fixed()) },
+            Kind::Alias => Content::Alias(Id(rest.number())),
+        };
+        let Head { tag, plain, has_alias, line, .. } = head;
+        Node { content, line: Line(line), tag, plain, has_alias, next: Id(rest.place()) }
     }
 
     /// The node, or what it is an alias of.
@@ -150,26 +154,19 @@ impl<'a> Tree<'a> {
     }
 
     pub(super) fn children(&self, id: Id) -> Children<'_> {
-        let (next, end) = match self.node(id).content {
+        let node = self.node(id);
+        let (next, end) = match node.content {
             Content::Scalar(_) => (id, id),
-            Content::Sequence { end } | Content::Mapping { end } => (id.next(), end),
-            Content::Alias(target) => (target, self.behind(target)),
+            Content::Sequence { end } | Content::Mapping { end } => (node.next, end),
+            Content::Alias(target) => (target, self.node(target).behind()),
         };
         Children { tree: self, next, end }
     }
+}
 
-    /// The next node that is not part of this one.
-    fn behind(&self, id: Id) -> Id {
-        match self.node(id).content {
-            Content::Sequence { end } | Content::Mapping { end } => end,
-            Content::Scalar(_) | Content::Alias(_) => id.next(),
-        }
-    }
-
-    /// The number of nodes as written.
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
-    }
+fn no_anchor(line: u32, name: &str) -> ConfigError {
+    let what = "without an anchor of that name before it; put a value with * into quotes";
+    ConfigError::yaml(line, format!("the alias *{} {what}", Bare(name)))
 }
 
 impl Iterator for Children<'_> {
@@ -177,26 +174,23 @@ impl Iterator for Children<'_> {
 
     fn next(&mut self) -> Option<Id> {
         let child = (self.next < self.end).then_some(self.next)?;
-        self.next = self.tree.behind(child);
+        self.next = self.tree.node(child).behind();
         Some(child)
     }
 }
 
-impl Id {
-    fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+impl<'t> Node<'t> {
+    /// The next node that is not part of this one.
+    fn behind(&self) -> Id {
+        match self.content {
+            Content::Sequence { end } | Content::Mapping { end } => end,
+            Content::Scalar(_) | Content::Alias(_) => self.next,
+        }
     }
 
-    /// The place of something that belongs to this node in a vector of [`Tree::len`].
-    pub(super) fn place(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl<'a> Node<'a> {
     /// The meaning of a scalar; `None` for a collection and an alias.
-    pub(super) fn scalar(&self) -> Result<Option<Scalar<'_>>, ConfigError> {
-        let Content::Scalar(value) = &self.content else { return Ok(None) };
+    pub(super) fn scalar(&self) -> Result<Option<Scalar<'t>>, ConfigError> {
+        let Content::Scalar(value) = self.content else { return Ok(None) };
         match resolve::resolve(value, self.plain, self.tag) {
             Ok(meaning) => Ok(Some(meaning)),
             Err(what) => Err(ConfigError::at(self.line, Problem::Yaml(what))),
@@ -204,11 +198,11 @@ impl<'a> Node<'a> {
     }
 
     /// The text of a scalar as written.
-    pub(super) fn text(&self) -> Cow<'a, str> {
-        if let Content::Scalar(value) = &self.content { value.clone() } else { Cow::default() }
+    pub(super) const fn text(&self) -> &'t str {
+        if let Content::Scalar(value) = self.content { value } else { "" }
     }
 
     pub(super) fn is_merge_key(&self) -> bool {
-        matches!(&self.content, Content::Scalar(value) if resolve::is_merge_key(value, self.plain, self.tag))
+        matches!(self.content, Content::Scalar(value) if resolve::is_merge_key(value, self.plain, self.tag))
     }
 }
