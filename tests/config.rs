@@ -194,7 +194,7 @@ fn a_file_may_have_64_mebibytes_whatever_it_says_and_the_list_what_its_limit_say
     let error = read(&format!("{}#", comment(LARGEST))).unwrap_err();
     assert!(matches!(error, ReadError::TooLarge { limit: LARGEST, .. }), "{error}");
     // What has no size beforehand is read to its end, or to the limit.
-    assert!(matches!(config::read(Path::new("/proc/self/status"), &IPV4), Err(ReadError::Invalid { .. })));
+    assert!(!config::read(Path::new("/proc/self/status"), &IPV4).unwrap().warnings.is_empty());
     for (written, allowed) in [(LARGEST, true), (LARGEST + 1, false)] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let pipe = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));

@@ -226,7 +226,7 @@ fn the_operator_can_end_all_waiting() {
 
 fn pass(rules: Result<Option<Fitted<Outcome>>, FitError>, repaired: bool) -> Pass {
     let took = Took::default();
-    Pass { config: None, file_is_away: false, rules, took, repaired, holding: None, keep: None }
+    Pass { config: None, rules, took, repaired, holding: None, keep: None }
 }
 
 #[test]

@@ -6,10 +6,10 @@
 pub enum Event {
     /// The agent begins.
     Start,
-    /// Something happened to the configuration file, or where it is looked for.
+    /// Something is new about the configuration file.
     ConfigChanged,
-    /// The configuration file has been missing or empty for a while ([`Pass::file_is_away`](super::Pass)).
-    ConfigGone,
+    /// The operator had the configuration file looked at, and it says what it said.
+    ConfigUnchanged,
     /// Somebody else has committed rules.
     RulesChanged,
     /// The resync interval is over.
@@ -23,9 +23,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// Does the configuration file have to be read for it?
+    /// Does the resync interval begin anew with it?
     #[must_use]
-    pub const fn concerns_the_file(self) -> bool {
-        matches!(self, Self::Start | Self::ConfigChanged | Self::ConfigGone | Self::Tick | Self::Reload)
+    pub const fn begins_the_interval(self) -> bool {
+        matches!(self, Self::Start | Self::ConfigChanged | Self::Tick | Self::Reload)
     }
 }

@@ -1,13 +1,13 @@
 //! When to read the configuration file again: once for all changes that belong together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::Event;
 use super::complaint::Complaint;
+use super::config_file::Look;
 use super::watch::ConfigWatch;
 
 /// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
@@ -20,8 +20,18 @@ const BURST_GAP: Duration = Duration::from_millis(5);
 /// A burst that lasts longer is cut.
 const LONGEST_BURST: Duration = Duration::from_millis(100);
 
+/// Why the file has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Something happened to it, or where it is looked for.
+    Happened,
+    /// It has been missing or empty for a while.
+    Gone,
+}
+
 /// The watch on the file, which tells of its own failure once.
 pub(super) struct FileWatch {
+    path: PathBuf,
     inner: ConfigWatch,
     complaint: Complaint,
     /// The file has changed and may change again. Until when that is waited for.
@@ -33,18 +43,32 @@ pub(super) struct FileWatch {
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(path: &Path) -> Self {
-        Self { inner: ConfigWatch::new(path), complaint: Complaint::default(), burst_until: None, away_until: None }
+        Self {
+            path: path.to_owned(),
+            inner: ConfigWatch::new(path),
+            complaint: Complaint::default(),
+            burst_until: None,
+            away_until: None,
+        }
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the file ([`ConfigWatch::refresh`]).
     pub(super) fn refresh(&mut self) {
-        (self.burst_until, self.away_until) = (None, None);
+        self.burst_until = None;
         self.set_watches();
     }
 
-    /// The file is missing or empty. If that lasts, [`changed`](Self::changed) says so.
-    pub(super) fn wait_for_its_return(&mut self) {
-        self.away_until = Some(Instant::now() + GRACE_FOR_A_FILE_THAT_IS_AWAY);
+    /// What that reading came to. If the file has gone and stays away, [`changed`](Self::changed) says so: other looks in
+    /// the meantime do not prolong the time that it has.
+    pub(super) fn looked(&mut self, look: &Look) {
+        match look {
+            Look::Away => self.wait_for_its_return(),
+            Look::Same | Look::News(_) => self.away_until = None,
+        }
+    }
+
+    fn wait_for_its_return(&mut self) {
+        self.away_until.get_or_insert_with(|| Instant::now() + GRACE_FOR_A_FILE_THAT_IS_AWAY);
     }
 
     fn set_watches(&mut self) {
@@ -55,12 +79,12 @@ impl FileWatch {
         }
     }
 
-    /// Completes once the file has to be read, with the event that it is. Losing the future loses nothing.
-    pub(super) async fn changed(&mut self, path: &Path) -> Event {
+    /// Completes once the file has to be read, and says why. Losing the future loses nothing.
+    pub(super) async fn changed(&mut self) -> Change {
         loop {
             if let Some(until) = self.away_until {
                 if timeout_at(until.into(), self.inner.changed()).await.is_err() {
-                    return Event::ConfigGone;
+                    return Change::Gone;
                 }
             } else {
                 self.settled().await;
@@ -68,12 +92,10 @@ impl FileWatch {
             self.burst_until = None;
             // Whoever brings it back from here on is heard.
             self.set_watches();
-            if has_content(path) {
-                return Event::ConfigChanged;
+            if has_content(&self.path) {
+                return Change::Happened;
             }
-            if self.away_until.is_none() {
-                self.wait_for_its_return();
-            }
+            self.wait_for_its_return();
         }
     }
 

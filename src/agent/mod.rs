@@ -3,11 +3,14 @@
 mod alarm;
 mod back_off;
 mod complaint;
+mod config_file;
 mod counters;
 mod event;
+mod file_thread;
 mod file_watch;
 mod flow_worker;
 mod flows;
+mod latest;
 mod narrate;
 mod pass;
 mod readable;
@@ -19,6 +22,7 @@ mod status;
 mod timed;
 mod watch;
 
+pub use config_file::{ConfigFile, Content, FileNews, Look};
 pub use counters::Counters;
 pub use event::Event;
 pub use flow_worker::FlowWorker;

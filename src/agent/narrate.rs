@@ -292,10 +292,7 @@ fn tell_errors(errors: &str) {
 }
 
 /// SIGHUP, after which the file says what it said. All else is told as it is after any event.
-pub(super) fn tell_reload(pass: &Pass, path: &Path) {
-    if pass.config.is_some() || pass.file_is_away {
-        return;
-    }
+pub(super) fn tell_unchanged(pass: &Pass, path: &Path) {
     let file = Shown(path);
     match &pass.holding {
         None => info!("{file} is unchanged; the rules were looked at again, and are still not in force"),

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::{Agent, Event};
+use crate::agent::{Agent, ConfigFile, Look};
 use crate::backend::memory::Memory;
 use crate::backend::{Backend, BackendError, Protect, Wanted};
+use crate::config::Context;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::policy::Flags;
@@ -86,6 +87,7 @@ impl io::Write for Page {
 struct Life {
     scratch: TempDir,
     broken: Rc<Cell<Broken>>,
+    file: ConfigFile,
     agent: Agent<Kernel>,
     narrator: Narrator,
 }
@@ -104,8 +106,9 @@ impl Life {
         let broken = Rc::new(Cell::new(Broken::Nothing));
         let kernel = Kernel { memory, broken: Rc::clone(&broken) };
         let (flags, keeper) = (Flags::default(), Keeper::default());
+        let file = ConfigFile::new(&path, Context::from(&flags));
         let agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, path, keeper);
-        Self { scratch, broken, agent, narrator: Narrator::default() }
+        Self { scratch, broken, file, agent, narrator: Narrator::default() }
     }
 
     /// A pass over this file in such a kernel: what is logged, and what the service manager is told.
@@ -117,7 +120,8 @@ impl Life {
         let writer = page.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         let status = tracing::subscriber::with_default(log, || {
-            let pass = self.agent.pass(Event::Tick);
+            let news = if let Look::News(news) = self.file.look(false) { Some(news) } else { None };
+            let pass = self.agent.pass(news);
             let result = PassResult::of(&pass);
             self.narrator.tell(&pass, result, &Heard::default(), &path, self.agent.config());
             self.narrator.status(&pass, self.agent.config())

@@ -1,16 +1,18 @@
-//! One pass of the agent: the file read, the policy made, the rules brought in line, and what there is to say of it.
+//! One pass of the agent: the policy made of what the file was found to say, the rules brought in line, and what there is to
+//! say of it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::Counters;
+use super::config_file::{Content, FileNews};
 use super::flow_worker::{FlowWorker, Report};
 use super::flows::EarlierFlows;
 use super::timed::{Timed, Took};
-use super::{Counters, Event};
 use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, Fixed, Outcome, Protect, Wanted};
-use crate::config::{self, Config, Context, ReadError, Reading, Warning};
+use crate::config::{Config, Context, ReadError, Reading, Warning};
 use crate::flows::Decisions;
 use crate::policy::{Flags, Policy};
 use crate::ruleset::{Generation, Ruleset, Shape, TableId, compile};
@@ -27,8 +29,6 @@ pub struct Agent<B> {
     fitting: Fitting,
     /// Where that configuration comes from, and what is done about rules that stand without it.
     basis: Basis,
-    /// What the file held when it was last looked at, or why it could not be read; so that each thing is told once.
-    found: Option<Result<Vec<u8>, String>>,
     /// The generation in which the rules were last seen to be as they shall be.
     settled: Option<Generation>,
     /// Were the rules of the configuration in force ever seen to be as they shall be?
@@ -43,9 +43,6 @@ pub struct Agent<B> {
 pub struct Pass {
     /// What is new about the file; `None` if it says what it said before.
     pub config: Option<ConfigNews>,
-    /// Has the file gone missing or become empty? That leads to nothing yet: whoever writes it may be about to bring it
-    /// back. If it does not come back, [`Event::ConfigGone`] is due.
-    pub file_is_away: bool,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
     pub rules: Result<Option<Fitted<Outcome>>, FitError>,
     /// The time that this took.
@@ -57,16 +54,6 @@ pub struct Pass {
     /// What is to be kept for the next start, of which [`Agent::kept`] is to hear. `None` if it is so already, is under way,
     /// or shall not be.
     pub keep: Option<Save>,
-}
-
-/// What a look at the configuration file came to.
-enum Look {
-    /// It says what it said.
-    Same,
-    /// It is missing or empty, which it was not before. While somebody writes it, it is so for a moment.
-    Away,
-    /// There is something new.
-    News(ConfigNews),
 }
 
 /// What is new about the configuration file.
@@ -101,19 +88,7 @@ impl<B: Backend> Agent<B> {
         let basis = Basis::new(&flags, keeper);
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
         let counters = Counters::default();
-        Self {
-            backend,
-            flags,
-            path,
-            config,
-            fitting,
-            basis,
-            found: None,
-            settled: None,
-            stood: false,
-            counters,
-            flows: None,
-        }
+        Self { backend, flags, path, config, fitting, basis, settled: None, stood: false, counters, flows: None }
     }
 
     /// The same agent, which has flows that began under another policy begin anew.
@@ -171,13 +146,11 @@ impl<B: Backend> Agent<B> {
         self.basis.kept(is_kept);
     }
 
-    /// Reads the file, if the event has to do with it, and brings the rules in line with it, or with what holds instead. If
-    /// the file says what it said, and nobody has changed any rule since they were as they shall be, nothing more is read.
-    pub fn pass(&mut self, event: Event) -> Pass {
+    /// Takes over what is new about the file, and brings the rules in line with that, or with what holds instead. If nothing
+    /// is new, and nobody has changed any rule since they were as they shall be, nothing is read.
+    pub fn pass(&mut self, news: Option<FileNews>) -> Pass {
         self.counters.passes += 1;
-        let look = if event.concerns_the_file() { self.read(event) } else { Look::Same };
-        let file_is_away = matches!(look, Look::Away);
-        let config = if let Look::News(news) = look { Some(news) } else { None };
+        let config = news.map(|news| self.take_over(news));
         if config.is_some() {
             self.settled = None;
         }
@@ -200,7 +173,7 @@ impl<B: Backend> Agent<B> {
             Err(_) => (None, None),
         };
         self.follow(&rules);
-        Pass { config, file_is_away, rules, took, repaired, holding, keep }
+        Pass { config, rules, took, repaired, holding, keep }
     }
 
     /// After the rules, the flows that began before them.
@@ -234,35 +207,12 @@ impl<B: Backend> Agent<B> {
         (fitted.map(Some), took)
     }
 
-    /// What is new about the file. A valid one is in force from here on, and so is its absence, unless it is missed.
-    /// That it is missing or empty counts only after a while, but for the first look.
-    fn read(&mut self, event: Event) -> Look {
+    /// A valid file is in force from here on, and so is its absence, unless it is missed.
+    fn take_over(&mut self, news: FileNews) -> ConfigNews {
         let context = Context::from(&self.flags);
-        let may_come_back = event != Event::ConfigGone && self.found.is_some();
-        let read = match config::load(&self.path) {
-            Ok(bytes) if matches!(&self.found, Some(Ok(before)) if *before == bytes) => return Look::Same,
-            Ok(bytes) if bytes.is_empty() && may_come_back => return Look::Away,
-            Ok(bytes) => {
-                let read = config::understand(&self.path, &bytes, &context);
-                self.found = Some(Ok(bytes));
-                read
-            }
-            Err(error) => {
-                let found = Some(Err(error.to_string()));
-                if self.found == found {
-                    return Look::Same;
-                }
-                if matches!(error, ReadError::Missing(_)) && may_come_back {
-                    return Look::Away;
-                }
-                self.found = found;
-                Err(error)
-            }
-        };
-        Look::News(match read {
-            Ok(Reading { config, warnings }) => {
-                let bytes = self.found.as_ref().and_then(|found| found.as_deref().ok());
-                self.basis.choose(&self.path, bytes);
+        match news {
+            Ok(Content { bytes, reading: Reading { config, warnings } }) => {
+                self.basis.choose(&self.path, Some(&bytes));
                 self.choose(config);
                 ConfigNews::Valid(warnings)
             }
@@ -278,7 +228,7 @@ impl<B: Backend> Agent<B> {
                 }
                 ConfigNews::Refused { error, instead }
             }
-        })
+        }
     }
 
     fn choose(&mut self, config: Config) {

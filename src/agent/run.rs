@@ -2,22 +2,22 @@
 
 use std::future;
 use std::io;
-use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use heap_trim::give_back_free_memory;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{debug, warn};
 
 use super::alarm::Alarm;
 use super::back_off::{BackOff, ConflictNews, PassResult};
-use super::file_watch::FileWatch;
+use super::file_thread::{Ask, FileThread};
 use super::flow_worker::Report;
 use super::narrate::{self, Narrator};
 use super::rules_watch::RulesWatch;
 use super::signals::Signals;
 use super::state_writes::{StateNews, StateWrites};
-use super::{Agent, Event};
+use super::{Agent, ConfigFile, Event};
 use crate::backend::{Backend, FitError};
 use crate::netlink::{Monitor, NetlinkSocket};
 use crate::telemetry::ServiceManager;
@@ -42,6 +42,10 @@ pub enum RunError {
     NotReady,
 }
 
+/// How long a start waits for the file to be looked at. A disk takes a moment; a network file system whose server is away
+/// takes until that is back.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends. Without a `monitor`, what others do to the rules is
 /// found at the resync interval.
 ///
@@ -50,42 +54,42 @@ pub enum RunError {
 /// [`RunError`], for what cannot get better by waiting.
 pub async fn run<B: Backend>(
     mut agent: Agent<B>,
-    path: &Path,
+    file: ConfigFile,
     monitor: Option<Monitor<NetlinkSocket>>,
     signals: Signals,
 ) -> Result<(), RunError> {
-    let mut sources = Sources::open(path, monitor, signals, agent.flow_reports())?;
+    let path = file.path().to_owned();
+    let mut sources = Sources::open(file, monitor, signals, agent.flow_reports())?;
     let mut narrator = Narrator::default();
     let mut back_off = BackOff::default();
     let mut status = Status::default();
-    let mut event = Event::Start;
+    let mut event = sources.start().await?;
     while event != Event::Stop {
         debug!("{event:?}");
         if event == Event::Reload {
             back_off.start_afresh();
         }
-        // Heard first, read after: what happens in between leads to another event.
-        if event.concerns_the_file() {
-            sources.file.refresh();
+        match event {
+            Event::Tick => sources.file.ask(Ask::Resync),
+            Event::Reload => sources.file.ask(Ask::Reload),
+            _ => {}
         }
+        // Heard first, read after: what happens in between leads to another event.
         let heard = sources.rules.take();
         agent.count_foreign_commits(heard.commits);
-        let pass = agent.pass(event);
-        if pass.file_is_away {
-            sources.file.wait_for_its_return();
-        }
+        let mut pass = agent.pass(sources.file.take());
         let result = PassResult::of(&pass);
         match pass.rules {
             // Nothing is in force, and nothing will be tried again: there is only this to tell.
             Err(error) if error.is_denied() => return Err(RunError::Denied(error)),
-            _ => narrator.tell(&pass, result, &heard, path, agent.config()),
+            _ => narrator.tell(&pass, result, &heard, &path, agent.config()),
         }
         tell_manager(&mut sources.manager, &mut status, result, narrator.status(&pass, agent.config()));
         if event == Event::Start && result == PassResult::Stuck && sources.manager.is_present() {
             return Err(RunError::NotReady);
         }
-        if event == Event::Reload {
-            narrate::tell_reload(&pass, path);
+        if event == Event::ConfigUnchanged {
+            narrate::tell_unchanged(&pass, &path);
         }
         let interval = agent.resync_interval();
         if let Some(news) = back_off.learn(Instant::now(), pass.took, result, heard, interval) {
@@ -94,13 +98,20 @@ pub async fn run<B: Backend>(
             }
             narrator.tell_conflict(&news, agent.config());
         }
-        if let Some(save) = pass.keep {
+        if let Some(save) = pass.keep.take() {
             sources.state.write(save);
         }
-        if event.concerns_the_file() {
+        if event.begins_the_interval() {
             sources.tick = Instant::now() + interval;
         }
-        event = next_event(&mut sources, &mut back_off, &mut agent, &mut narrator, path).await?;
+        let is_renewed = pass.config.is_some();
+        // It has the plan, which may be long.
+        drop(pass);
+        if is_renewed {
+            // Of a long list, reading, planning and reading back have left many times what is kept of it.
+            give_back_free_memory();
+        }
+        event = next_event(&mut sources, &mut back_off, &mut agent, &mut narrator).await?;
     }
     sources.manager.stopping();
     sources.state.leave();
@@ -114,10 +125,9 @@ async fn next_event<B: Backend>(
     back_off: &mut BackOff,
     agent: &mut Agent<B>,
     narrator: &mut Narrator,
-    path: &Path,
 ) -> io::Result<Event> {
     loop {
-        match sources.next(path, back_off).await? {
+        match sources.next(back_off).await? {
             // While another process owns the table, a pass would come to what the last one came to.
             Woken::For(Event::Retry) if back_off.owned().is_some_and(|table| agent.is_owned_by_another(table)) => {
                 back_off.check_owner_later(Instant::now());
@@ -169,7 +179,7 @@ enum Woken {
 /// All that can wake the agent.
 struct Sources {
     signals: Signals,
-    file: FileWatch,
+    file: FileThread,
     rules: RulesWatch,
     flows: Option<UnboundedReceiver<Report>>,
     alarm: Alarm,
@@ -181,14 +191,14 @@ struct Sources {
 
 impl Sources {
     fn open(
-        path: &Path,
+        file: ConfigFile,
         monitor: Option<Monitor<NetlinkSocket>>,
         signals: Signals,
         flows: Option<UnboundedReceiver<Report>>,
     ) -> io::Result<Self> {
         Ok(Self {
             signals,
-            file: FileWatch::new(path),
+            file: FileThread::start(file)?,
             rules: RulesWatch::new(monitor)?,
             flows,
             alarm: Alarm::new()?,
@@ -201,15 +211,33 @@ impl Sources {
         })
     }
 
+    /// The start, once the file was looked at, or that takes too long; or the end, if that is asked for before.
+    async fn start(&mut self) -> io::Result<Event> {
+        self.alarm.set(FIRST_LOOK)?;
+        loop {
+            tokio::select! {
+                biased;
+                // The look that is waited for is as good as another.
+                signal = self.signals.next() => if signal == Event::Stop { return Ok(signal) },
+                _ = self.file.answered() => return Ok(Event::Start),
+                due = self.alarm.due() => {
+                    due?;
+                    self.file.give_up_waiting(FIRST_LOOK);
+                    return Ok(Event::Start);
+                }
+            }
+        }
+    }
+
     /// The next thing that happens.
-    async fn next(&mut self, path: &Path, back_off: &BackOff) -> io::Result<Woken> {
+    async fn next(&mut self, back_off: &BackOff) -> io::Result<Woken> {
         let retry = back_off.retry().filter(|retry| *retry < self.tick);
         let due = retry.unwrap_or(self.tick);
         self.alarm.set(due.saturating_duration_since(Instant::now()))?;
         let event = tokio::select! {
             biased;
             event = self.signals.next() => event,
-            event = self.file.changed(path) => event,
+            event = self.file.answered() => event,
             due = self.alarm.due() => {
                 due?;
                 if retry.is_some() { Event::Retry } else { Event::Tick }

@@ -79,7 +79,7 @@ pub(super) struct Klog {
 #[derive(Args)]
 #[command(next_help_heading = "Flags")]
 pub(super) struct Global {
-    /// The configuration file, YAML or JSON
+    /// The configuration file, YAML or JSON; - for stdin, and pipes too, but not for run
     #[arg(long, global = true, value_name = "PATH", default_value = "/etc/config/ip-masq-agent")]
     pub(super) config: PathBuf,
     /// In which shape the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets

@@ -96,7 +96,7 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
 fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
     let (path, context) = (&cli.config, Context::from(&cli.flags));
     let understand = |bytes: Vec<u8>| Ok((config::understand(path, &bytes, &context)?, bytes));
-    let (config, exit) = match config::load(path).and_then(understand) {
+    let (config, exit) = match config::load_once(path).and_then(understand) {
         Ok((reading, bytes)) => {
             tell_warnings(cli, &reading.warnings);
             basis.choose(path, Some(&bytes));

@@ -91,7 +91,8 @@ fn enter_sandbox(cli: &Cli) -> Result<()> {
 /// defaults.
 fn configuration(cli: &Cli) -> Result<Config> {
     let context = Context::from(&cli.flags);
-    match config::read(&cli.config, &context) {
+    let understand = |bytes: Vec<u8>| config::understand(&cli.config, &bytes, &context);
+    match config::load_once(&cli.config).and_then(understand) {
         Ok(reading) => {
             tell_warnings(cli, &reading.warnings);
             Ok(reading.config)

@@ -7,9 +7,10 @@ use tokio::runtime::Builder;
 use tracing::{info, warn};
 
 use super::keeper;
-use crate::agent::{Agent, FlowWorker, RunError, Signals, run as run_agent};
+use crate::agent::{Agent, ConfigFile, FlowWorker, RunError, Signals, run as run_agent};
 use crate::backend::{ExistingFlows, KernelFlows, Nftables};
 use crate::cli::{self, Cli};
+use crate::config;
 use crate::exit::Exit;
 use crate::netlink::Monitor;
 use crate::runtime::RuntimeDir;
@@ -22,6 +23,9 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         warn!("no thread could be started for the log ({error}); what stderr does not take at once may be lost");
     });
     info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
+    if config::is_stdin(&cli.config) {
+        return Err(config::ReadError::Stdin.into());
+    }
     let backend = Nftables::open()?;
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {
         warn!("changes of the rules by others are noticed at the resync interval only: {error}");
@@ -38,6 +42,7 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         let told = format!("could not make the loop that waits for events: {error}");
         Error::new(error).context(told)
     })?;
-    runtime.block_on(run_agent(agent, &cli.config, monitor.ok(), signals))?;
+    let file = ConfigFile::new(&cli.config, config::Context::from(&cli.flags));
+    runtime.block_on(run_agent(agent, file, monitor.ok(), signals))?;
     Ok(Exit::Done)
 }

@@ -177,6 +177,11 @@ pub enum ReadError {
         /// The bytes that it may have.
         limit: u64,
     },
+    /// What is read again and again cannot be stdin.
+    #[error(
+        "-: stdin is read once, so the agent could not see it change; give it a file (--config PATH), or use `apply`"
+    )]
+    Stdin,
     /// Its file system has not answered so far.
     #[error("{}: its file system has not answered for {after:?}; see whether it hangs (a network file system whose server is away?)", Shown(&**.path))]
     Unanswered {

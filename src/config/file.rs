@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use super::{Context, ReadError, Reading, parse};
 
 /// The bytes that a configuration may have. A larger one is refused before it is read.
-pub(crate) const LARGEST: u64 = 64 << 20;
+pub(crate) const NEVER_MORE: u64 = 64 << 20;
 
 /// The path that stands for stdin.
 const STDIN: &str = "-";
@@ -42,7 +42,7 @@ pub fn understand(path: &Path, bytes: &[u8], context: &Context) -> Result<Readin
 ///
 /// When there is no file, when it cannot be read, and when it is too large.
 pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
-    regular_file(path, LARGEST)
+    regular_file(path, NEVER_MORE)
 }
 
 /// The bytes of the file at `path`, for whoever reads it once: also of a pipe (`<(…)` of a shell, a named pipe), or, if the
@@ -53,14 +53,14 @@ pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
 /// As [`load`].
 pub fn load_once(path: &Path) -> Result<Vec<u8>, ReadError> {
     if is_stdin(path) {
-        return bounded(io::stdin().lock(), 0, path, LARGEST);
+        return bounded(io::stdin().lock(), 0, path, NEVER_MORE);
     }
     let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
     if !is_pipe {
         return load(path);
     }
     let pipe = File::open(path).map_err(|error| failed(path, error))?;
-    bounded(pipe, 0, path, LARGEST)
+    bounded(pipe, 0, path, NEVER_MORE)
 }
 
 /// Does the path stand for stdin?

@@ -21,7 +21,7 @@ use std::fmt;
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
 pub use errors::ConfigErrors;
-pub(crate) use file::{LARGEST, regular_file};
+pub(crate) use file::{NEVER_MORE, regular_file};
 pub use file::{is_stdin, load, load_once, read, understand};
 pub use key::Key;
 pub use warning::Warning;

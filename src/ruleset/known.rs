@@ -157,7 +157,12 @@ fn apply(
         }
         Action::DeleteElements { set, elements, .. } => {
             let present = sets.entry((table, set.clone())).or_default();
-            present.to_mut().retain(|element| elements.binary_search(element).is_err());
+            let present = present.to_mut();
+            present.retain(|element| elements.binary_search(element).is_err());
+            // A list that was long once is to cost nothing when it is short.
+            if present.len() < present.capacity() / 2 {
+                present.shrink_to_fit();
+            }
         }
         Action::CreateTable { protection: Protection::Off }
         | Action::DeleteStray { .. }

@@ -22,7 +22,7 @@ const NEW: &str = "last-known-good.new";
 /// So many files of each kind are set aside at most; then the oldest goes.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
-pub(super) const LARGEST: u64 = config::LARGEST + LONGEST_HEADER;
+pub(super) const LARGEST: u64 = config::NEVER_MORE + LONGEST_HEADER;
 
 /// `--state-dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]

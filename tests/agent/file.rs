@@ -146,6 +146,7 @@ fn sighup_reads_the_file_again_and_repairs() {
     netns.run("iptables-nft -t nat -F");
     daemon.signal(Signal::SIGHUP);
     wait_for(&mut daemon, &netns, "10.92.0.0/16");
+    daemon.wait_until_said("is unchanged; the rules were looked at again");
 }
 
 #[test]

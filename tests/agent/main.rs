@@ -5,7 +5,11 @@ mod beside;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod file_system;
+#[cfg(test)]
 mod life;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod output;
 #[cfg(test)]

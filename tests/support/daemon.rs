@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,27 @@ impl Daemon {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = spawn(netns, config, flags, environment, Stdio::piped());
+        let mut command = netns.command(AGENT);
+        command.envs(environment.iter().copied());
+        Self::heard(netns, command, config, flags)
+    }
+
+    /// The same started by another program, with its arguments, which becomes the agent.
+    pub(crate) fn start_by(netns: &Netns, starter: &[&str], config: &Path, flags: &[&str]) -> Self {
+        let (program, arguments) = starter.split_first().expect("a program");
+        let mut command = netns.command(program);
+        command.args(arguments);
+        Self::heard(netns, command, config, flags)
+    }
+
+    /// The same with a stderr of the test's own, so that nothing is known of what it says.
+    pub(crate) fn start_to(netns: &Netns, config: &Path, flags: &[&str], stderr: impl Into<Stdio>) -> Self {
+        Self { child: spawn(netns, netns.command(AGENT), config, flags, stderr.into()), log: Arc::default() }
+    }
+
+    /// The agent that this command starts, whose stderr becomes the log.
+    fn heard(netns: &Netns, command: Command, config: &Path, flags: &[&str]) -> Self {
+        let mut child = spawn(netns, command, config, flags, Stdio::piped());
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let written = Arc::clone(&log);
@@ -46,11 +66,6 @@ impl Daemon {
             }
         });
         Self { child, log }
-    }
-
-    /// The same with a stderr of the test's own, so that nothing is known of what it says.
-    pub(crate) fn start_to(netns: &Netns, config: &Path, flags: &[&str], stderr: impl Into<Stdio>) -> Self {
-        Self { child: spawn(netns, config, flags, &[], stderr.into()), log: Arc::default() }
     }
 
     /// Its process id.
@@ -134,9 +149,7 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)], stderr: Stdio) -> Child {
-    let mut command = netns.command(AGENT);
-    command.envs(environment.iter().copied());
+fn spawn(netns: &Netns, mut command: Command, config: &Path, flags: &[&str], stderr: Stdio) -> Child {
     // Nothing is left in the machine's own directory; a flag of the test's comes later, and counts.
     command.arg("run").arg("--runtime-dir").arg(netns.scratch().join("run"));
     command.arg("--config").arg(config).args(flags);

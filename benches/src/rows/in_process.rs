@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use ip_masq_agent::agent::{Agent, Event};
+use anyhow::{Result, bail};
+use ip_masq_agent::agent::{Agent, ConfigFile, Look};
 use ip_masq_agent::backend::{Nftables, Protect};
+use ip_masq_agent::config::Context;
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
 use ip_masq_agent::state::Keeper;
@@ -19,7 +20,7 @@ use crate::namespace::Namespace;
 /// An agent whose passes are made when they are asked for.
 #[derive(Debug)]
 pub(super) struct InProcess {
-    agent: RefCell<Agent<Nftables<NetlinkSocket>>>,
+    agent: RefCell<(Agent<Nftables<NetlinkSocket>>, ConfigFile)>,
     file: PathBuf,
 }
 
@@ -30,15 +31,17 @@ impl InProcess {
         let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
         let (wanted, keeper) = (backend.wanted(), Keeper::default());
         let agent = Agent::new(nftables, wanted, Protect::Auto, Flags::default(), file.clone(), keeper);
-        Ok(Self { agent: RefCell::new(agent), file })
+        let config = ConfigFile::new(&file, Context::from(&Flags::default()));
+        Ok(Self { agent: RefCell::new((agent, config)), file })
     }
 
     /// Writes its file, and times the pass that reads it and brings the rules in line.
     pub(super) fn pass(&self, text: &str) -> Result<Duration> {
         fs::write(&self.file, text)?;
-        let mut agent = self.agent.borrow_mut();
+        let (agent, config) = &mut *self.agent.borrow_mut();
         let start = Instant::now();
-        agent.pass(Event::ConfigChanged).rules?;
+        let Look::News(news) = config.look(false) else { bail!("the file says what it said") };
+        agent.pass(Some(news)).rules?;
         Ok(start.elapsed())
     }
 }

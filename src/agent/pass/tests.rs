@@ -2,10 +2,12 @@
 //! the defaults.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::agent::{ConfigFile, Look};
 use crate::backend::memory::Memory;
 use crate::net::Family;
 use crate::ruleset::{Match, ObservedTable, Rule};
@@ -55,9 +57,48 @@ impl Node {
         LastKnownGood::new(&self.config(), content.map(|text| text.as_bytes().to_vec()))
     }
 
-    fn start(&self, kernel: Memory, wanted: Wanted) -> Agent<Memory> {
+    fn start(&self, kernel: Memory, wanted: Wanted) -> Running {
+        self.start_with(kernel, wanted, flags())
+    }
+
+    fn start_with(&self, kernel: Memory, wanted: Wanted, flags: Flags) -> Running {
         let keeper = Keeper::new(self.state(), self.kept());
-        Agent::new(kernel, wanted, Protect::Off, flags(), self.config(), keeper)
+        let file = ConfigFile::new(&self.config(), Context::from(&flags));
+        Running { agent: Agent::new(kernel, wanted, Protect::Off, flags, self.config(), keeper), file }
+    }
+}
+
+/// An agent and its file, without a thread between them.
+struct Running {
+    agent: Agent<Memory>,
+    file: ConfigFile,
+}
+
+/// Has a file that is missing or empty been so for a while?
+const AWAY: bool = true;
+const THERE: bool = false;
+
+impl Running {
+    /// A look at the file, and a pass with what is new about it.
+    fn next_pass(&mut self, has_been_away: bool) -> Pass {
+        match self.file.look(has_been_away) {
+            Look::News(news) => self.agent.pass(Some(news)),
+            Look::Same | Look::Away => self.agent.pass(None),
+        }
+    }
+}
+
+impl Deref for Running {
+    type Target = Agent<Memory>;
+
+    fn deref(&self) -> &Agent<Memory> {
+        &self.agent
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Agent<Memory> {
+        &mut self.agent
     }
 }
 
@@ -77,8 +118,8 @@ fn kernel_with(config: &str, wanted: Wanted) -> Memory {
     let node = Node::new();
     node.write(Some(config));
     let mut agent = node.start(Memory::default(), wanted);
-    agent.pass(Event::Tick).rules.unwrap();
-    agent.backend
+    agent.next_pass(THERE).rules.unwrap();
+    agent.agent.backend
 }
 
 /// What was found for each family: the exempt private ranges in the kernel's rules, whatever their shape.
@@ -152,7 +193,7 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
             // Rules that stand are kept in whatever shape they are.
             for start_with in [Wanted::NftCompat, Wanted::Nft] {
                 let mut agent = node.start(kernel.clone(), start_with);
-                let pass = agent.pass(Event::Tick);
+                let pass = agent.next_pass(THERE);
                 keep(&pass);
                 assert_holds(&agent, &pass, expected);
                 if expected == InForce::KernelRules {
@@ -172,7 +213,7 @@ fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() 
     node.write(Some(BAD));
     node.keep(None);
     let mut agent = node.start(Memory::default(), Wanted::NftCompat);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert_eq!(pass.holding.unwrap().to_string(), InForce::LastKnownGood.to_string());
     assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.0.0.0"]);
 }
@@ -183,17 +224,17 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     node.write(Some(BAD));
     node.keep(Some(KEPT));
     let mut agent = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert_holds(&agent, &pass, InForce::KernelRules);
-    assert!(agent.pass(Event::Tick).rules.unwrap().is_none(), "nobody has changed anything");
+    assert!(agent.next_pass(THERE).rules.unwrap().is_none(), "nobody has changed anything");
 
-    let flush = |agent: &mut Agent<Memory>, family| {
+    let flush = |agent: &mut Running, family| {
         agent.backend.state.tables.retain(|table| table.id.family != family);
         agent.backend.state.generation = agent.backend.state.generation.next();
     };
     flush(&mut agent, Family::Ipv6);
     let mixed = Holding(vec![(Family::Ipv4, InForce::KernelRules), (Family::Ipv6, InForce::LastKnownGood)]);
-    assert_eq!(agent.pass(Event::Tick).holding, Some(mixed.clone()));
+    assert_eq!(agent.next_pass(THERE).holding, Some(mixed.clone()));
     assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.3.0.0"]);
     assert_eq!(exempt(&agent.backend, Family::Ipv6), ["fd02::"]);
 
@@ -203,7 +244,7 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     }
     agent.backend.state.generation = agent.backend.state.generation.next();
     node.write(Some(OTHERWISE_BAD));
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert!(matches!(pass.config, Some(ConfigNews::Refused { instead: Instead::OfBefore(_), .. })), "{pass:?}");
     assert_eq!(pass.holding, Some(mixed), "another mistake is no start");
     let repaired = pass.rules.unwrap().unwrap().result.plan;
@@ -211,10 +252,10 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     assert_eq!(repaired.changes.len(), 1);
 
     flush(&mut agent, Family::Ipv4);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert_holds(&agent, &pass, InForce::LastKnownGood);
     node.write(Some(FILE));
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     keep(&pass);
     assert_holds(&agent, &pass, InForce::File);
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
@@ -225,24 +266,24 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     let node = Node::new();
     node.write(Some(FILE));
     let mut agent = node.start(Memory::default(), Wanted::NftCompat);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     keep(&pass);
     pass.rules.unwrap();
     agent.kept(true);
     node.write(Some(BAD));
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert!(pass.keep.is_none(), "{pass:?}");
     assert!(matches!(pass.config, Some(ConfigNews::Refused { instead: Instead::LastValid, .. })), "{pass:?}");
     assert_eq!(pass.holding.unwrap().to_string(), InForce::LastValid.to_string());
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 
     node.write(None);
-    let pass = agent.pass(Event::ConfigGone);
+    let pass = agent.next_pass(AWAY);
     keep(&pass);
     assert_holds(&agent, &pass, InForce::NoFile);
     assert_eq!(node.kept(), Some(node.good(None)));
     let mut next = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
-    let pass = next.pass(Event::Tick);
+    let pass = next.next_pass(THERE);
     assert_holds(&next, &pass, InForce::NoFile);
 }
 
@@ -252,24 +293,23 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
         let node = Node::new();
         node.write(Some(FILE));
         let mut agent = node.start(Memory::default(), Wanted::NftCompat);
-        assert!(!agent.pass(Event::Start).file_is_away);
-        for event in [Event::ConfigChanged, Event::Tick, Event::Reload] {
+        assert!(agent.next_pass(THERE).config.is_some());
+        for _ in 0..3 {
             node.write(away);
-            let pass = agent.pass(event);
-            assert!(pass.file_is_away && pass.config.is_none(), "{event:?}: {pass:?}");
+            assert!(matches!(agent.file.look(THERE), Look::Away));
+            let pass = agent.next_pass(THERE);
+            assert!(pass.config.is_none(), "{pass:?}");
             assert_holds(&agent, &pass, InForce::File);
             // What comes back is what was there.
             node.write(Some(FILE));
-            let pass = agent.pass(Event::ConfigChanged);
-            assert!(!pass.file_is_away && pass.config.is_none(), "{event:?}: {pass:?}");
+            assert!(matches!(agent.file.look(THERE), Look::Same));
         }
         node.write(away);
-        let pass = agent.pass(Event::ConfigGone);
-        assert!(!pass.file_is_away && pass.config.is_some(), "{pass:?}");
+        assert!(agent.next_pass(AWAY).config.is_some());
         assert_eq!(agent.basis.source(), Some(instead));
         assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.0.0.0"], "the defaults");
         // It is known by now.
-        assert!(!agent.pass(Event::Tick).file_is_away);
+        assert!(matches!(agent.file.look(THERE), Look::Same));
     }
 }
 
@@ -280,7 +320,7 @@ fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_
     let mut agent = node.start(Memory::default(), Wanted::Nft);
     for config in [None, Some(BAD), None] {
         node.write(config);
-        let pass = agent.pass(Event::ConfigGone);
+        let pass = agent.next_pass(AWAY);
         let Some(ConfigNews::Refused { error, instead: Instead::OfBefore(notes) }) = &pass.config else {
             panic!("{pass:?}")
         };
@@ -289,7 +329,7 @@ fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_
         assert_holds(&agent, &pass, InForce::LastKnownGood);
     }
     node.write(Some(FILE));
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert_holds(&agent, &pass, InForce::File);
 }
 
@@ -299,7 +339,7 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
     node.write(Some(FILE));
     let kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
     let mut agent = node.start(kernel, Wanted::NftCompat);
-    let pass = agent.pass(Event::Tick);
+    let pass = agent.next_pass(THERE);
     assert!(
         matches!(&pass.rules, Err(FitError::Reconcile(error)) if error.to_string().contains("16 times")),
         "{pass:?}"
@@ -309,25 +349,23 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
 
     agent.backend.interference.clear();
     for is_kept in [false, true] {
-        let pass = agent.pass(Event::Tick);
+        let pass = agent.next_pass(THERE);
         assert!(pass.keep.is_some(), "{pass:?}");
-        assert!(agent.pass(Event::Tick).keep.is_none(), "it is under way");
+        assert!(agent.next_pass(THERE).keep.is_none(), "it is under way");
         keep(&pass);
         agent.kept(is_kept);
     }
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
-    assert!(agent.pass(Event::Tick).keep.is_none(), "an idle agent writes nothing");
+    assert!(agent.next_pass(THERE).keep.is_none(), "an idle agent writes nothing");
 }
 
 #[test]
 fn a_family_that_is_not_treated_loses_its_rules_also_at_a_degraded_start() {
     let node = Node::new();
     node.write(Some(BAD));
-    let keeper = Keeper::new(node.state(), None);
     let kernel = kernel_with(STANDING, Wanted::NftCompat);
-    let flags = Flags { ipv6: false, ..flags() };
-    let mut agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, node.config(), keeper);
-    let pass = agent.pass(Event::Tick);
+    let mut agent = node.start_with(kernel, Wanted::NftCompat, Flags { ipv6: false, ..flags() });
+    let pass = agent.next_pass(THERE);
     assert_eq!(pass.holding, Some(Holding(vec![(Family::Ipv4, InForce::KernelRules)])));
     assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.3.0.0"]);
     assert_eq!(exempt(&agent.backend, Family::Ipv6), [""; 0]);

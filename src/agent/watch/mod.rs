@@ -1,5 +1,7 @@
-//! Hearing of changes to the configuration file (inotify(7)), whatever way they are made.
+//! Hearing of changes to the configuration file, whatever way they are made.
 
+mod inotify;
+mod mounts;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -10,13 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use route::Route;
+use inotify::{Heard, Watches};
+use mounts::Mounts;
+use route::{Point, Route, What};
 
 /// How long a writer may take until the file is read in spite of it. A writer that closes the file ends the wait, so this
 /// is the delay only for one that keeps it open, and for a file that appears complete (a link).
@@ -25,17 +26,22 @@ const WRITER_GRACE: Duration = Duration::from_millis(250);
 /// Tells when the content of a file may have changed.
 ///
 /// Written in place, renamed over, deleted and back, in a directory that is replaced or does not exist yet, behind
-/// symbolic links of which one is swapped (as kubelet does for a `ConfigMap`): all are heard. A directory further up that
-/// is renamed or mounted over is not; the next [`refresh`](Self::refresh) finds it.
+/// symbolic links of which one is swapped (as kubelet does for a `ConfigMap`), in a directory of which a parent is renamed,
+/// mounted over or unmounted: all are heard.
 ///
 /// The order that loses nothing: [`refresh`](Self::refresh), then read the file, then await
 /// [`changed`](Self::changed), and again.
 #[derive(Debug)]
 pub(super) struct ConfigWatch {
     path: PathBuf,
-    watching: Option<Watching>,
-    settled: Signal,
-    writing: Signal,
+    /// `None` until the kernel has given an instance, and kept from then on.
+    watches: Option<Watches>,
+    mounts: Option<Mounts>,
+    route: Route,
+    /// Are all watches of the route set, and none of them gone?
+    whole: bool,
+    /// What was heard since the last refresh and not told.
+    heard: Heard,
     /// The end of the grace for a writer that was seen at work.
     grace: Option<Instant>,
 }
@@ -61,6 +67,17 @@ pub(super) enum WatchError {
         /// The directory or file.
         path: PathBuf,
     },
+    /// The mount table cannot be watched.
+    #[error(
+        "cannot hear of mounts for the configuration file {path}: {source}; one over a directory on the way to it is \
+         noticed at the next resync; mount /proc for the agent, or raise the limit of open files (`ulimit -n`)"
+    )]
+    Mounts {
+        /// The configuration file.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
     /// Everything else, such as a directory that the agent may not read.
     #[error(
         "cannot watch {path} for the configuration file: {source}; changes are noticed at the next resync; let the agent \
@@ -74,59 +91,67 @@ pub(super) enum WatchError {
     },
 }
 
-/// Watches along one route. A new route gets new watches: inotify's belong to inodes, notify's to paths, and only
-/// together do they mean one thing.
-#[derive(Debug)]
-struct Watching {
-    route: Route,
-    /// Are all watches set, and none of them gone?
-    whole: bool,
-    _watcher: RecommendedWatcher,
-}
-
-/// A flag that can be raised on one thread and awaited on another; raised twice, it is raised.
-#[derive(Debug)]
-struct Signal {
-    raise: watch::Sender<()>,
-    raised: watch::Receiver<()>,
-}
-
-/// What an event says of the file's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// It is another, or it may be.
-    Settled,
-    /// Somebody is writing it.
-    Writing,
-}
-
 impl ConfigWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     #[must_use]
     pub(super) fn new(path: impl Into<PathBuf>) -> Self {
-        let (settled, writing) = (Signal::new(), Signal::new());
-        Self { path: path.into(), watching: None, settled, writing, grace: None }
+        Self {
+            path: path.into(),
+            watches: None,
+            mounts: None,
+            route: Route::default(),
+            whole: false,
+            heard: Heard::default(),
+            grace: None,
+        }
     }
 
     /// Completes once the file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
     ///
     /// Losing the future loses no change. Without a successful `refresh` it may stay pending for ever.
     pub(super) async fn changed(&mut self) {
-        if self.grace.is_none() {
-            tokio::select! {
-                biased;
-                () = self.settled.wait() => {}
-                () = self.writing.wait() => self.grace = Some(Instant::now() + WRITER_GRACE),
+        while !self.heard.settled {
+            if self.heard.writing {
+                let end = *self.grace.get_or_insert_with(|| Instant::now() + WRITER_GRACE);
+                // Settled or not: what is there when the grace is over counts.
+                self.heard.settled |= timeout_at(end, self.hear()).await.is_err();
+            } else {
+                self.hear().await;
             }
         }
-        if let Some(end) = self.grace {
-            // Settled or not: what is there when the grace is over counts.
-            let _ = timeout_at(end, self.settled.wait()).await;
-            self.grace = None;
-        }
-        if let Some(watching) = &mut self.watching {
-            // The change may have taken a watch with it.
-            watching.whole = false;
+        (self.heard, self.grace) = (Heard::default(), None);
+        // The change may have taken a watch with it.
+        self.whole = false;
+    }
+
+    /// Takes note of the next things that happen.
+    async fn hear(&mut self) {
+        let (watches, mounts) = (&mut self.watches, &self.mounts);
+        let events = async {
+            match watches {
+                Some(watches) => watches.hear().await,
+                None => future::pending().await,
+            }
+        };
+        let remounted = async {
+            match mounts {
+                Some(mounts) => mounts.changed().await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What cannot be waited for is opened anew by the next refresh, or that says why not.
+            heard = events => if let Ok(heard) = heard {
+                self.heard |= heard;
+            } else {
+                (self.watches, self.heard.settled) = (None, true);
+            },
+            // Nearly all mounts are of no concern to the file, so the file is not read for them.
+            remounted = remounted => if remounted.is_ok() {
+                self.heard.settled |= Route::to(&self.path) != self.route;
+            } else {
+                (self.mounts, self.heard.settled) = (None, true);
+            },
         }
     }
 
@@ -137,102 +162,68 @@ impl ConfigWatch {
     ///
     /// [`WatchError`], if a watch cannot be set. The others are, and the next call tries again.
     pub(super) fn refresh(&mut self) -> Result<(), WatchError> {
+        let mut heard = std::mem::take(&mut self.heard);
+        if let Some(watches) = &mut self.watches {
+            heard |= watches.drain();
+        }
         self.grace = None;
-        let heard = self.settled.take() | self.writing.take();
+        self.whole &= heard == Heard::default();
+        // Before the route is looked up, so that none of its mounts is missed.
+        let mounts = self.open_mounts();
         let route = Route::to(&self.path);
-        if let Some(watching) = &mut self.watching {
-            watching.whole &= !heard;
-            if watching.whole && watching.route == route {
-                return Ok(());
-            }
+        if self.whole && self.route == route {
+            return mounts;
         }
-        // The old watches go only after the new ones are there.
-        let mut watcher = self.watcher(route.clone())?;
+        let failure = self.watch(&route)?;
+        self.whole = failure.is_none();
+        self.route = route;
+        failure.map_or(mounts, Err)
+    }
+
+    /// Sets the watches of this route. Says which could not be set first.
+    fn watch(&mut self, route: &Route) -> Result<Option<WatchError>, WatchError> {
+        let watches = match &mut self.watches {
+            Some(watches) => watches,
+            none => none.insert(Watches::open().map_err(|error| WatchError::no_instance(&self.path, error))?),
+        };
         let mut failure = None;
-        for point in route.points() {
-            if let Err(error) = watcher.watch(point, RecursiveMode::NonRecursive) {
-                failure.get_or_insert(WatchError::new(point, error));
+        watches.watch(route.points(), |point, errno| {
+            // Where one may only pass, one may not watch either; what is behind it is watched all the same.
+            if !(errno == Errno::EACCES && point.what == What::Passed) {
+                failure.get_or_insert_with(|| WatchError::no_watch(point, errno));
             }
-        }
-        if Route::to(&self.path) != route {
+        });
+        if Route::to(&self.path) != *route {
             // It changed under our hands: neither the watches nor their failures say anything. Once more.
             failure = None;
-            self.settled.raise();
+            self.heard.settled = true;
         }
-        self.watching = Some(Watching { route, whole: failure.is_none(), _watcher: watcher });
-        failure.map_or(Ok(()), Err)
+        Ok(failure)
     }
 
-    /// A watcher that raises the signals for what concerns the route. It runs a thread of its own.
-    fn watcher(&self, route: Route) -> Result<RecommendedWatcher, WatchError> {
-        let (settled, writing) = (self.settled.raise.clone(), self.writing.raise.clone());
-        let handler = move |event| {
-            let signal = match meaning(&event, &route) {
-                Some(Meaning::Settled) => &settled,
-                Some(Meaning::Writing) => &writing,
-                None => return,
-            };
-            signal.send_replace(());
-        };
-        RecommendedWatcher::new(handler, notify::Config::default()).map_err(|error| WatchError::new(&self.path, error))
-    }
-}
-
-/// What an event means for the file at the end of the route; `None` for nothing.
-fn meaning(event: &notify::Result<Event>, route: &Route) -> Option<Meaning> {
-    let Ok(event) = event else { return Some(Meaning::Settled) };
-    if event.need_rescan() {
-        // The kernel's queue was full: it could have been anything.
-        return Some(Meaning::Settled);
-    }
-    if !event.paths.iter().any(|path| route.concerns(path)) {
-        return None;
-    }
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Meaning::Settled),
-        EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Data(_)) | EventKind::Create(CreateKind::File) => Some(Meaning::Writing),
-        _ => Some(Meaning::Settled),
-    }
-}
-
-impl Signal {
-    fn new() -> Self {
-        let (raise, raised) = watch::channel(());
-        Self { raise, raised }
-    }
-
-    fn raise(&self) {
-        self.raise.send_replace(());
-    }
-
-    /// Was it raised? It is not any more.
-    fn take(&mut self) -> bool {
-        let raised = self.raised.has_changed().unwrap_or(false);
-        self.raised.mark_unchanged();
-        raised
-    }
-
-    /// Waits until it is raised and takes it.
-    async fn wait(&mut self) {
-        if self.raised.changed().await.is_err() {
-            // Nobody is left to raise it. It cannot happen, as one of them is `self`.
-            future::pending::<()>().await;
+    fn open_mounts(&mut self) -> Result<(), WatchError> {
+        if self.mounts.is_none() {
+            let opened = Mounts::open().map_err(|source| WatchError::Mounts { path: self.path.clone(), source })?;
+            self.mounts = Some(opened);
         }
+        Ok(())
     }
 }
 
 impl WatchError {
-    fn new(path: &Path, error: notify::Error) -> Self {
+    fn no_instance(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match error.kind {
-            notify::ErrorKind::MaxFilesWatch => Self::Watches { path },
-            notify::ErrorKind::Io(source) if source.raw_os_error() == Some(Errno::EMFILE as i32) => {
-                Self::Instances { path }
-            }
-            notify::ErrorKind::Io(source) => Self::Place { path, source },
-            notify::ErrorKind::PathNotFound => Self::Place { path, source: io::ErrorKind::NotFound.into() },
-            _ => Self::Place { path, source: io::Error::other(error.to_string()) },
+        match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE) => Self::Instances { path },
+            _ => Self::Place { path, source },
+        }
+    }
+
+    fn no_watch(point: &Point, errno: Errno) -> Self {
+        let path = point.path.clone();
+        match errno {
+            Errno::ENOSPC => Self::Watches { path },
+            _ => Self::Place { path, source: errno.into() },
         }
     }
 }

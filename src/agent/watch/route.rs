@@ -13,19 +13,31 @@ const MAX_SYMLINKS: usize = 40;
 ///
 /// Its points are the places at which a change can lead the lookup elsewhere, without symbolic links in them, each once:
 /// the directory of every symbolic link on the way, the directory of the file, and the file (which can be written under
-/// another name: a hard link, a bind mount). If something is missing on the way, the last one is the directory in which
-/// it is missed. The other directories on the way are not among them: that one of those is renamed goes unnoticed.
+/// another name: a hard link, a bind mount); and all other directories on the way, which can be renamed or mounted over. If
+/// something is missing on the way, the last one is the directory in which it is missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Route {
     points: Vec<Point>,
-    names: BTreeSet<OsString>,
 }
 
-/// A place to watch, and what is there: device and inode, or nothing if it is gone already.
+/// A place to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Point {
-    path: PathBuf,
+pub(super) struct Point {
+    pub(super) path: PathBuf,
+    pub(super) what: What,
+    /// What is there: device and inode, or nothing if it is gone already.
     inode: Option<(u64, u64)>,
+}
+
+/// What matters about a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// That it stays where it is.
+    Passed,
+    /// What becomes of these names in it.
+    Names(BTreeSet<OsString>),
+    /// Its content.
+    File,
 }
 
 impl Route {
@@ -50,12 +62,15 @@ impl Route {
                 let Ok(target) = fs::read_link(&entry) else { break };
                 ahead.extend(components(&target));
             } else if found.as_ref().is_some_and(Metadata::is_dir) && !ahead.is_empty() {
+                route.passes(&entry, What::Passed);
                 here = entry;
             } else {
                 // The end: the file, or what stands in the way to it, or what is missing.
                 route.meets(&here, component);
-                if found.as_ref().is_some_and(Metadata::is_file) {
-                    route.watches(&entry);
+                match found {
+                    None => route.may_lose(&here),
+                    Some(found) if found.is_file() => route.passes(&entry, What::File),
+                    Some(_) => {}
                 }
                 break;
             }
@@ -64,26 +79,34 @@ impl Route {
     }
 
     /// The places to watch.
-    pub(super) fn points(&self) -> impl Iterator<Item = &Path> {
-        self.points.iter().map(|point| point.path.as_path())
+    pub(super) fn points(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter()
     }
 
-    /// Can something that happened to `path`, seen from one of the points, lead the lookup elsewhere?
-    ///
-    /// Told by the name alone, because one directory can have several paths (bind mounts).
-    pub(super) fn concerns(&self, path: &Path) -> bool {
-        path.file_name().is_some_and(|name| self.names.contains(name)) || self.points().any(|point| point == path)
+    /// This directory is empty, as far as we know, and so can be deleted. While somebody else is in it, it does not say
+    /// itself that it is: its parent does.
+    fn may_lose(&mut self, directory: &Path) {
+        if let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) {
+            self.meets(parent, name.to_owned());
+        }
     }
 
     fn meets(&mut self, directory: &Path, name: OsString) {
-        self.watches(directory);
-        self.names.insert(name);
+        match self.points.iter_mut().find(|point| point.path == directory) {
+            Some(Point { what: What::Names(names), .. }) => drop(names.insert(name)),
+            _ => self.passes(directory, What::Names(BTreeSet::from([name]))),
+        }
     }
 
-    fn watches(&mut self, path: &Path) {
-        if self.points().all(|point| point != path) {
-            let inode = fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
-            self.points.push(Point { path: path.to_owned(), inode });
+    /// One place has one point: what says more takes the place of what only passes.
+    fn passes(&mut self, path: &Path, what: What) {
+        match self.points.iter_mut().find(|point| point.path == path) {
+            Some(point) if what != What::Passed => point.what = what,
+            Some(_) => {}
+            None => {
+                let inode = fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
+                self.points.push(Point { path: path.to_owned(), what, inode });
+            }
         }
     }
 }
@@ -106,13 +129,17 @@ mod tests {
     /// A name, a layout, a path in it, and the points of that path.
     type Case<'a> = (&'a str, fn(&Path), &'a str, &'a [&'a str]);
 
-    /// The points of a file below a directory in which `layout` was laid out, as paths relative to that directory.
+    /// The points of a file below a directory in which `layout` was laid out, as paths relative to that directory; in
+    /// brackets those that are only passed.
     fn points(layout: fn(&Path), path: &str) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         layout(&root);
-        let relative = |point: &Path| point.strip_prefix(&root).unwrap().display().to_string();
-        Route::to(&root.join(path)).points().map(relative).collect()
+        let relative = |point: &Point| {
+            let path = point.path.strip_prefix(&root).ok()?.display().to_string();
+            Some(if point.what == What::Passed { format!("({path})") } else { path })
+        };
+        Route::to(&root.join(path)).points().filter_map(relative).collect()
     }
 
     #[test]
@@ -121,9 +148,9 @@ mod tests {
             ("a plain file", |root| fs::write(root.join("conf"), "").unwrap(), "conf", &["", "conf"]),
             ("no file", |_| {}, "conf", &[""]),
             ("no directory", |_| {}, "a/b/conf", &[""]),
-            ("a parent only", |root| fs::create_dir(root.join("a")).unwrap(), "a/b/conf", &["a"]),
+            ("a parent only", |root| fs::create_dir(root.join("a")).unwrap(), "a/b/conf", &["", "a"]),
             ("a file for a directory", |root| fs::write(root.join("a"), "").unwrap(), "a/conf", &["", "a"]),
-            ("a directory for a file", |root| fs::create_dir_all(root.join("a/conf")).unwrap(), "a/conf", &["a"]),
+            ("a directory for a file", |root| fs::create_dir_all(root.join("a/conf")).unwrap(), "a/conf", &["()", "a"]),
             (
                 "kubelet's tree",
                 |root| {
@@ -144,7 +171,7 @@ mod tests {
                     symlink("../../c/./file", root.join("a/b/conf")).unwrap();
                 },
                 "a/b/conf",
-                &["a/b", "c", "c/file"],
+                &["()", "(a)", "a/b", "c", "c/file"],
             ),
             ("a dangling link", |root| symlink("x/y", root.join("conf")).unwrap(), "conf", &[""]),
             (
@@ -186,7 +213,7 @@ mod tests {
             let path = root.join((links - 1).to_string());
             assert_eq!(fs::read(&path).is_ok(), reached, "the kernel follows {links} links");
             assert_eq!(
-                Route::to(&path).points().any(|point| point == root.join("end")),
+                Route::to(&path).points().any(|point| point.path == root.join("end")),
                 reached,
                 "we follow {links} links"
             );

@@ -1,14 +1,15 @@
-//! Every way in which a configuration file changes, on real inotify.
+//! Every way in which a configuration file changes, on a real kernel.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
 
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
+
+mod namespace;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -288,88 +289,51 @@ async fn neighbours_and_readers_raise_nothing() {
     // one, of a writer that does not close, does not.
     let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
     file.write_all(b"!").unwrap();
-    timeout(DEADLINE, watched.watch.writing.wait()).await.expect("the write is heard");
-    assert!(!watched.watch.settled.take(), "a neighbour or a reader was heard");
+    while watched.watch.heard == Heard::default() {
+        timeout(DEADLINE, watched.watch.hear()).await.expect("the write is heard");
+    }
+    assert!(!watched.watch.heard.settled, "a neighbour or a reader was heard");
     drop(file);
-    timeout(DEADLINE, watched.watch.settled.wait()).await.expect("the end of the write is heard");
+    while !watched.watch.heard.settled {
+        timeout(DEADLINE, watched.watch.hear()).await.expect("the end of the write is heard");
+    }
 }
 
 #[tokio::test]
 async fn a_burst_is_one_change() {
-    let mut watch = ConfigWatch::new("conf");
-    for _ in 0..1000 {
-        watch.settled.raise();
+    let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
+    for number in 0..1000 {
+        rename_over(watched.directory.path(), &number.to_string());
     }
-    timeout(DEADLINE, watch.changed()).await.expect("a change");
-    assert!(!watch.settled.take(), "a second change");
+    timeout(DEADLINE, watched.watch.changed()).await.expect("a change");
+    watched.watch.refresh().unwrap();
+    assert_eq!(watched.read().as_deref(), Some("999"));
+    assert!(timeout(Duration::ZERO, watched.watch.changed()).await.is_err(), "a second change");
 }
 
 #[tokio::test]
 async fn losing_the_future_loses_no_change() {
-    let mut watch = ConfigWatch::new("conf");
-    watch.writing.raise();
-    // The first poll takes the signal and starts the grace; the future is dropped right after.
-    assert!(timeout(Duration::ZERO, watch.changed()).await.is_err());
-    timeout(DEADLINE, watch.changed()).await.expect("the change is still there");
-}
-
-/// A user namespace has limits of its own, which its root may set: so the tests below run themselves in one.
-fn in_a_user_namespace(test: &str, check: impl FnOnce()) {
-    const CHILD: &str = "IP_MASQ_AGENT_TEST_WATCH_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        return check();
+    let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
+    let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
+    file.write_all(b"b").unwrap();
+    // Each poll may take an event and start the grace; the future is dropped right after.
+    while watched.watch.grace.is_none() {
+        assert!(timeout(Duration::ZERO, watched.watch.changed()).await.is_err());
+        tokio::task::yield_now().await;
     }
-    let name = format!("{}::{test}", module_path!().trim_start_matches("ip_masq_agent::"));
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the limits under test belong to a user namespace, which no thread can enter"
-    )]
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--map-root-user").arg(std::env::current_exe().unwrap()).args(["--exact", &name]).env(CHILD, "1");
-    let output = unshare.output().expect("unshare is installed");
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && report.contains("1 passed"), "{output:?}");
+    timeout(DEADLINE, watched.watch.changed()).await.expect("the change is still there");
 }
 
-fn limit(name: &str, number: u32) {
-    fs::write(format!("/proc/sys/user/{name}"), number.to_string()).unwrap();
-}
-
-#[test]
-fn a_limit_that_is_reached_is_named_and_once_it_is_raised_the_next_refresh_watches() {
-    in_a_user_namespace("a_limit_that_is_reached_is_named_and_once_it_is_raised_the_next_refresh_watches", || {
-        for (name, expected) in [
-            (
-                "max_inotify_instances",
-                "no inotify instance left; changes are noticed at the next resync; raise `sysctl fs.",
-            ),
-            ("max_inotify_watches", "no inotify watch left; changes are noticed at the next resync; raise `sysctl fs."),
-        ] {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            let mut watch = ConfigWatch::new(file.path());
-            limit(name, 0);
-            for _ in 0..2 {
-                let message = watch.refresh().unwrap_err().to_string();
-                assert!(message.contains(expected), "{message}");
-            }
-            limit(name, 100);
-            assert!(matches!(watch.refresh(), Ok(())));
-        }
-    });
-}
-
-#[test]
-fn watches_that_are_still_right_are_kept() {
-    in_a_user_namespace("watches_that_are_still_right_are_kept", || {
-        let mut watched = Watched::new("conf", |root| fs::write(root.join("conf"), "a").unwrap());
-        limit("max_inotify_instances", 0);
-        assert!(matches!(watched.watch.refresh(), Ok(())), "new watches are set");
-        watched.watch.settled.raise();
-        for _ in 0..2 {
-            assert!(
-                matches!(watched.watch.refresh(), Err(WatchError::Instances { .. })),
-                "after a change they are not"
-            );
-        }
-    });
+#[tokio::test]
+async fn a_directory_that_goes_while_somebody_is_in_it_is_heard_of() {
+    let mut watched = Watched::new("a/b/conf", |root| file_in(root, "a/b", "a"));
+    let root = watched.directory.path().to_owned();
+    // Whoever is in it keeps it from saying that it has gone.
+    let _in_it = fs::File::open(root.join("a/b")).unwrap();
+    fs::remove_file(root.join("a/b/conf")).unwrap();
+    watched.hears("the file goes", 0, None).await;
+    fs::remove_dir(root.join("a/b")).unwrap();
+    fs::create_dir(root.join("a/b")).unwrap();
+    fs::write(root.join("a/b/conf"), "b").unwrap();
+    watched.hears("its directory goes and comes", 1, Some("b")).await;
 }

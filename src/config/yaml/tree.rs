@@ -86,14 +86,10 @@ impl<'a> Tree<'a> {
                     }
                     continue;
                 }
-                Event::Scalar { value, plain } => match tree.place_of(&value) {
-                    Some(start) => tree.records.push_scalar(head(Kind::Written, plain), start, value.len()),
-                    None => {
-                        let start = tree.copies.len();
-                        tree.copies.push_str(&value);
-                        tree.records.push_scalar(head(Kind::Copied, plain), start, value.len());
-                    }
-                },
+                Event::Scalar { value, plain } => {
+                    let (kind, start) = tree.keep(&value);
+                    tree.records.push_scalar(head(kind, plain), start, value.len());
+                }
                 Event::SequenceStart => tree.records.push_collection(head(Kind::Sequence, false)),
                 Event::MappingStart => tree.records.push_collection(head(Kind::Mapping, false)),
                 Event::Alias(name) => {
@@ -115,6 +111,16 @@ impl<'a> Tree<'a> {
         tree.decoded = parser.scanner.cursor.position().next_multiple_of(PIECE);
         tree.rest = parser.rest().map(Line);
         Ok(tree)
+    }
+
+    /// Where the value of a scalar is from now on, and where it starts there.
+    fn keep(&mut self, value: &str) -> (Kind, usize) {
+        if let Some(start) = self.place_of(value) {
+            return (Kind::Written, start);
+        }
+        let start = self.copies.len();
+        self.copies.push_str(value);
+        (Kind::Copied, start)
     }
 
     /// Where the value of a scalar starts in the text, if it is a part of that.
