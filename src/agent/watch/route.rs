@@ -182,7 +182,7 @@ mod tests {
                     symlink("a/b", root.join("link")).unwrap();
                 },
                 "link/../conf",
-                &["", "a", "a/conf"],
+                &["", "a", "(a/b)", "a/conf"],
             ),
             (
                 "a circle",
