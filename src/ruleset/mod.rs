@@ -39,7 +39,8 @@ use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
 /// The rules that shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ruleset {
-    /// The chain that carries our rules in every table. A chain of this name is ours wherever it is found.
+    /// The chain that carries our rules in iptables' table. A chain of this name is ours there. In tables of our own
+    /// everything is ours, and the names are fixed.
     pub chain: ChainName,
     /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
     pub tables: Vec<Table>,

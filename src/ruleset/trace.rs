@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use super::{BaseChain, Chain, Chance, Match, Rule, Ruleset, Set, Table, TableId, Verdict};
 use crate::net::{Cidr, Family, Protocol};
 
+/// So many jumps can lead on from one another (`NFT_JUMP_STACK_SIZE`, `net/netfilter/nf_tables.h`).
+const MAX_JUMPS: usize = 16;
+
 /// The first packet of a flow, on its way out, as far as rules of ours ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -67,7 +70,7 @@ pub fn trace<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Decision<'a> {
         let postrouting =
             |chain: &&Chain| chain.base.as_ref().is_some_and(|base| base.hook == BaseChain::HOOK_POSTROUTING);
         for chain in table.chains.iter().filter(postrouting) {
-            if walk.chain(table, chain) == Flow::Decided {
+            if walk.chain(table, chain, 0) == Flow::Decided {
                 break;
             }
         }
@@ -91,7 +94,8 @@ struct Walk<'a, 'p> {
 }
 
 impl<'a> Walk<'a, '_> {
-    fn chain(&mut self, table: &'a Table, chain: &'a Chain) -> Flow {
+    /// A chain that so many jumps led to.
+    fn chain(&mut self, table: &'a Table, chain: &'a Chain, jumps: usize) -> Flow {
         for (index, rule) in chain.rules.iter().enumerate() {
             if !rule.matches().iter().all(|condition| self.holds(table, condition)) {
                 continue;
@@ -106,9 +110,10 @@ impl<'a> Walk<'a, '_> {
                     self.returned = Some(decider);
                     return Flow::Continues;
                 }
-                // The kernel refuses loops of jumps (nf_tables_api.c, nft_chain_validate), and compile makes none.
+                // The kernel refuses rules with loops or with more jumps in a row (`nft_chain_validate`).
+                Verdict::Jump(_) if jumps == MAX_JUMPS => {}
                 Verdict::Jump(target) => {
-                    if table.chain(target).is_some_and(|target| self.chain(table, target) == Flow::Decided) {
+                    if table.chain(target).is_some_and(|target| self.chain(table, target, jumps + 1) == Flow::Decided) {
                         return Flow::Decided;
                     }
                 }
@@ -147,4 +152,44 @@ fn is_element(set: &Set, prefix_len: Option<u8>, address: IpAddr) -> bool {
         let behind = set.elements.partition_point(|element| element.first() <= address);
         behind.checked_sub(1).and_then(|at| set.elements.get(at)).is_some_and(|element| element.contains(address))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ruleset::tests::policy;
+    use crate::ruleset::{Shape, compile};
+
+    /// Base chain 0 jumps to chain 1, that one to chain 2, and so on; in the last chain all is masqueraded.
+    fn row_of_jumps(jumps: usize, last: Option<&str>) -> Ruleset {
+        let mut ruleset = compile(&policy(&[], ""), Shape::Compat);
+        let table = &mut ruleset.tables[0];
+        let base = table.chains[0].base.clone();
+        let masquerade = table.chains[1].rules.last().unwrap().verdict().clone();
+        let verdict = |number: usize| match last {
+            _ if number < jumps => Verdict::Jump((number + 1).to_string()),
+            Some(chain) => Verdict::Jump(chain.to_owned()),
+            None => masquerade.clone(),
+        };
+        let chain = |number: usize| Chain {
+            name: number.to_string(),
+            base: base.clone().filter(|_| number == 0),
+            rules: vec![Rule::new(Vec::new(), None, verdict(number))],
+        };
+        table.chains = (0..=jumps).map(chain).collect();
+        ruleset
+    }
+
+    #[test]
+    fn as_many_jumps_are_followed_as_the_kernel_allows_and_a_loop_ends() {
+        for (ruleset, answer) in [
+            (row_of_jumps(1, None), Answer::Masqueraded),
+            (row_of_jumps(MAX_JUMPS, None), Answer::Masqueraded),
+            (row_of_jumps(MAX_JUMPS + 1, None), Answer::Kept),
+            (row_of_jumps(0, Some("0")), Answer::Kept),
+            (row_of_jumps(2, Some("1")), Answer::Kept),
+        ] {
+            assert_eq!(trace(&ruleset, &Packet::to([192, 0, 2, 1].into())).answer, answer, "{ruleset:#?}");
+        }
+    }
 }

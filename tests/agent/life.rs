@@ -138,6 +138,14 @@ fn rules_of_another_version_are_replaced_without_a_flush() {
                 chain postrouting { type nat hook postrouting priority srcnat; policy accept; jump IP-MASQ-AGENT; }
             }",
         ),
+        (
+            "nft",
+            "table ip ip-masq-agent {
+                set exempt-16 { type ipv4_addr; size 64; elements = { 10.0.0.0 }; }
+                chain CUSTOM { ip daddr & 255.255.0.0 @exempt-16 return; masquerade fully-random; }
+                chain postrouting { type nat hook postrouting priority 105; fib daddr type != local jump CUSTOM; }
+            }",
+        ),
     ] {
         let Some(netns) = Netns::new("fresh") else { return };
         let config = exempting("10.91.0.0/16");

@@ -13,6 +13,8 @@ mod many;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod protection;
