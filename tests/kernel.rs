@@ -217,9 +217,11 @@ fn what_the_kernel_refuses_ends_with_status_4_and_leaves_everything_as_it_was() 
     // The kernel takes MASQUERADE only where a base chain of type nat leads to it, and a chain cannot change its type.
     netns.nft("table ip nat { chain POSTROUTING { type filter hook postrouting priority 100; }; }");
     let (before, rules) = (generation(&netns), netns.run("nft list ruleset"));
-    let said = netns.agent("apply --enable-ipv6", CONFIG).ended_with(4);
-    assert!(said.stderr.contains("POSTROUTING"), "{said:?}");
-    assert_eq!((generation(&netns), netns.run("nft list ruleset")), (before, rules));
+    for verb in ["apply --backend nft-compat", "apply --backend nft-compat --dry-run"] {
+        let said = netns.agent(verb, "nonMasqueradeCIDRs: [10.0.0.0/8]\n").ended_with(4);
+        assert!(said.stderr.contains("POSTROUTING"), "{said:?}");
+        assert_eq!((generation(&netns), netns.run("nft list ruleset")), (before, rules.clone()), "{verb}");
+    }
 }
 
 /// Runs a verb as root without the right to change the network.

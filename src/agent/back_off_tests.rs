@@ -1,5 +1,5 @@
 use super::*;
-use crate::backend::{BackendError, Fitted, Outcome};
+use crate::backend::{BackendError, Fitted, Outcome, Partial};
 use crate::net::Family;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{Conflict, Plan, Shape};
@@ -247,8 +247,8 @@ fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
         (commit(NetlinkError::TooLarge { bytes: 1 }), PassResult::Stuck),
         (ReconcileError::Backend(BackendError::Stale), PassResult::Overtaken),
         (ReconcileError::Backend(BackendError::Owned(table)), PassResult::Owned(table)),
-        (ReconcileError::Conflict(Conflict::Owned(table)), PassResult::Owned(table)),
-        (ReconcileError::Conflict(Conflict::Postrouting { table, found }), PassResult::Stuck),
+        (conflict(Conflict::Owned(table)), PassResult::Owned(table)),
+        (conflict(Conflict::Postrouting { table, found }), PassResult::Stuck),
     ] {
         let text = error.to_string();
         assert_eq!(PassResult::of(&pass(Err(FitError::Reconcile(error)), false)), result, "{text}");
@@ -258,4 +258,12 @@ fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
     assert_eq!(PassResult::of(&pass(Ok(Some(fitted())), true)), PassResult::Repaired);
     assert_eq!(PassResult::of(&pass(Ok(Some(fitted())), false)), PassResult::InForce);
     assert_eq!(PassResult::of(&pass(Ok(None), false)), PassResult::InForce);
+}
+
+fn conflict(conflict: Conflict) -> ReconcileError {
+    ReconcileError::Conflict(Box::new(Partial {
+        conflicts: vec![conflict],
+        others: Vec::new(),
+        outcome: Outcome::default(),
+    }))
 }

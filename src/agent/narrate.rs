@@ -1,5 +1,6 @@
 //! What the agent says of its passes: each thing once, when it is new.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -8,14 +9,14 @@ use tracing::{debug, error, info, warn};
 use super::Counters;
 use super::back_off::{ConflictNews, PassResult};
 use super::complaint::Complaint;
-use super::pass::{ConfigNews, Pass};
+use super::pass::{ConfigNews, Pass, outcome};
 use super::state_writes::StateNews;
 use super::status::{LastLook, summary};
 use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
 use crate::config::Config;
 use crate::netlink::{Heard, Process};
 use crate::render::plan_lines;
-use crate::ruleset::{Rivalry, Shape};
+use crate::ruleset::Shape;
 use crate::shown::Shown;
 use crate::state::{Holding, Instead};
 use crate::words::counted;
@@ -23,11 +24,14 @@ use crate::words::counted;
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
 
+/// So many worries are remembered. Somebody who makes chains under ever new names shall not fill the memory.
+const WORRIES_REMEMBERED: usize = 256;
+
 /// Tells of passes, and remembers what it has told.
 #[derive(Debug, Default)]
 pub(super) struct Narrator {
     failure: Complaint,
-    rivalries: Vec<Rivalry>,
+    worries: BTreeSet<String>,
     shape: Option<Shape>,
     /// Are the rules being undone again and again? Then repairs are told briefly.
     conflict: bool,
@@ -64,10 +68,17 @@ impl Narrator {
                 }
                 match rules {
                     None => debug!("nobody has changed any rule"),
-                    Some(fitted) => self.tell_fitted(fitted, pass.repaired, heard),
+                    Some(fitted) => self.tell_fitted(fitted),
                 }
             }
             Err(failure) => self.tell_failure(failure, result, chosen, path, config),
+        }
+        if pass.repaired {
+            info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
+        }
+        if let Some(outcome) = outcome(&pass.rules) {
+            tell_outcome(outcome, if self.conflict && pass.repaired { 0 } else { LINES_TOLD });
+            self.tell_worries(outcome);
         }
         if let Some(holding) = &pass.holding {
             self.tell_holding(holding, config);
@@ -79,7 +90,7 @@ impl Narrator {
         self.last_look.status(pass, config)
     }
 
-    fn tell_fitted(&mut self, fitted: &Fitted<Outcome>, repaired: bool, heard: &Heard) {
+    fn tell_fitted(&mut self, fitted: &Fitted<Outcome>) {
         for refusal in &fitted.refused {
             warn!("backend: {refusal}");
         }
@@ -88,11 +99,6 @@ impl Narrator {
         if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
             info!("{}", fitted.choice());
         }
-        if repaired {
-            info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
-        }
-        tell_outcome(&fitted.result, if self.conflict && repaired { 0 } else { LINES_TOLD });
-        self.tell_rivalries(&fitted.result.rivalries);
     }
 
     /// What holds is told where it is something of before the start; anything else the news of the file tell.
@@ -162,11 +168,16 @@ impl Narrator {
         }
     }
 
-    fn tell_rivalries(&mut self, rivalries: &[Rivalry]) {
-        for new in rivalries.iter().filter(|rivalry| !self.rivalries.contains(rivalry)) {
-            warn!("{new}");
+    /// What comes and goes again and again is told when it first comes.
+    fn tell_worries(&mut self, outcome: &Outcome) {
+        for worry in outcome.worries() {
+            if self.worries.len() >= WORRIES_REMEMBERED {
+                self.worries.clear();
+            }
+            if self.worries.insert(worry.clone()) {
+                warn!("{worry}");
+            }
         }
-        self.rivalries = rivalries.to_vec();
     }
 
     /// Tells a failure once; but that what was just chosen is not in force is told whatever has been told before.

@@ -1,6 +1,7 @@
 //! One pass of the agent: the policy made of what the file was found to say, the rules brought in line, and what there is to
 //! say of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use super::timed::{Timed, Took};
 use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, Fixed, Outcome, Protect, Wanted};
 use crate::config::{Config, Context, ReadError, Reading, Warning};
 use crate::flows::Decisions;
+use crate::net::Family;
 use crate::policy::{Flags, Policy};
-use crate::ruleset::{Generation, Ruleset, Shape, TableId, compile};
+use crate::ruleset::{Generation, Plan, Ruleset, Shape, TableId, compile};
 use crate::state::{Basis, Holding, Instead, Keeper, Save};
 
 /// The agent's memory between two passes.
@@ -31,8 +33,8 @@ pub struct Agent<B> {
     basis: Basis,
     /// The generation in which the rules were last seen to be as they shall be.
     settled: Option<Generation>,
-    /// Were the rules of the configuration in force ever seen to be as they shall be?
-    stood: bool,
+    /// The families of which the rules of the configuration in force were ever seen to be as they shall be.
+    stood: BTreeSet<Family>,
     counters: Counters,
     /// What follows the policy beside the rules, and who does it; `None` if flows keep what they began with.
     flows: Option<(EarlierFlows, FlowWorker)>,
@@ -54,6 +56,14 @@ pub struct Pass {
     /// What is to be kept for the next start, of which [`Agent::kept`] is to hear. `None` if it is so already, is under way,
     /// or shall not be.
     pub keep: Option<Save>,
+}
+
+impl Pass {
+    /// Are the rules of one family in force, and others have something in the way of the other's?
+    pub(super) fn is_partly_in_force(&self) -> bool {
+        let partial = self.rules.as_ref().err().and_then(FitError::partial);
+        partial.is_some_and(|partial| !partial.others.is_empty())
+    }
 }
 
 /// What is new about the configuration file.
@@ -88,7 +98,8 @@ impl<B: Backend> Agent<B> {
         let basis = Basis::new(&flags, keeper);
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
         let counters = Counters::default();
-        Self { backend, flags, path, config, fitting, basis, settled: None, stood: false, counters, flows: None }
+        let stood = BTreeSet::new();
+        Self { backend, flags, path, config, fitting, basis, settled: None, stood, counters, flows: None }
     }
 
     /// The same agent, which has flows that began under another policy begin anew.
@@ -161,9 +172,8 @@ impl<B: Backend> Agent<B> {
             Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => (Ok(None), Took::default()),
             _ => self.reconcile(),
         };
-        let changed = matches!(&rules, Ok(Some(fitted)) if !fitted.result.plan.is_empty());
-        let repaired = self.stood && changed;
-        self.stood |= rules.is_ok();
+        let repaired = outcome(&rules).is_some_and(|outcome| self.is_repair(&outcome.plan));
+        self.take_note_of_what_stands(&rules);
         self.counters.repairs += u64::from(repaired);
         let failed_look = rules.as_ref().is_err_and(FitError::is_of_looking);
         self.counters.failed_looks += u64::from(failed_look);
@@ -174,6 +184,18 @@ impl<B: Backend> Agent<B> {
         };
         self.follow(&rules);
         Pass { config, rules, took, repaired, holding, keep }
+    }
+
+    /// Does a plan put back what stood already?
+    fn is_repair(&self, plan: &Plan) -> bool {
+        plan.changes.iter().any(|change| self.stood.contains(&change.table.family))
+    }
+
+    fn take_note_of_what_stands(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) {
+        match rules {
+            Ok(_) => self.stood.extend(Family::ALL),
+            Err(error) => self.stood.extend(error.partial().iter().flat_map(|partial| &partial.others)),
+        }
     }
 
     /// After the rules, the flows that began before them.
@@ -233,12 +255,20 @@ impl<B: Backend> Agent<B> {
 
     fn choose(&mut self, config: Config) {
         self.config = config;
-        self.stood = false;
+        self.stood.clear();
         self.renew();
     }
 
     fn renew(&mut self) {
         self.fitting.renew(&|shape| ruleset(&self.config, &self.flags, &self.basis, shape));
+    }
+}
+
+/// What was done to the rules, be it that another family's could not be brought into force.
+pub(super) fn outcome(rules: &Result<Option<Fitted<Outcome>>, FitError>) -> Option<&Outcome> {
+    match rules {
+        Ok(fitted) => fitted.as_ref().map(|fitted| &fitted.result),
+        Err(error) => error.partial().map(|partial| &partial.outcome),
     }
 }
 

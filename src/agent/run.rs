@@ -79,13 +79,15 @@ pub async fn run<B: Backend>(
         agent.count_foreign_commits(heard.commits);
         let mut pass = agent.pass(sources.file.take());
         let result = PassResult::of(&pass);
+        let is_partly_in_force = pass.is_partly_in_force();
         match pass.rules {
             // Nothing is in force, and nothing will be tried again: there is only this to tell.
             Err(error) if error.is_denied() => return Err(RunError::Denied(error)),
             _ => narrator.tell(&pass, result, &heard, &path, agent.config()),
         }
-        tell_manager(&mut sources.manager, &mut status, result, narrator.status(&pass, agent.config()));
-        if event == Event::Start && result == PassResult::Stuck && sources.manager.is_present() {
+        let is_ready = result.is_in_force() || is_partly_in_force;
+        tell_manager(&mut sources.manager, &mut status, is_ready, narrator.status(&pass, agent.config()));
+        if event == Event::Start && result == PassResult::Stuck && !is_ready && sources.manager.is_present() {
             return Err(RunError::NotReady);
         }
         if event == Event::ConfigUnchanged {
@@ -155,9 +157,10 @@ struct Status {
     text: String,
 }
 
-/// Tells the service manager what is new. The agent is ready once rules were read back as being in force.
-fn tell_manager(manager: &mut ServiceManager, told: &mut Status, result: PassResult, text: String) {
-    if result.is_in_force() && !told.is_ready {
+/// Tells the service manager what is new. The agent is ready once rules were read back as being in force, be it those of one
+/// family: if the manager ended it because of the other, nobody would repair these.
+fn tell_manager(manager: &mut ServiceManager, told: &mut Status, is_ready: bool, text: String) {
+    if is_ready && !told.is_ready {
         manager.ready(&text);
         told.is_ready = true;
     } else if text != told.text {

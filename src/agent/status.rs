@@ -29,7 +29,12 @@ impl LastLook {
     /// What a failure says of the rules, as far as anything is known.
     pub(super) fn known(self, failure: &FitError) -> String {
         if !failure.is_of_looking() {
-            return format!("the rules are not in force: {failure}");
+            // Where a family is not affected, there is one conflict.
+            let one = failure.partial().filter(|partial| !partial.others.is_empty());
+            return match one.and_then(|partial| partial.conflicts.first()) {
+                Some(conflict) => format!("the {} rules are not in force: {failure}", conflict.family().human()),
+                None => format!("the rules are not in force: {failure}"),
+            };
         }
         match self {
             Self { at: None, .. } => format!("{failure}; whether any rules are in force is not known"),

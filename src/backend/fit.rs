@@ -6,7 +6,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{Backend, Outcome, ReconcileError, preview, reconcile};
+use super::reconcile::reconcile_if_the_shape_fits;
+use super::{Backend, Outcome, Partial, ReconcileError, preview, reconcile};
 use crate::ruleset::{Known, Plan, Protection, Ruleset, Shape, unfinished};
 
 /// `--backend`.
@@ -88,7 +89,7 @@ pub enum FitError {
 impl FitError {
     /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Reconcile(error) => error.is_transient(),
             Self::Nothing(_) => false,
@@ -106,6 +107,15 @@ impl FitError {
     pub const fn is_of_looking(&self) -> bool {
         matches!(self, Self::Reconcile(ReconcileError::Look { .. }))
     }
+
+    /// What was done in the families that have no conflict.
+    #[must_use]
+    pub fn partial(&self) -> Option<&Partial> {
+        match self {
+            Self::Reconcile(error) => error.partial(),
+            Self::Nothing(_) => None,
+        }
+    }
 }
 
 /// Rules in a shape.
@@ -122,6 +132,8 @@ impl Fitting {
         };
         let native = protections.iter().map(|protection| Shape::Native(*protection));
         let mut shapes: VecDeque<Shape> = match wanted {
+            // Only tables of our own can be protected.
+            Wanted::Auto if protect == Protect::On => native.collect(),
             Wanted::Auto => [Shape::Compat].into_iter().chain(native).collect(),
             Wanted::NftCompat => VecDeque::new(),
             Wanted::Nft => native.collect(),
@@ -142,17 +154,25 @@ impl Fitting {
     }
 
     /// Brings the rules into force ([`reconcile`]). A shape that the kernel refuses, twice and on two readings of the rules,
-    /// is not tried again before all others were.
+    /// or that meets with a conflict which others would not, is not tried again before all others were. Where each is refused
+    /// or has a conflict, one with a conflict is put in place as far as that goes.
     ///
     /// # Errors
     ///
     /// [`FitError`]; what was there before is there still, or was replaced by a whole commit of ours.
     pub fn reconcile(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Outcome>, FitError> {
-        let fitted = self.first_that_fits(compile, |ruleset, known| reconcile(backend, ruleset, known));
-        if fitted.as_ref().is_err_and(FitError::is_refusal) {
+        let fitted =
+            self.first_that_fits(compile, |ruleset, known| reconcile_if_the_shape_fits(backend, ruleset, known));
+        let Err(error) = &fitted else { return fitted };
+        let (is_refusal, is_conflict) = (error.is_refusal(), error.is_conflict_of_the_shape());
+        if is_refusal || is_conflict {
             self.take_back(backend);
         }
-        fitted
+        if !is_conflict {
+            return fitted;
+        }
+        let result = reconcile(backend, &self.ruleset, &mut self.known)?;
+        Ok(Fitted { shape: self.shape, refused: Vec::new(), result })
     }
 
     /// Of several commits the first may have been taken, and another not. What it left is without effect, so that it is
@@ -184,22 +204,43 @@ impl Fitting {
         loop {
             let error = match attempt(&self.ruleset, &mut self.known) {
                 Ok(result) => return Ok(Fitted { shape: self.shape, refused, result }),
-                Err(ReconcileError::Backend(error)) if error.is_refusal() => ReconcileError::Backend(error),
+                Err(error) if error.is_of_the_shape() => error,
                 Err(error) => return Err(error.into()),
             };
-            let Some(next) = self.others.pop_front() else { return Err(error.into()) };
+            if self.others.is_empty() {
+                return Err(error.into());
+            }
             refused.push(Refusal { shape: self.shape, error });
+            self.next_shape(compile);
+            if refused.len() > self.others.len() {
+                break;
+            }
+        }
+        // Of all these a conflict tells most: one family may have none, and somebody can mend the other's.
+        let Some(at) = refused.iter().position(|refusal| refusal.error.partial().is_some()) else {
+            return Err(FitError::Nothing(refused));
+        };
+        for _ in 0..at {
+            self.next_shape(compile);
+        }
+        Err(refused.swap_remove(at).error.into())
+    }
+
+    fn next_shape(&mut self, compile: Compile<'_>) {
+        if let Some(next) = self.others.pop_front() {
             self.others.push_back(self.shape);
             self.shape = next;
             self.ruleset = compile(next);
-            if refused.len() > self.others.len() {
-                return Err(FitError::Nothing(refused));
-            }
         }
     }
 }
 
 impl FitError {
+    /// Would the rules stand in tables of our own, or in iptables' once somebody has mended something there?
+    fn is_conflict_of_the_shape(&self) -> bool {
+        matches!(self, Self::Reconcile(error @ ReconcileError::Conflict(_)) if error.is_of_the_shape())
+    }
+
     /// Has the kernel refused the rules, in whatever shape?
     fn is_refusal(&self) -> bool {
         match self {

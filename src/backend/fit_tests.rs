@@ -5,10 +5,10 @@ use nix::errno::Errno;
 use super::*;
 use crate::backend::BackendError;
 use crate::backend::memory::Memory;
-use crate::net::ChainName;
+use crate::net::{ChainName, Family};
 use crate::netlink::NetlinkError;
 use crate::ruleset::tests::{policy, standing};
-use crate::ruleset::{Action, Change, Generation, Known, Observed, TableId, TableName, compile};
+use crate::ruleset::{Action, Change, Generation, Known, Observed, ObservedTable, TableId, TableName, compile, stands};
 
 /// A kernel that refuses some changes, and otherwise holds the rules of the shape that it was sent.
 struct Kernel {
@@ -226,4 +226,88 @@ fn rules_that_are_in_force_stay_when_the_kernel_refuses_what_shall_replace_them(
     fitting.renew(&others);
     fitting.reconcile(&mut kernel, &others).unwrap_err();
     assert_eq!(kernel.state.tables, before);
+}
+
+/// A kernel in which others have iptables' table in a state in which ours cannot stand in it.
+fn kernel_with_conflicts(families: &[Family]) -> Memory {
+    let mut kernel = Memory::default();
+    Fitting::new(Wanted::NftCompat, Protect::Auto, &rules).reconcile(&mut kernel, &rules).unwrap();
+    kernel.state.tables.iter_mut().filter(|table| families.contains(&table.id.family)).for_each(|table| {
+        table.dormant = true;
+    });
+    kernel
+}
+
+fn tables_with_rules(kernel: &Memory) -> Vec<TableId> {
+    let has_rules = |table: &&ObservedTable| table.chains.iter().any(|chain| !chain.rules.is_empty());
+    kernel.state.tables.iter().filter(has_rules).map(|table| table.id).collect()
+}
+
+#[test]
+fn where_iptables_table_is_in_a_state_in_which_ours_cannot_stand_in_it_tables_of_our_own_are_taken() {
+    for families in [&[Family::Ipv4][..], &[Family::Ipv6], &Family::ALL] {
+        let mut kernel = kernel_with_conflicts(families);
+        let mut fitting = Fitting::new(Wanted::Auto, Protect::Off, &rules);
+        let commits = kernel.commits;
+        let preview = Fitting::new(Wanted::Auto, Protect::Off, &rules).preview(&mut kernel, &rules).unwrap();
+        assert_eq!((preview.shape, kernel.commits), (Shape::Native(Protection::Off), commits));
+        let fitted = fitting.reconcile(&mut kernel, &rules).unwrap();
+        assert_eq!(fitted.shape, Shape::Native(Protection::Off));
+        let told: Vec<String> = fitted.refused.iter().map(ToString::to_string).collect();
+        assert!(matches!(told.as_slice(), [told] if told.starts_with("not nft-compat: table ip")), "{told:?}");
+        assert!(told[0].contains("switched off") && !told[0].contains("not affected"), "{told:?}");
+        // Never both: what stood there without effect has gone.
+        assert_eq!(tables_with_rules(&kernel), Family::ALL.map(TableId::own));
+        // The tables of our own come, the other rules go; nothing was put in the wrong place before.
+        assert_eq!(kernel.commits, commits + 2);
+        let settled = fitting.reconcile(&mut kernel, &rules).unwrap();
+        assert!(settled.refused.is_empty() && settled.result.plan.is_empty());
+    }
+}
+
+#[test]
+fn an_agent_whose_rules_lose_their_effect_in_iptables_table_moves_them() {
+    let mut kernel = Memory::default();
+    let mut fitting = Fitting::new(Wanted::Auto, Protect::Off, &rules);
+    assert_eq!(fitting.reconcile(&mut kernel, &rules).unwrap().shape, Shape::Compat);
+    kernel.state.tables[1].dormant = true;
+    kernel.state.generation.0 += 1;
+    assert_eq!(fitting.reconcile(&mut kernel, &rules).unwrap().shape, Shape::Native(Protection::Off));
+    assert_eq!(tables_with_rules(&kernel), Family::ALL.map(TableId::own));
+}
+
+#[test]
+fn a_conflict_where_no_other_shape_can_be_is_an_error_and_the_other_family_is_in_force() {
+    for (wanted, refuses) in [
+        (Wanted::NftCompat, (|_| false) as fn(&Change) -> bool),
+        (Wanted::Auto, |change| change.table.name == TableName::Own && matches!(change.action, Action::Append { .. })),
+    ] {
+        let mut kernel = kernel_with_conflicts(&[Family::Ipv6]);
+        kernel.refuses = Some(refuses);
+        let mut fitting = Fitting::new(wanted, Protect::Auto, &rules);
+        for damage in [|_: &mut Memory| (), |kernel: &mut Memory| drop(kernel.state.tables.remove(0))] {
+            damage(&mut kernel);
+            let error = fitting.reconcile(&mut kernel, &rules).unwrap_err();
+            assert!(error.to_string().contains("table ip6 nat is switched off"), "{error}");
+            let partial = error.partial().expect("a conflict");
+            assert_eq!(partial.others, [Family::Ipv4], "{wanted:?}");
+            assert!(stands(Family::Ipv4, &kernel.state), "{wanted:?}");
+        }
+        kernel.state.tables[1].dormant = false;
+        assert_eq!(fitting.reconcile(&mut kernel, &rules).unwrap().shape, Shape::Compat);
+    }
+}
+
+#[test]
+fn protection_that_is_asked_for_is_given_or_is_an_error_whichever_backend_may_be_chosen() {
+    let protected = Shape::Native(Protection::OwnerPersist);
+    for wanted in [Wanted::Auto, Wanted::Nft] {
+        let mut kernel = Memory::default();
+        let fitted = Fitting::new(wanted, Protect::On, &rules).reconcile(&mut kernel, &rules).unwrap();
+        assert_eq!((fitted.shape, fitted.refused.len()), (protected, 0));
+        let mut kernel = Memory { refuses: Some(is_protected), ..Memory::default() };
+        let error = Fitting::new(wanted, Protect::On, &rules).reconcile(&mut kernel, &rules).unwrap_err().to_string();
+        assert!(error.contains("Linux 6.9") && error.contains("--protect=auto"), "{error}");
+        assert_eq!(kernel.state.tables, []);
+    }
 }

@@ -51,6 +51,7 @@ impl Memory {
                 self.state.tables.push(ObservedTable {
                     id: change.table,
                     protection: Ok(Protection::Off),
+                    dormant: false,
                     owner: None,
                     sets: Vec::new(),
                     strays: Vec::new(),

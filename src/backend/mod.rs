@@ -4,6 +4,7 @@
 mod conntrack;
 mod error;
 mod fit;
+mod legacy;
 #[cfg(test)]
 pub(crate) mod memory;
 mod nftables;
@@ -13,7 +14,7 @@ pub use conntrack::{ConntrackError, ExistingFlows, FixFlows, Fixed, KernelFlows}
 pub use error::BackendError;
 pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;
-pub use reconcile::{Outcome, ReconcileError, preview, reconcile};
+pub use reconcile::{Outcome, Partial, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;
 use crate::ruleset::{Generation, Known, Observed, Plan, TableId};

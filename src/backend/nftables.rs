@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use tracing::debug;
 
-use super::{Backend, BackendError};
-use crate::net::{ChainName, Family};
+use super::{Backend, BackendError, legacy};
+use crate::net::ChainName;
 use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
 use crate::ruleset::{
     BaseChain, Elements, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet,
-    ObservedTable, Owner, Plan, TableId, our_jump,
+    ObservedTable, Owner, Plan, TableFamily, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -56,17 +56,17 @@ impl<T: Transport> Nftables<T> {
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
         let known = |table, owner, set: &str| known.elements(generation, table, owner, set);
-        let mut observed = Observed { generation, ..Observed::default() };
-        for family in Family::ALL {
+        let mut observed = Observed { generation, legacy: legacy::nat_tables(), ..Observed::default() };
+        for family in TableFamily::ALL {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
             let chains = self.read("list the chains", |connection| connection.chains(family))?;
-            for id in [TableId::nat(family), TableId::own(family)] {
+            for id in tables_of_interest(family) {
                 if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
                     observed.tables.push(self.table(id, info, chains, ours, &known)?);
                 }
             }
-            observed.neighbours.extend(chains.into_iter().filter_map(|chain| neighbour(family, chain)));
+            observed.neighbours.extend(chains.into_iter().filter_map(|chain| neighbour(family, &tables, chain)));
         }
         Ok(observed)
     }
@@ -86,7 +86,7 @@ impl<T: Transport> Nftables<T> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
         let (protection, sets, strays) = (info.protection.clone(), Vec::new(), Vec::new());
-        let mut table = ObservedTable { id, protection, owner, sets, strays, chains };
+        let mut table = ObservedTable { id, protection, dormant: info.dormant, owner, sets, strays, chains };
         if id == TableId::own(id.family) {
             table.strays = self.read("list the stateful objects and flowtables", |connection| {
                 connection.strays(id.family, id.name.as_str())
@@ -214,10 +214,19 @@ fn unread(info: &ChainInfo) -> ObservedChain {
     ObservedChain { name: info.name.clone(), base: info.base.clone(), drops: info.drops, rules: Vec::new() }
 }
 
-/// Another program's chain that also translates sources.
-fn neighbour(family: Family, info: ChainInfo) -> Option<Neighbour> {
-    let base = info.base.filter(|base| base.kind == "nat" && base.hook == BaseChain::HOOK_POSTROUTING)?;
-    Some(Neighbour { family, table: info.table, chain: info.name, priority: base.priority })
+/// The tables in which rules of ours can stand.
+fn tables_of_interest(family: TableFamily) -> Vec<TableId> {
+    match family {
+        TableFamily::Of(family) => vec![TableId::nat(family), TableId::own(family)],
+        TableFamily::Inet => Vec::new(),
+    }
+}
+
+/// A chain that translates sources, unless its table is switched off.
+fn neighbour(family: TableFamily, tables: &[TableInfo], info: ChainInfo) -> Option<Neighbour> {
+    let base = info.base.as_ref()?;
+    let is_off = tables.iter().any(|table| table.dormant && table.name == info.table);
+    Neighbour::of(family, info.table, info.name, base, info.drops).filter(|_| !is_off)
 }
 
 /// Names the change that the kernel refused, and tells apart what the caller can answer.

@@ -9,7 +9,8 @@ use super::{Backend, BackendError};
 use crate::net::Family;
 use crate::render::{change_line, plan_lines};
 use crate::ruleset::{
-    self, Action, Change, Conflict, Generation, Handle, Known, Observed, Plan, Rivalry, Ruleset, TableId, stands,
+    self, Action, Change, Conflict, Generation, Handle, Known, Observed, Plan, Planned, Rivalry, Ruleset, TableId,
+    stands,
 };
 use crate::words::counted;
 
@@ -35,8 +36,10 @@ pub struct Outcome {
     pub restarts: usize,
     /// The generation in which all was as it shall be.
     pub generation: Generation,
-    /// The chains of other programs that can undo what ours decide.
+    /// What of other programs can undo what ours decide.
     pub rivalries: Vec<Rivalry>,
+    /// Why what is left of ours stays in a family that is off.
+    pub leftovers: Vec<Conflict>,
     /// The families of which rules of ours were found standing, and stay as they are.
     pub kept: Vec<Family>,
 }
@@ -70,6 +73,17 @@ impl Outcome {
         interference.into_iter().chain(self.failures.iter().map(setback))
     }
 
+    /// What others have in the kernel that is to be known, in sentences that stay the same while it does.
+    pub fn worries(&self) -> impl Iterator<Item = String> {
+        let leftover = |conflict: &Conflict| {
+            format!(
+                "{} is off, but what is left of the agent's rules cannot be removed: {conflict}",
+                conflict.family().human()
+            )
+        };
+        self.rivalries.iter().map(ToString::to_string).chain(self.leftovers.iter().map(leftover))
+    }
+
     /// What was left undone, in sentences.
     pub fn left_undone(&self) -> impl Iterator<Item = String> {
         self.in_use.iter().map(|change| {
@@ -95,7 +109,7 @@ pub enum ReconcileError {
     Backend(#[from] BackendError),
     /// Something of somebody else stands in the way.
     #[error(transparent)]
-    Conflict(#[from] Conflict),
+    Conflict(Box<Partial>),
     /// Every time that we looked, somebody else had changed the rules again.
     #[error(
         "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; {}",
@@ -110,14 +124,50 @@ pub enum ReconcileError {
     },
 }
 
+/// What was done in the families that have no conflict.
+#[derive(Debug, Error)]
+#[error("{}{}", sentences(.conflicts), rest(.others))]
+pub struct Partial {
+    /// What stands in the way, one for each family that it concerns.
+    pub conflicts: Vec<Conflict>,
+    /// The families whose rules are as they shall be.
+    pub others: Vec<Family>,
+    /// What was done to them.
+    pub outcome: Outcome,
+}
+
+fn sentences(conflicts: &[Conflict]) -> String {
+    conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ")
+}
+
+fn rest(others: &[Family]) -> String {
+    let sentences: Vec<String> = others.iter().map(|family| format!("; {} is not affected", family.human())).collect();
+    sentences.concat()
+}
+
 impl ReconcileError {
+    /// Does it concern the shape of the rules, so that the same policy may stand in another?
+    #[must_use]
+    pub fn is_of_the_shape(&self) -> bool {
+        match self {
+            Self::Backend(error) => error.is_refusal(),
+            Self::Conflict(partial) => partial.conflicts.iter().any(Conflict::is_of_the_shape),
+            Self::Look { .. } | Self::Unsettled { .. } => false,
+        }
+    }
+
+    /// What was done all the same.
+    #[must_use]
+    pub fn partial(&self) -> Option<&Partial> {
+        if let Self::Conflict(partial) = self { Some(partial) } else { None }
+    }
+
     /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Look { source, .. } | Self::Backend(source) => source.is_transient(),
-            // The owner may end at any moment, as an agent does that is being replaced.
-            Self::Conflict(conflict) => matches!(conflict, Conflict::Owned(_)),
+            Self::Conflict(partial) => partial.conflicts.iter().any(Conflict::is_transient),
             Self::Unsettled { .. } => true,
         }
     }
@@ -140,9 +190,10 @@ impl ReconcileError {
 
     /// The table that another process owns, if that is what is in the way.
     #[must_use]
-    pub const fn owned_by_another(&self) -> Option<TableId> {
+    pub fn owned_by_another(&self) -> Option<TableId> {
         match self {
-            Self::Conflict(Conflict::Owned(table)) | Self::Backend(BackendError::Owned(table)) => Some(*table),
+            Self::Conflict(partial) => partial.conflicts.iter().find_map(Conflict::owned_by_another),
+            Self::Backend(BackendError::Owned(table)) => Some(*table),
             _ => None,
         }
     }
@@ -167,8 +218,31 @@ fn unread(committed: bool) -> &'static str {
 ///
 /// # Errors
 ///
-/// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours.
+/// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours. A conflict in one
+/// family does not keep the other from the desired state.
 pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
+    bring(backend, desired, known, false)
+}
+
+/// The same, but nothing is written if there is a conflict that the rules would not meet with in another shape.
+///
+/// # Errors
+///
+/// As [`reconcile`].
+pub(super) fn reconcile_if_the_shape_fits(
+    backend: &mut dyn Backend,
+    desired: &Ruleset,
+    known: &mut Known,
+) -> Result<Outcome, ReconcileError> {
+    bring(backend, desired, known, true)
+}
+
+fn bring(
+    backend: &mut dyn Backend,
+    desired: &Ruleset,
+    known: &mut Known,
+    only_if_the_shape_fits: bool,
+) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
     // The last commit, if it is not known what became of it, and what it was built on.
@@ -187,7 +261,11 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
             None => (backend.observe(&desired.chain, known).map_err(unread(committed))?, true),
         };
         kept.retain(|family| stands(*family, &observed));
-        remaining = plan_but(&kept, desired, &observed, known)?;
+        let Planned { plan, conflicts, leftovers } = plan_but(&kept, desired, &observed, known);
+        if only_if_the_shape_fits && conflicts.iter().any(Conflict::is_of_the_shape) {
+            return Err(conflict(conflicts, Vec::new(), outcome));
+        }
+        remaining = plan;
         remaining.changes.retain(|change| !outcome.in_use.contains(change));
         if let Some((mut plan, generation)) = unsure.take()
             && observed.generation != generation
@@ -204,7 +282,11 @@ pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known
                 // What is reported as in force was read in this pass.
                 continue;
             }
-            return Ok(Outcome { generation, rivalries, kept, ..outcome });
+            let outcome = Outcome { generation, rivalries, leftovers, kept, ..outcome };
+            if conflicts.is_empty() {
+                return Ok(outcome);
+            }
+            return Err(conflict(conflicts, families(desired), outcome));
         }
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => {
@@ -248,10 +330,13 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
         let observed = look.map_err(|source| ReconcileError::Look { source, committed: false })?;
         let kept: Vec<Family> =
             desired.keep_standing.iter().copied().filter(|family| stands(*family, &observed)).collect();
-        let plan = plan_but(&kept, desired, &observed, &nothing)?;
+        let Planned { plan, conflicts, .. } = plan_but(&kept, desired, &observed, &nothing);
         match backend.probe(&plan) {
             // A chain that has to stay is told of when it matters.
-            Ok(()) | Err(BackendError::InUse(_)) => return Ok(plan),
+            Ok(()) | Err(BackendError::InUse(_)) if conflicts.is_empty() => return Ok(plan),
+            Ok(()) | Err(BackendError::InUse(_)) => {
+                return Err(conflict(conflicts, families(desired), Outcome { plan, ..Outcome::default() }));
+            }
             Err(error) => {
                 failures += 1;
                 if failures == MAX_FAILURES || !error.is_worth_another_look() {
@@ -263,9 +348,19 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
 }
 
 /// What has to change in all families but those of which the rules are kept.
-fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
+fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Planned {
     let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !kept.contains(family)).collect();
     ruleset::plan_for(&families, desired, observed, known)
+}
+
+/// The families of which something shall be there.
+fn families(desired: &Ruleset) -> Vec<Family> {
+    desired.tables.iter().map(|table| table.id.family).collect()
+}
+
+fn conflict(conflicts: Vec<Conflict>, mut others: Vec<Family>, outcome: Outcome) -> ReconcileError {
+    others.retain(|family| conflicts.iter().all(|conflict| conflict.family() != *family));
+    ReconcileError::Conflict(Box::new(Partial { conflicts, others, outcome }))
 }
 
 /// What a change does, whichever number the kernel gave to the rule that goes.
@@ -298,3 +393,7 @@ mod tests;
 #[cfg(test)]
 #[path = "reconcile_error_tests.rs"]
 mod error_tests;
+
+#[cfg(test)]
+#[path = "partial_tests.rs"]
+mod partial_tests;

@@ -336,7 +336,7 @@ prop_compose! {
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Ok(Protection::Off), owner: None, sets: Vec::new(), strays: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), dormant: false, owner: None, sets: Vec::new(), strays: Vec::new(), chains,
             });
         }
         kernel

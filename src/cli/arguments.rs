@@ -85,7 +85,7 @@ pub(super) struct Global {
     /// In which shape the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(super) backend: Wanted,
-    /// Keep other programs from changing the agent's own tables (nft; Linux 6.9)
+    /// Keep other programs from changing the agent's own tables (Linux 6.9); on means --backend nft, too
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) protect: Protect,
     /// Keep the last valid configuration here, for a start with a broken file or none; off if not given

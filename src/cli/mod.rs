@@ -179,6 +179,12 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         Some(Version::Raw) => return Err(Stop::Answer(concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         Some(Version::No) | None => {}
     }
+    if arguments.global.backend == Wanted::NftCompat && arguments.global.protect == Protect::On {
+        let message = "--protect=on needs tables of the agent's own, and --backend=nft-compat keeps the rules in iptables' \
+                       table, which cannot be protected as others have to change it; use --backend=nft or auto, or \
+                       --protect=auto";
+        return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+    }
     let verb = match arguments.request.unwrap_or(Request::Run) {
         Request::Run => Verb::Run,
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },

@@ -59,6 +59,16 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
 }
 
 #[test]
+fn protection_that_the_backend_cannot_have_is_refused_with_the_ways_out() {
+    for verb in ["run", "apply", "cleanup"] {
+        let told = refused(&["--protect=on", verb, "--backend=nft-compat"]);
+        assert!(told.contains("--backend=nft or auto") && told.contains("--protect=auto"), "{told}");
+    }
+    assert_eq!(parsed("--backend=nft-compat --protect=auto").protect, Protect::Auto);
+    assert_eq!(parsed("--protect=on").backend, Wanted::Auto);
+}
+
+#[test]
 fn upstreams_flags_are_taken_with_one_dash_and_with_two() {
     for line in [
         "--masq-chain=CUSTOM --nomasq-all-reserved-ranges --enable-ipv6 --random-fully=false --to-ports=1024-29999,40000",

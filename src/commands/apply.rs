@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Error, Result};
 use tracing::{info, warn};
 
-use super::{keeper, plan_text, print, print_done, recall, tell_errors, tell_fit, tell_warnings, tell_worries};
+use super::{
+    keeper, plan_text, print, print_done, recall, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries,
+};
 use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
 use crate::cli::Cli;
 use crate::config::{self, Config, Context, ReadError};
@@ -29,7 +31,8 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let (policy, exit) = choose(cli, &mut basis)?;
     let compile = |shape| ruleset(&policy, &basis, shape);
     let mut fitting = Fitting::new(cli.backend, cli.protect, &compile);
-    let fitted = fitting.reconcile(&mut Nftables::open()?, &compile)?;
+    let fitted =
+        fitting.reconcile(&mut Nftables::open()?, &compile).inspect_err(|error| tell_partial(error.partial()))?;
     let kept = &fitted.result.kept;
     basis.settle(kept);
     tell_fit(&fitted);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{plan_text, print, print_done, tell_worries};
+use super::{plan_text, print, print_done, tell_partial, tell_worries};
 use crate::backend::{Nftables, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
@@ -19,7 +19,8 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
         print(&plan_text(&plan))?;
         return Ok(Exit::Done);
     }
-    let outcome = reconcile(&mut backend, &nothing, &mut Known::default())?;
+    let outcome =
+        reconcile(&mut backend, &nothing, &mut Known::default()).inspect_err(|error| tell_partial(error.partial()))?;
     tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),

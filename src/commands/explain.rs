@@ -7,7 +7,7 @@ use anyhow::Result;
 use tracing::debug;
 
 use super::{configuration, print};
-use crate::backend::Wanted;
+use crate::backend::{Protect, Wanted};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::flows::LocalAddresses;
@@ -21,7 +21,8 @@ use crate::shown::Shown;
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
     // What the kernel can carry is not asked here; both shapes give the same answers by other rules.
-    let shape = if cli.backend == Wanted::Nft { Shape::Native(Protection::Off) } else { Shape::Compat };
+    let is_native = cli.backend == Wanted::Nft || cli.protect == Protect::On;
+    let shape = if is_native { Shape::Native(Protection::Off) } else { Shape::Compat };
     let ruleset = compile(&policy, shape);
     let destination_is_local = packet.destination_is_local || is_own(packet.destination);
     let packet = Packet { destination_is_local, ..*packet };

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
-use crate::backend::{Fitted, Outcome};
+use crate::backend::{Fitted, Outcome, Partial};
 use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
@@ -130,6 +130,19 @@ fn print_done(text: &str) {
     }
 }
 
+/// Tells what was done in one family although another's rules could not be brought into force.
+fn tell_partial(partial: Option<&Partial>) {
+    let Some(Partial { outcome, .. }) = partial else { return };
+    tell_worries(outcome);
+    let changes = outcome.plan.changes.len();
+    if changes > 0 {
+        info!("changes that were made: {changes}");
+        for line in plan_lines(&outcome.plan) {
+            info!("  {line}");
+        }
+    }
+}
+
 /// Tells what the outcome of a pass leaves to worry about.
 fn tell_worries(outcome: &Outcome) {
     for mishap in outcome.mishaps() {
@@ -138,8 +151,8 @@ fn tell_worries(outcome: &Outcome) {
     for undone in outcome.left_undone() {
         warn!("{undone}");
     }
-    for rivalry in &outcome.rivalries {
-        warn!("{rivalry}");
+    for worry in outcome.worries() {
+        warn!("{worry}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use nix::errno::Errno;
 
 use crate::net::{AddressRange, Family};
-use crate::ruleset::{Generation, Opaque, SetKind, Stray};
+use crate::ruleset::{Generation, Opaque, SetKind, Stray, TableFamily};
 
 use super::allowance::Allowance;
 use super::message::{Content, Head, Kind, Message, Messages, flag};
@@ -81,7 +81,7 @@ enum Received {
 /// A request that is no transaction.
 pub(super) struct Request<'a> {
     pub(super) kind: Kind,
-    pub(super) family: Option<Family>,
+    pub(super) family: Option<TableFamily>,
     /// [`flag::DUMP`] for all things of a kind, [`flag::ACK`] for one: what marks the end of the answer.
     pub(super) flags: u16,
     pub(super) content: &'a dyn Fn(&mut Writer),
@@ -118,7 +118,7 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     ///
     /// As [`Connection::generation`].
-    pub fn tables(&mut self, family: Family) -> Result<Vec<TableInfo>, NetlinkError> {
+    pub fn tables(&mut self, family: impl Into<TableFamily>) -> Result<Vec<TableInfo>, NetlinkError> {
         let request = Request::dump(Kind::GET_TABLE, family, &|_| {}, Kind::NEW_TABLE);
         self.read(&request, |attributes| table::parse(attributes).map(Some))
     }
@@ -128,7 +128,7 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     ///
     /// As [`Connection::generation`].
-    pub fn chains(&mut self, family: Family) -> Result<Vec<ChainInfo>, NetlinkError> {
+    pub fn chains(&mut self, family: impl Into<TableFamily>) -> Result<Vec<ChainInfo>, NetlinkError> {
         let request = Request::dump(Kind::GET_CHAIN, family, &|_| {}, Kind::NEW_CHAIN);
         self.read(&request, |attributes| chain::parse(attributes).map(Some))
     }
@@ -390,7 +390,12 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) const fn dump(kind: Kind, family: Family, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
-        Self { kind, family: Some(family), flags: flag::DUMP, content, answer }
+    pub(super) fn dump(
+        kind: Kind,
+        family: impl Into<TableFamily>,
+        content: &'a dyn Fn(&mut Writer),
+        answer: Kind,
+    ) -> Self {
+        Self { kind, family: Some(family.into()), flags: flag::DUMP, content, answer }
     }
 }

@@ -91,7 +91,7 @@ impl<T: Transport> Connection<T> {
     pub fn delete_flow(&mut self, flow: &FlowInfo<'_>) -> Result<Deletion, NetlinkError> {
         let request = Request {
             kind: Kind::DEL_FLOW,
-            family: Some(Family::of(flow.flow.original.source)),
+            family: Some(Family::of(flow.flow.original.source).into()),
             flags: flag::ACK,
             content: &|writer| emit(writer, flow),
             answer: Kind::DEL_FLOW,

@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 
 use crate::net::Family;
+use crate::ruleset::TableFamily;
 
 use super::wire::{Attributes, Malformed, Writer};
 
@@ -105,7 +106,7 @@ pub(crate) struct Head {
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
     /// `None` for messages that belong to no family.
-    pub(crate) family: Option<Family>,
+    pub(crate) family: Option<TableFamily>,
 }
 
 impl Writer {
@@ -140,10 +141,11 @@ impl Writer {
 }
 
 /// `NFPROTO_*` (linux/netfilter.h), which are also the address families of sockets.
-const fn nfproto(family: Family) -> u8 {
+const fn nfproto(family: TableFamily) -> u8 {
     match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
+        TableFamily::Inet => 1,
+        TableFamily::Of(Family::Ipv4) => 2,
+        TableFamily::Of(Family::Ipv6) => 10,
     }
 }
 

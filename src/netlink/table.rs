@@ -7,6 +7,8 @@ use super::wire::{Attributes, Malformed, Writer};
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_TABLE_OWNER: u16 = 7;
+/// `NFT_TABLE_F_DORMANT`: its base chains are not registered with their hooks.
+const DORMANT: u32 = 0x1;
 /// `NFT_TABLE_F_OWNER`: the socket that created or adopted it owns it. Only dumped while that socket is open.
 const OWNER: u32 = 0x2;
 /// `NFT_TABLE_F_PERSIST`: it outlives its owner (Linux 6.9).
@@ -20,6 +22,8 @@ pub struct TableInfo {
     /// Who may change it, or in what it differs from a table of ours. While a protected table has no owner, everybody
     /// may change it.
     pub protection: Result<Protection, Opaque>,
+    /// Is it switched off?
+    pub dormant: bool,
     /// The port of the socket that owns it ([`Transport::port`](super::Transport::port)).
     pub owner: Option<u32>,
 }
@@ -51,12 +55,13 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> 
             _ => {}
         }
     }
-    let protection = match flags {
+    let dormant = flags & DORMANT != 0;
+    let protection = match flags & !DORMANT {
         0 => Ok(Protection::Off),
         // The kernel takes the owner's flag away when the owner goes.
         PERSIST => Ok(Protection::OwnerPersist),
         flags if flags == OWNER | PERSIST => Ok(Protection::OwnerPersist),
-        flags => Err(Opaque(format!("has the flags {flags:#x}"))),
+        flags => Err(Opaque(format!("has the flags {:#x}", flags | if dormant { DORMANT } else { 0 }))),
     };
-    Ok(TableInfo { name: name.ok_or(Malformed("a table has no name"))?, protection, owner })
+    Ok(TableInfo { name: name.ok_or(Malformed("a table has no name"))?, protection, dormant, owner })
 }

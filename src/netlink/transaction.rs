@@ -189,7 +189,7 @@ impl Transaction {
     /// Appends a message that stands for the change being pushed.
     fn message(&mut self, id: TableId, kind: Kind, flags: u16, content: impl FnOnce(&mut Writer)) {
         self.last = self.writer.len();
-        let head = Head { kind, flags, sequence: self.next_sequence(), family: Some(id.family) };
+        let head = Head { kind, flags, sequence: self.next_sequence(), family: Some(id.family.into()) };
         self.writer.message(head, content);
         self.changes.push(self.pushed);
         if self.writer.is_overlong() {

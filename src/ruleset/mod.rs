@@ -17,7 +17,7 @@ mod trace;
 pub use chance::Chance;
 pub(crate) use compile::OUR_COMMENTS;
 pub use compile::{Shape, compile, jump};
-pub use diff::{Conflict, our_jump, plan, plan_for, unfinished};
+pub use diff::{Conflict, Planned, our_jump, plan, plan_for, unfinished};
 pub use elements::Elements;
 pub use known::Known;
 pub use observed::{
@@ -25,7 +25,7 @@ pub use observed::{
     StrayKind,
 };
 pub use plan::{Action, Change, Plan};
-pub use rivalry::{Neighbour, Rivalry, rivalries};
+pub use rivalry::{Neighbour, Rivalry, TableFamily, rivalries};
 pub use standing::stands;
 pub use trace::{Answer, Decider, Decision, Packet, trace};
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BaseChain, Elements, Neighbour, Protection, Rule, SetKind, TableId};
+use crate::net::Family;
 
 /// The part of the kernel's rules that concerns us, read in one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +12,10 @@ pub struct Observed {
     pub generation: Generation,
     /// The tables that exist, IPv4 before IPv6.
     pub tables: Vec<ObservedTable>,
-    /// All base chains of type nat at the postrouting hook, ours among them.
+    /// All base chains of type nat at the postrouting hook that the kernel enters, ours among them.
     pub neighbours: Vec<Neighbour>,
+    /// The families of which iptables-legacy has a `nat` table.
+    pub legacy: Vec<Family>,
 }
 
 /// A table that exists.
@@ -22,6 +25,8 @@ pub struct ObservedTable {
     pub id: TableId,
     /// Who may change it, or why it cannot be as ours would be.
     pub protection: Result<Protection, Opaque>,
+    /// Is it switched off (`flags dormant`)? The kernel then enters none of its chains.
+    pub dormant: bool,
     /// Whose open socket owns it; only that may change it.
     pub owner: Option<Owner>,
     /// All its sets, if the table is our own.

@@ -5,10 +5,10 @@ use crate::net::Family;
 
 /// Is outbound traffic of this family masqueraded by rules of ours as they were found: of either shape, under whatever
 /// chain name, with whatever ranges? They are complete, if not necessarily what shall be there: the kernel enters a base
-/// chain, a jump of ours leads on, and what the chain behind it does not return is masqueraded.
+/// chain, which it does not in a dormant table, a jump of ours leads on, and what the chain behind it does not return is masqueraded.
 #[must_use]
 pub fn stands(family: Family, observed: &Observed) -> bool {
-    observed.tables.iter().filter(|table| table.id.family == family).any(|table| {
+    observed.tables.iter().filter(|table| table.id.family == family && !table.dormant).any(|table| {
         let mut bases = table.chains.iter().filter(|chain| is_entered(table, chain));
         bases.any(|base| rules(base).filter_map(|rule| target(table, rule)).any(|chain| masquerades(table, &chain)))
     })
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::ruleset::tests::{policy, standing};
     use crate::ruleset::{
-        Handle, Known, ObservedRule, Opaque, Protection, Ruleset, Shape, TableId, compile, plan, plan_for,
+        Handle, Known, ObservedRule, Opaque, Planned, Protection, Ruleset, Shape, TableId, compile, plan, plan_for,
     };
 
     const SHAPES: [Shape; 3] = [Shape::Compat, Shape::Native(Protection::Off), Shape::Native(Protection::OwnerPersist)];
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn rules_stand_if_the_kernel_enters_them_and_what_is_not_returned_is_masqueraded() {
         type Change = fn(&mut ObservedTable);
-        let cases: [(&str, Change, bool); 13] = [
+        let cases: [(&str, Change, bool); 14] = [
             ("as they were written", |_| (), true),
             ("without exempt ranges", |table| drop(chain(table, false).rules.drain(..1)), true),
             ("with a foreign rule in the chain", |table| chain(table, false).rules.insert(0, foreign()), true),
@@ -90,6 +90,7 @@ mod tests {
                 },
                 true,
             ),
+            ("switched off", |table| table.dormant = true, false),
             ("without masquerade", |table| drop(chain(table, false).rules.pop()), false),
             ("with an empty chain", |table| chain(table, false).rules.clear(), false),
             (
@@ -155,9 +156,11 @@ mod tests {
             plan(&desired, &observed, &Known::default())
                 .is_err_and(|conflict| conflict.to_string().contains("priority 50"))
         );
-        let only_ipv6 = plan_for(&[Family::Ipv6], &desired, &observed, &Known::default()).unwrap();
+        let Planned { plan: only_ipv6, conflicts, leftovers } =
+            plan_for(&[Family::Ipv6], &desired, &observed, &Known::default());
+        assert_eq!((conflicts, leftovers), (Vec::new(), Vec::new()));
         assert!(!only_ipv6.is_empty());
         assert!(only_ipv6.changes.iter().all(|change| change.table == TableId::nat(Family::Ipv6)));
-        assert_eq!(plan_for(&[], &desired, &observed, &Known::default()).unwrap().changes, []);
+        assert_eq!(plan_for(&[], &desired, &observed, &Known::default()), Planned::default());
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
     let tables = ruleset.tables.iter().map(|table| ObservedTable {
         id: table.id,
         protection: Ok(table.protection),
+        dormant: false,
         owner: None,
         sets: table
             .sets
@@ -56,7 +57,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
             })
             .collect(),
     });
-    Observed { generation: Generation(1), tables: tables.collect(), neighbours: Vec::new() }
+    Observed { generation: Generation(1), tables: tables.collect(), ..Observed::default() }
 }
 
 fn lines(desired: &Ruleset, observed: &Observed) -> Vec<String> {
@@ -281,6 +282,21 @@ fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
     chain_mut(&mut observed, Family::Ipv4, "IP-MASQ-AGENT").base = Some(BaseChain::IPTABLES_POSTROUTING);
     let conflict = Conflict::OurName { table: TableId::nat(Family::Ipv4), chain: ChainName::default() };
     assert_eq!(plan(&desired, &observed, &Known::default()), Err(conflict));
+    // Where nothing of ours shall be, it is nobody's business of ours.
+    let jumps_alone = lines(&Ruleset::nothing(ChainName::default()), &observed);
+    assert!(!jumps_alone.contains(&"- ip nat chain IP-MASQ-AGENT".to_owned()), "{jumps_alone:#?}");
+}
+
+#[test]
+fn a_table_of_others_that_is_switched_off_is_a_conflict_that_names_the_command_which_ends_it() {
+    let desired = compat(&policy(&[], ""));
+    let mut observed = standing(&desired);
+    observed.tables[0].dormant = true;
+    let message = plan(&desired, &observed, &Known::default()).unwrap_err().to_string();
+    assert!(message.contains("flags dormant") && message.contains("`nft add table ip nat`"), "{message}");
+    // Rules that have no effect are taken out all the same.
+    let nothing = Ruleset::nothing(ChainName::default());
+    assert!(lines(&nothing, &observed).contains(&"- ip nat chain IP-MASQ-AGENT".to_owned()));
 }
 
 #[test]

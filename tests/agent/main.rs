@@ -11,6 +11,8 @@ mod life;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod obstacles;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod repair;

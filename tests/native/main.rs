@@ -15,6 +15,8 @@ mod moving;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod obstacles;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod protection;

@@ -45,7 +45,7 @@ pub(crate) const COMPAT: [Damage; 16] = [
 ];
 
 /// To tables of the agent's own.
-pub(crate) const NATIVE: [Damage; 12] = [
+pub(crate) const NATIVE: [Damage; 13] = [
     ("the ruleset is flushed", Tool::Nft("flush ruleset")),
     ("the table is deleted", Tool::Nft("delete table $F ip-masq-agent")),
     ("all rules of the table are flushed", Tool::Nft("flush table $F ip-masq-agent")),
@@ -54,6 +54,7 @@ pub(crate) const NATIVE: [Damage; 12] = [
         "the base chain is deleted",
         Tool::Nft("flush chain $F ip-masq-agent postrouting\ndelete chain $F ip-masq-agent postrouting"),
     ),
+    ("the table is switched off", Tool::Nft("add table $F ip-masq-agent { flags dormant; }")),
     ("the jump is deleted", Tool::Nft("delete rule $F ip-masq-agent postrouting handle $JUMP")),
     (
         "the jump is doubled and followed",

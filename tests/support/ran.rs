@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// The programs that the tests call, and the Debian package that has each.
-const TOOLS: [(&str, &str); 16] = [
+const TOOLS: [(&str, &str); 18] = [
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
     ("nft", "nftables"),
@@ -18,6 +18,8 @@ const TOOLS: [(&str, &str); 16] = [
     ("ip6tables-nft", "iptables"),
     ("ip6tables-nft-save", "iptables"),
     ("ip6tables-nft-restore", "iptables"),
+    ("iptables-legacy", "iptables"),
+    ("ip6tables-legacy", "iptables"),
     ("fsfreeze", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),

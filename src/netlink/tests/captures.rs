@@ -212,7 +212,7 @@ fn what_nft_sends_for_a_table_of_our_own_is_read_as_what_its_command_says() {
     for family in Family::ALL {
         let parts = parts(family, &sent_by_nft(family));
         let (name, protection) = (OWN.to_owned(), Ok(Protection::Off));
-        assert_eq!(parts.tables, [TableInfo { name, protection, owner: None }]);
+        assert_eq!(parts.tables, [TableInfo { name, protection, dormant: false, owner: None }]);
         let (of_prefix, elements) = match family {
             Family::Ipv4 => (
                 "exempt-24",

@@ -285,14 +285,16 @@ fn a_set_of_another_make_is_opaque_with_the_reason() {
 }
 
 #[test]
-fn of_a_tables_flags_the_ones_that_protect_are_read_also_when_the_owner_has_gone() {
-    for (flags, owner, protection) in [
-        (0, None, Ok(Protection::Off)),
-        (6, Some(4711), Ok(Protection::OwnerPersist)),
-        (4, None, Ok(Protection::OwnerPersist)),
-        (2, Some(4711), Err(Opaque("has the flags 0x2".to_owned()))),
-        (1, None, Err(Opaque("has the flags 0x1".to_owned()))),
-        (7, Some(4711), Err(Opaque("has the flags 0x7".to_owned()))),
+fn of_a_tables_flags_the_ones_that_protect_are_read_also_when_the_owner_has_gone_and_beside_them_whether_it_is_off() {
+    for (flags, owner, protection, dormant) in [
+        (0, None, Ok(Protection::Off), false),
+        (6, Some(4711), Ok(Protection::OwnerPersist), false),
+        (4, None, Ok(Protection::OwnerPersist), false),
+        (2, Some(4711), Err(Opaque("has the flags 0x2".to_owned())), false),
+        (1, None, Ok(Protection::Off), true),
+        (7, Some(4711), Ok(Protection::OwnerPersist), true),
+        (3, Some(4711), Err(Opaque("has the flags 0x3".to_owned())), true),
+        (8, None, Err(Opaque("has the flags 0x8".to_owned())), false),
     ] {
         let mut writer = Writer::new();
         writer.text(1, "ip-masq-agent");
@@ -302,6 +304,7 @@ fn of_a_tables_flags_the_ones_that_protect_are_read_also_when_the_owner_has_gone
         }
         let info = table::parse(Attributes::new(writer.bytes())).unwrap();
         assert_eq!((info.name.as_str(), info.protection, info.owner), ("ip-masq-agent", protection, owner));
+        assert_eq!(info.dormant, dormant, "{flags:#x}");
     }
 }
 

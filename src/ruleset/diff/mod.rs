@@ -1,51 +1,28 @@
 //! What has to change, so that what is there becomes what shall be there.
 
+mod conflict;
 mod meanwhile;
 mod own;
 mod shared;
 mod step;
 
+pub use conflict::Conflict;
 pub use shared::our_jump;
-
-use thiserror::Error;
 
 use super::{
     Action, Chain, Change, Known, Observed, ObservedChain, ObservedTable, Owner, Plan, Ruleset, TableId, TableName,
 };
-use crate::net::{ChainName, Family};
+use crate::net::Family;
 
-/// Something of somebody else stands where ours would have to stand, and it is not ours to remove.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Conflict {
-    /// POSTROUTING is there, but not as iptables registers it, so that a jump in it would not see the traffic.
-    #[error(
-        "chain POSTROUTING of table {table} is {found}, not iptables' base chain (type nat, hook postrouting, \
-         priority 100); nothing was changed; find out who made it (`nft list chain {table} POSTROUTING`), and \
-         delete or rename it"
-    )]
-    Postrouting {
-        /// The table.
-        table: TableId,
-        /// What it is instead.
-        found: String,
-    },
-    /// The chain of our name is a base chain: the kernel enters it by itself.
-    #[error(
-        "chain {chain} of table {table} is a base chain, not one of ours; nothing was changed; choose another name \
-         with --masq-chain, or delete that chain"
-    )]
-    OurName {
-        /// The table.
-        table: TableId,
-        /// The chain.
-        chain: ChainName,
-    },
-    /// The table is protected, and another process owns it.
-    #[error(
-        "table {0} belongs to another process, which protects it (flags owner, persist); a running agent does that: stop \
-         it first, or let it do the change"
-    )]
-    Owned(TableId),
+/// What can be done, and what stands in the way of the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// The changes in the families without a conflict.
+    pub plan: Plan,
+    /// Why nothing is planned for the others, of which something shall be there, or nothing of any family.
+    pub conflicts: Vec<Conflict>,
+    /// Why what is left of ours stays in families that are off.
+    pub leftovers: Vec<Conflict>,
 }
 
 /// The changes that turn `observed` into `desired`. Rules and elements that already stand are left alone, with their
@@ -59,46 +36,58 @@ pub enum Conflict {
 ///
 /// # Errors
 ///
-/// A [`Conflict`], if something of somebody else would have to go first.
+/// The first [`Conflict`], if something of somebody else would have to go first.
 pub fn plan(desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
-    plan_for(&Family::ALL, desired, observed, known)
+    let Planned { plan, conflicts, .. } = plan_for(&Family::ALL, desired, observed, known);
+    conflicts.into_iter().next().map_or(Ok(plan), Err)
 }
 
-/// The same for some families. What there is of the others is left alone.
-///
-/// # Errors
-///
-/// As [`plan`].
-pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
-    let mut plan = Plan::default();
+/// The same for some families, each by itself: a conflict in one does not keep the others from what can be done for them.
+/// What there is of families that are not named is left alone.
+#[must_use]
+pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Planned {
+    let mut planned = Planned::default();
     for family in families.iter().copied() {
-        let (own, nat) = (TableId::own(family), TableId::nat(family));
-        let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
-        let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own, more: false };
-        differ.own_table(desired.table(own), desired.hold);
-        plan.more |= differ.more;
-        let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat, more: false };
-        differ.shared_table(&desired.chain, desired.table(nat), known.preceding(nat))?;
-        let owner = observed.table(own).and_then(|table| table.owner);
-        if !of_own.is_empty() && matches!(owner, Some(Owner::Other(_))) {
-            return Err(Conflict::Owned(own));
-        }
-        let (mut first, then) = match (desired.table(own), desired.table(nat)) {
-            (Some(_), None) => (of_own, of_nat),
-            (None, Some(_)) => (of_nat, of_own),
-            _ => {
-                of_own.append(&mut of_nat);
-                (of_own, of_nat)
+        let is_off = !desired.tables.is_empty() && desired.tables.iter().all(|table| table.id.family != family);
+        match plan_family(family, desired, observed, known) {
+            Ok(mut plan) => {
+                planned.plan.changes.append(&mut plan.changes);
+                planned.plan.more |= plan.more;
             }
-        };
-        if first.is_empty() {
-            first = then;
-        } else {
-            plan.more |= !then.is_empty();
+            Err(conflict) if is_off => planned.leftovers.push(conflict),
+            Err(conflict) => planned.conflicts.push(conflict),
         }
-        plan.changes.append(&mut first);
     }
-    Ok(plan)
+    planned
+}
+
+fn plan_family(family: Family, desired: &Ruleset, observed: &Observed, known: &Known) -> Result<Plan, Conflict> {
+    let (own, nat) = (TableId::own(family), TableId::nat(family));
+    let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
+    let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own, more: false };
+    differ.own_table(desired.table(own), desired.hold);
+    let mut more = differ.more;
+    let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat, more: false };
+    differ.shared_table(&desired.chain, desired.table(nat), known.preceding(nat))?;
+    for (table, changes) in [(own, &of_own), (nat, &of_nat)] {
+        let owner = observed.table(table).and_then(|table| table.owner);
+        if !changes.is_empty() && matches!(owner, Some(Owner::Other(_))) {
+            return Err(Conflict::Owned(table));
+        }
+    }
+    let (mut first, mut then) = match (desired.table(own), desired.table(nat)) {
+        (Some(_), None) => (of_own, of_nat),
+        (None, Some(_)) => (of_nat, of_own),
+        _ => {
+            of_own.append(&mut of_nat);
+            (of_own, Vec::new())
+        }
+    };
+    if first.is_empty() {
+        std::mem::swap(&mut first, &mut then);
+    }
+    more |= !then.is_empty();
+    Ok(Plan { changes: first, more })
 }
 
 /// The deletion of tables of our own that were begun and not brought to an end: no rule stands in them, so they decide about no
@@ -168,4 +157,8 @@ const fn is_cheaper_anew(kept: usize, touched: usize, chain: usize) -> bool {
 }
 
 #[cfg(test)]
+mod any;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod thresholds;

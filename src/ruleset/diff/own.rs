@@ -170,10 +170,11 @@ impl Differ<'_> {
     }
 }
 
-/// Can the table be changed into the desired one? Its flags and its base chains' hooks are fixed when it is created.
+/// Can the table be changed into the desired one? Its owner's flags and its base chains' hooks are fixed when it is created, and
+/// one that is switched off decides about no packet, so that nothing is lost if it is made anew.
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
     let same_base = |chain: &Chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base);
-    present.protection == Ok(desired.protection) && desired.chains.iter().all(same_base)
+    !present.dormant && present.protection == Ok(desired.protection) && desired.chains.iter().all(same_base)
 }
 
 fn lacks_a_base_chain(present: &ObservedTable, desired: &Table) -> bool {

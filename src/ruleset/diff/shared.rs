@@ -15,7 +15,9 @@ impl Differ<'_> {
         desired: Option<&Table>,
         preceding: &[Handle],
     ) -> Result<(), Conflict> {
-        self.refuse_conflicts(ours, desired.is_some())?;
+        if desired.is_some() {
+            self.refuse_conflicts(ours)?;
+        }
         if desired.is_some() && self.observed.is_none() {
             self.push(Action::CreateTable { protection: Protection::Off });
         }
@@ -37,12 +39,15 @@ impl Differ<'_> {
         Ok(())
     }
 
-    fn refuse_conflicts(&self, ours: &ChainName, wanted: bool) -> Result<(), Conflict> {
+    fn refuse_conflicts(&self, ours: &ChainName) -> Result<(), Conflict> {
+        if self.observed.is_some_and(|table| table.dormant) {
+            return Err(Conflict::Dormant(self.table));
+        }
         if self.chain(ours.as_str()).is_some_and(|chain| chain.base.is_some()) {
             return Err(Conflict::OurName { table: self.table, chain: ours.clone() });
         }
         match self.chain(BaseChain::POSTROUTING) {
-            Some(chain) if wanted && chain.base != Some(BaseChain::IPTABLES_POSTROUTING) => {
+            Some(chain) if chain.base != Some(BaseChain::IPTABLES_POSTROUTING) => {
                 let found = chain.base.as_ref().map_or_else(
                     || "a plain chain that only jumps lead to".to_owned(),
                     |base| format!("a base chain ({base})"),
@@ -57,7 +62,8 @@ impl Differ<'_> {
     /// of ours is there. Returns the chains of ours to which nothing of ours leads any more.
     fn jumps(&mut self, wanted: &[&Rule], ours: &ChainName, preceding: &[Handle]) -> BTreeSet<String> {
         let mut abandoned = BTreeSet::new();
-        if self.chain(ours.as_str()).is_some() {
+        // A base chain of that name is somebody else's.
+        if self.chain(ours.as_str()).is_some_and(|chain| chain.base.is_none()) {
             abandoned.insert(ours.to_string());
         }
         let mut standing: Vec<&Rule> = Vec::new();

@@ -1,21 +1,18 @@
 //! Never a third answer: whatever a packet can see while the plans that lead from one policy to another are committed, it
 //! is treated as the old policy has it or as the new one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::any::{any_ruleset, interesting};
 use super::*;
 use crate::backend::Backend as _;
 use crate::backend::memory::Memory;
-use crate::net::{AddressRange, Cidr};
-use crate::policy::Policy;
+use crate::net::{AddressRange, ChainName, Cidr};
 use crate::ruleset::tests::policy;
 use crate::ruleset::{Answer, Match, ObservedSet, Packet, Protection, Rule, SetKind, Shape, Verdict, compile, trace};
-
-/// So many addresses are asked about.
-const MOST_ADDRESSES: usize = 150;
 
 /// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left.
 const MOST_COMMITS: usize = 6;
@@ -26,6 +23,8 @@ const SEVEN_LENGTHS: [&str; 7] =
 #[test]
 fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
     let native = Shape::Native(Protection::Off);
+    // A set for one range has room for 64. No two of these touch, so that they are not merged.
+    let many: Vec<String> = (0..65).map(|number| format!("10.0.{}.0/24", number * 2)).collect();
     for (what, old, new, commits) in [
         ("the same", (native, &["10.0.0.0/8"][..]), (native, &["10.0.0.0/8"][..]), 0),
         ("a range comes", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/8"]), 1),
@@ -51,6 +50,12 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             (native, &SEVEN_LENGTHS),
             (native, &[&SEVEN_LENGTHS[..], &["10.0.0.0/7"]].concat()),
             3,
+        ),
+        (
+            "it outgrows its set: all sets and rules anew",
+            (native, &["10.0.0.0/24"]),
+            (native, &many.iter().map(String::as_str).collect::<Vec<_>>()),
+            1,
         ),
         ("to a table of our own", (Shape::Compat, &["10.0.0.0/8"]), (native, &["10.0.0.0/8"]), 2),
         ("from a table of our own", (native, &["10.0.0.0/8"]), (Shape::Compat, &["10.0.0.0/8"]), 2),
@@ -140,18 +145,36 @@ fn assert_no_third_answer(kernel: &mut Memory, old: &Ruleset, new: &Ruleset) {
     });
 }
 
-/// Commits plans until nothing differs, and shows each of them.
+/// Commits plans until nothing differs, and shows each of them. What there is then is what shall be there.
 fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
     for _ in 0..=MOST_COMMITS {
         let before = kernel.state.clone();
         let plan = plan(desired, &before, &Known::default()).unwrap();
         if plan.is_empty() {
-            return;
+            assert!(!plan.more);
+            return assert_stands(&before, desired);
         }
         kernel.commit(&plan, before.generation).unwrap();
         seen(&before, &kernel.state, &plan);
     }
     panic!("more than {MOST_COMMITS} commits");
+}
+
+/// Without asking the code that makes plans.
+fn assert_stands(kernel: &Observed, desired: &Ruleset) {
+    let tables = kernel.tables.iter().filter(|table| table.id.name == TableName::Own).map(|table| table.id);
+    let wanted = desired.tables.iter().filter(|table| table.id.name == TableName::Own).map(|table| table.id);
+    assert_eq!(tables.collect::<BTreeSet<_>>(), wanted.collect());
+    for table in &desired.tables {
+        let present = kernel.table(table.id).unwrap();
+        let sets = present.sets.iter().map(|set| (&set.name, &set.elements)).collect::<BTreeMap<_, _>>();
+        assert_eq!(sets, table.sets.iter().map(|set| (&set.name, &set.elements)).collect(), "{}", table.id);
+        for chain in &table.chains {
+            let rules = present.chain(&chain.name).unwrap().rules.iter().map(|rule| rule.rule.as_ref());
+            assert!(rules.eq(chain.rules.iter().map(Ok)), "{} {}", table.id, chain.name);
+        }
+        assert!(table.id.name == TableName::Nat || present.chains.len() == table.chains.len(), "{}", table.id);
+    }
 }
 
 /// A commit: what was there before it, what is there after it, and how it came about.
@@ -316,68 +339,4 @@ fn is_element(elements: &[AddressRange], address: IpAddr) -> bool {
 
 fn nothing() -> Ruleset {
     Ruleset::nothing(ChainName::default())
-}
-
-/// Rules in either shape, or none.
-fn any_ruleset() -> impl Strategy<Value = Option<Ruleset>> {
-    let shape = proptest::sample::select(vec![
-        Shape::Compat,
-        Shape::Native(Protection::Off),
-        Shape::Native(Protection::Off),
-        Shape::Native(Protection::OwnerPersist),
-    ]);
-    proptest::option::weighted(0.9, (shape, any_policy()).prop_map(|(shape, policy)| compile(&policy, shape)))
-}
-
-/// Ranges so close together that they overlap, touch and contain each other; of few prefix lengths, of many, and more than
-/// there is room for in a set that a short list made.
-fn any_policy() -> impl Strategy<Value = Policy> {
-    let few = (proptest::sample::select(vec![&[8_u8, 24][..], &[8, 24, 32], &[0, 1, 32]]), 0..10_usize);
-    let many_lengths = (Just(&[9_u8, 10, 12, 15, 16, 20, 24, 30, 31, 32][..]), 10..30_usize);
-    let many_ranges = (proptest::sample::select(vec![&[32_u8][..], &[31, 32]]), 120..200_usize);
-    prop_oneof![8 => few, 3 => many_lengths, 2 => many_ranges].prop_flat_map(|(lengths, count)| {
-        let range = (proptest::sample::select(lengths), any::<bool>(), 10..12_u32, 0..256_u32, 0..256_u32);
-        proptest::collection::vec(range, count).prop_map(|ranges| {
-            let texts: Vec<String> = ranges.into_iter().map(range_text).collect();
-            policy(&texts.iter().map(String::as_str).collect::<Vec<_>>(), "")
-        })
-    })
-}
-
-fn range_text((len, v6, a, b, c): (u8, bool, u32, u32, u32)) -> String {
-    // Long prefixes lie in few shorter ones.
-    let bits = if len > 16 { a << 24 | (b % 4) << 16 | (c % 4) << 8 | c } else { a << 24 | b << 16 };
-    let address: IpAddr =
-        if v6 { IpAddr::V6((u128::from(bits | 0xf000_0000) << 96).into()) } else { IpAddr::V4(bits.into()) };
-    Cidr::around(address, len).unwrap().to_string()
-}
-
-/// The first and the last address of each range, and their neighbours.
-fn interesting(rulesets: &[&Ruleset]) -> BTreeSet<IpAddr> {
-    let mut ranges: Vec<AddressRange> = Vec::new();
-    for table in rulesets.iter().flat_map(|ruleset| &ruleset.tables) {
-        let rules = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(Rule::matches);
-        for condition in rules {
-            match condition {
-                Match::Destination(cidr) => ranges.push((*cidr).into()),
-                Match::DestinationIn { set, prefix_len } => {
-                    ranges.extend(table.set(set).unwrap().elements.iter().map(|element| match prefix_len {
-                        Some(len) => Cidr::around(element.first(), *len).unwrap().into(),
-                        None => *element,
-                    }));
-                }
-                _ => {}
-            }
-        }
-    }
-    let previous = |address: IpAddr| match address {
-        IpAddr::V4(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => address.to_bits().checked_sub(1).map(|bits| IpAddr::V6(bits.into())),
-    };
-    let of_range =
-        |range: AddressRange| [Some(range.first()), Some(range.last()), previous(range.first()), range.next()];
-    let all: BTreeSet<IpAddr> = ranges.into_iter().flat_map(of_range).flatten().collect();
-    // Of very many, a sample.
-    let step = all.len().div_ceil(MOST_ADDRESSES).max(1);
-    all.into_iter().step_by(step).collect()
 }
