@@ -40,7 +40,7 @@ SECONDS ?= 300
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench test chaos bench lint fmt static
+.PHONY: help demo deps deps-bench test chaos mutants bench lint fmt static
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -74,6 +74,11 @@ test: deps ## run all tests; those that need the kernel make network namespaces,
 
 chaos: deps ## let everything happen to the agent at once, SECONDS=300 in each shape of the rules; SEED=… repeats a run
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads=1
+
+# What is changed and which tests have to notice: .cargo/mutants.toml.
+mutants: deps ## change the core in one place after the other and tell which changes no test notices; ONLY=exchange takes those whose place or name has it
+	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked
+	$(CARGO) mutants --jobs 1 $(if $(ONLY),--re '$(ONLY)')
 
 bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml

@@ -19,6 +19,8 @@ mod obstacles;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod outgrown;
+#[cfg(test)]
 mod protection;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

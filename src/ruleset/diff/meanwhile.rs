@@ -81,3 +81,90 @@ fn shared(one: &Elements, other: &Elements) -> Vec<AddressRange> {
     }
     shared
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::SEVEN_LENGTHS;
+    use super::*;
+    use crate::net::Cidr;
+    use crate::ruleset::tests::{policy, standing};
+    use crate::ruleset::{Protection, Ruleset, Shape, compile};
+
+    fn range(text: &str) -> AddressRange {
+        text.parse::<Cidr>().unwrap().into()
+    }
+
+    fn elements(texts: &[&str]) -> Elements {
+        texts.iter().map(|text| range(text)).collect::<Vec<_>>().into()
+    }
+
+    /// A table with so many prefix lengths that they are kept as intervals, one of which is given.
+    fn with_interval(text: &str) -> Table {
+        let exempt = [&[text], &SEVEN_LENGTHS[1..], &["80.0.0.0/15"]].concat();
+        compile(&policy(&exempt, ""), Shape::Native(Protection::Off)).tables.remove(0)
+    }
+
+    fn kernel_with(table: &Table) -> ObservedTable {
+        let ruleset = compile(&policy(&[], ""), Shape::Compat);
+        standing(&Ruleset { tables: vec![table.clone()], ..ruleset }).tables.remove(0)
+    }
+
+    #[test]
+    fn what_stays_of_an_interval_is_in_a_set_that_is_looked_up_before_the_interval_changes() {
+        let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
+        let intervals = |table: &Table| table.set("exempt").unwrap().elements.clone();
+        let first = meanwhile(&kernel_with(&wide), &narrow).unwrap();
+        assert_eq!(intervals(&first), intervals(&wide), "first the set comes");
+        let set = first.set("exempt-meanwhile-16").unwrap();
+        assert_eq!(set.elements, vec![AddressRange::single(range("10.64.0.0/16").first())].into());
+        let lookups: Vec<&[Match]> = first.chains[1].rules.iter().map(Rule::matches).collect();
+        let lookup = |set: &str, prefix_len| [Match::DestinationIn { set: set.to_owned(), prefix_len }];
+        assert_eq!(lookups[..2], [&lookup("exempt-meanwhile-16", Some(16))[..], &lookup("exempt", None)]);
+        assert_eq!(lookups.len(), wide.chains[1].rules.len() + 1);
+
+        let second = meanwhile(&kernel_with(&first), &narrow).unwrap();
+        assert_eq!(intervals(&second), intervals(&narrow), "then the intervals change");
+        assert_eq!(second.set("exempt-meanwhile-16"), Some(set));
+        assert_eq!(meanwhile(&kernel_with(&second), &narrow), None, "then the set may go");
+
+        // As an agent leaves it that is stopped in between: the set is there, but incomplete or not looked up.
+        let mut incomplete = kernel_with(&first);
+        incomplete.sets.iter_mut().filter(|found| found.name == set.name).for_each(|found| {
+            found.elements = Elements::default();
+        });
+        let mut unused = kernel_with(&first);
+        unused.chains[1].rules.remove(0);
+        for present in [incomplete, unused] {
+            assert_eq!(meanwhile(&present, &narrow), Some(first.clone()), "it comes again");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_between_where_nobody_looks_up_the_intervals_or_none_shares_an_address_with_another() {
+        let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
+        let mut unused = kernel_with(&wide);
+        unused.chains[1].rules.clear();
+        assert_eq!(meanwhile(&unused, &narrow), None);
+        assert_eq!(meanwhile(&kernel_with(&wide), &wide), None);
+        assert_eq!(meanwhile(&kernel_with(&wide), &with_interval("11.0.0.0/8")), None);
+    }
+
+    #[test]
+    fn shared_is_what_is_in_ranges_of_both_lists() {
+        for (one, other, expected) in [
+            (&[][..], &["10.0.0.0/8"][..], &[][..]),
+            (&["10.0.0.0/8"], &["11.0.0.0/8"], &[]),
+            (&["10.0.0.0/8"], &["10.0.0.0/8"], &["10.0.0.0/8"]),
+            (
+                &["10.1.0.0/16", "10.3.0.0/16", "12.0.0.0/8"],
+                &["10.0.0.0/8", "12.1.0.0/16", "12.3.0.0/16"],
+                &["10.1.0.0/16", "10.3.0.0/16", "12.1.0.0/16", "12.3.0.0/16"],
+            ),
+            (&["10.0.0.0/16", "10.1.0.0/16"], &["10.0.0.0/15"], &["10.0.0.0/16", "10.1.0.0/16"]),
+        ] {
+            let expected: Vec<AddressRange> = elements(expected).to_vec();
+            assert_eq!(shared(&elements(one), &elements(other)), expected, "{one:?} {other:?}");
+            assert_eq!(shared(&elements(other), &elements(one)), expected, "{other:?} {one:?}");
+        }
+    }
+}

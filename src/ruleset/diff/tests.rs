@@ -17,7 +17,7 @@ use crate::ruleset::{Answer, Match, ObservedSet, Packet, Protection, Rule, SetKi
 /// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left.
 const MOST_COMMITS: usize = 6;
 
-const SEVEN_LENGTHS: [&str; 7] =
+pub(super) const SEVEN_LENGTHS: [&str; 7] =
     ["10.0.0.0/8", "20.0.0.0/9", "30.0.0.0/10", "40.0.0.0/11", "50.0.0.0/12", "60.0.0.0/13", "70.0.0.0/14"];
 
 #[test]
@@ -146,7 +146,7 @@ fn assert_no_third_answer(kernel: &mut Memory, old: &Ruleset, new: &Ruleset) {
 }
 
 /// Commits plans until nothing differs, and shows each of them. What there is then is what shall be there.
-fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
+pub(super) fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
     for _ in 0..=MOST_COMMITS {
         let before = kernel.state.clone();
         let plan = plan(desired, &before, &Known::default()).unwrap();

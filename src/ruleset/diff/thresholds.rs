@@ -1,24 +1,21 @@
 //! Where one way to change a table gives way to another.
 
+use super::step::{Delta, Step};
+use super::tests::{SEVEN_LENGTHS, become_};
 use super::*;
 use crate::backend::Backend as _;
 use crate::backend::memory::Memory;
-use crate::ruleset::tests::policy;
-use crate::ruleset::{Handle, ObservedRule, Opaque, Protection, SetKind, Shape, compile, jump};
+use crate::net::{AddressRange, Cidr};
+use crate::ruleset::tests::{policy, standing};
+use crate::ruleset::{Handle, ObservedRule, ObservedSet, Opaque, Protection, SetKind, Shape, compile, jump};
 
 const NATIVE: Shape = Shape::Native(Protection::Off);
 
-/// The kernel with these rules, one commit after the other.
+/// The kernel with these rules.
 fn kernel_with(desired: &Ruleset) -> Memory {
     let mut kernel = Memory::default();
-    loop {
-        let plan = plan(desired, &kernel.state, &Known::default()).unwrap();
-        if plan.is_empty() {
-            return kernel;
-        }
-        let generation = kernel.state.generation;
-        kernel.commit(&plan, generation).unwrap();
-    }
+    become_(&mut kernel, desired, &mut |_, _, _| ());
+    kernel
 }
 
 fn exempting(ranges: &[String]) -> Ruleset {
@@ -80,12 +77,7 @@ fn a_list_that_outgrows_its_set_or_the_sets_room_for_both_lists_has_all_made_ane
         let made = |change: &Change| matches!(&change.action, Action::CreateSet { set, .. } if set == "exempt-24");
         assert_eq!(plan.changes.iter().any(made), anew, "{what}: {plan:#?}");
         let mut memory = Memory { state: kernel.clone(), last_handle: 1_000, ..Memory::default() };
-        while let Ok(plan) = super::plan(&desired, &memory.state, &Known::default())
-            && !plan.is_empty()
-        {
-            let generation = memory.state.generation;
-            memory.commit(&plan, generation).unwrap();
-        }
+        become_(&mut memory, &desired, &mut |_, _, _| ());
         let set = memory.state.table(TableId::own(Family::Ipv4)).unwrap().set("exempt-24").unwrap();
         assert_eq!((set.elements.len(), &set.kind), (ranges.len(), &Ok(SetKind::Addresses { size: room })), "{what}");
     }
@@ -108,6 +100,39 @@ fn what_moves_between_sets_comes_first_if_both_lists_fit_and_else_all_is_made_an
         assert_eq!(plan.changes.iter().any(makes), anew, "{what}: {plan:#?}");
         assert!(!plan.changes.iter().any(removes), "{what}: {plan:#?}");
         assert_eq!(plan.more, !anew, "{what}");
+    }
+}
+
+#[test]
+fn intervals_are_changed_in_place_while_nobody_looks_them_up_or_while_they_only_come() {
+    let long = exempting(&SEVEN_LENGTHS.map(str::to_owned));
+    let short = exempting(&["10.0.0.0/8".to_owned()]);
+    let range = |text: &str| AddressRange::from(text.parse::<Cidr>().unwrap());
+    let (with_intervals, with_addresses) = (&standing(&long).tables[0], &standing(&short).tables[0]);
+    let (addresses, lookup) = (&with_addresses.sets[0], &with_addresses.chains[1].rules[0]);
+    assert_eq!((long.tables[0].sets[0].kind, addresses.name.as_str()), (SetKind::Intervals, "exempt-8"));
+
+    // As an agent leaves it that is stopped between two commits, the list being another then: of old intervals, not used yet.
+    let mut unused = with_addresses.clone();
+    let stale = ObservedSet { elements: vec![range("99.0.0.0/8")].into(), ..with_intervals.sets[0].clone() };
+    unused.sets.push(stale);
+    // 10.0.0.0/8 is found by its own set, which shall go, and not yet among the intervals.
+    let mut both_used = with_intervals.clone();
+    both_used.sets.push(addresses.clone());
+    both_used.chains[1].rules.insert(0, lookup.clone());
+    both_used.sets[0].elements.to_mut().retain(|element| *element != range("10.0.0.0/8"));
+    // The same, and an interval has to go.
+    let mut one_goes = both_used.clone();
+    one_goes.sets[0].elements.to_mut().push(range("99.0.0.0/8"));
+
+    for (what, present, step) in [
+        ("unused", unused, Step::Additions),
+        ("used, and something comes", both_used, Step::Additions),
+        ("used, and something comes and goes", one_goes, Step::Exchange),
+    ] {
+        let desired = &long.tables[0];
+        let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
+        assert_eq!(Step::next(&present, desired, &deltas), step, "{what}");
     }
 }
 
