@@ -26,6 +26,7 @@ use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
 use crate::shown::Shown;
 use crate::telemetry::Style;
+use crate::words::counted;
 
 use beside::beside_agent;
 use remembered::{keeper, recall};
@@ -136,7 +137,7 @@ fn tell_partial(partial: Option<&Partial>) {
     tell_worries(outcome);
     let changes = outcome.plan.changes.len();
     if changes > 0 {
-        info!("changes that were made: {changes}");
+        info!("{} made for the other family", counted(changes, "change"));
         for line in plan_lines(&outcome.plan) {
             info!("  {line}");
         }

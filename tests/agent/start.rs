@@ -78,6 +78,23 @@ fn a_start_in_a_conflict_that_only_others_can_mend_ends_with_status_4_where_a_se
 }
 
 #[test]
+fn a_conflict_in_one_family_does_not_end_a_start_that_has_the_other_familys_rules_in_force() {
+    let Some(netns) = Netns::new("partly") else { return };
+    netns.nft(&IN_THE_WAY.replace("table ip ", "table ip6 "));
+    let (socket, path) = service_manager(&netns);
+    let config = netns.write("config", &exempting("10.91.0.0/16"));
+    let flags = ["--backend", "nft-compat", "--enable-ipv6"];
+    let mut daemon = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
+    let ready = told(&socket).unwrap();
+    let status = "STATUS=the IPv6 rules are not in force: chain POSTROUTING of table ip6 nat is ";
+    assert!(ready.starts_with(&format!("READY=1\n{status}")) && ready.ends_with("; IPv4 is not affected"), "{ready}");
+    netns.nft("flush chain ip nat IP-MASQ-AGENT");
+    daemon.wait_until_said("somebody changed our rules, and they were repaired");
+    netns.nft("delete table ip6 nat");
+    assert!(told(&socket).unwrap().starts_with("STATUS=1 range exempt"));
+}
+
+#[test]
 fn without_a_service_manager_such_a_start_waits_until_the_obstacle_has_gone() {
     let Some(netns) = Netns::new("waits") else { return };
     netns.nft(IN_THE_WAY);

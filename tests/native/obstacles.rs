@@ -131,7 +131,7 @@ fn chains_of_family_inet_and_tables_of_iptables_legacy_are_told_like_any_other_r
     for flags in ["--backend nft-compat", "--backend nft"] {
         let Some(netns) = Netns::new("rivals") else { return };
         let apply = format!("apply --enable-ipv6 {flags}");
-        let warnings = || netns.agent(&apply, CONFIG).ended_with(0).stderr.matches(" WARN ").count();
+        let warnings = || netns.agent(&apply, CONFIG).ended_with(0).stderr.matches("warning: ").count();
         assert_eq!(warnings(), 0);
         netns.nft("table inet nat { chain c { type nat hook postrouting priority 300; masquerade; }; }");
         let said = netns.agent(&apply, CONFIG).ended_with(0);
