@@ -9,8 +9,8 @@ use super::{Backend, BackendError};
 use crate::net::Family;
 use crate::render::{change_line, plan_lines};
 use crate::ruleset::{
-    self, Action, Change, Conflict, Generation, Handle, Known, Observed, Plan, Planned, Rivalry, Ruleset, TableId,
-    stands,
+    self, Action, Change, Conflict, Generation, Handle, Known, Observed, PART, Plan, Planned, Rivalry, Ruleset,
+    TableId, stands,
 };
 use crate::words::counted;
 
@@ -59,7 +59,7 @@ impl Outcome {
                 false
             });
         }
-        self.plan.changes.append(&mut plan.changes);
+        self.plan.append(std::mem::take(&mut plan.changes));
     }
 
     /// What was in the way and what went wrong, and was overcome, in sentences.
@@ -254,12 +254,15 @@ fn bring(
     // A commit that builds on it is refused if the generation has passed.
     let unread = |committed| move |source| ReconcileError::Look { source, committed };
     let mut at_hand = known.take(backend.generation().map_err(unread(false))?);
-    for _ in 0..MAX_ROUNDS {
+    let (mut rounds, mut parts) = (0, None);
+    while rounds < MAX_ROUNDS {
+        rounds += 1;
         let committed = unsure.is_some() || !outcome.plan.is_empty();
         let (observed, was_read) = match at_hand.take() {
             Some(observed) => (observed, false),
             None => (backend.observe(&desired.chain, known).map_err(unread(committed))?, true),
         };
+        let parts = parts.get_or_insert_with(|| most_parts(desired, &observed));
         kept.retain(|family| stands(*family, &observed));
         let Planned { plan, conflicts, leftovers } = plan_but(&kept, desired, &observed, known);
         if only_if_the_shape_fits && conflicts.iter().any(Conflict::is_of_the_shape) {
@@ -290,10 +293,15 @@ fn bring(
         }
         match backend.commit(&remaining, observed.generation) {
             Ok(()) => {
+                // First, so that what was known is changed and not copied.
+                known.forget();
                 *known = Known::after(observed, &remaining);
                 complete = !remaining.more;
                 outcome.committed(&mut remaining);
                 failures = 0;
+                if remaining.more && *parts > 0 {
+                    (rounds, *parts) = (0, *parts - 1);
+                }
             }
             Err(BackendError::Stale) => {
                 *known = Known::of(observed);
@@ -361,6 +369,14 @@ fn families(desired: &Ruleset) -> Vec<Family> {
 fn conflict(conflicts: Vec<Conflict>, mut others: Vec<Family>, outcome: Outcome) -> ReconcileError {
     others.retain(|family| conflicts.iter().all(|conflict| conflict.family() != *family));
     ReconcileError::Conflict(Box::new(Partial { conflicts, others, outcome }))
+}
+
+/// How many of the commits that are only the next part of a large change begin a new count of rounds: as many as it takes to
+/// make each set anew, and to empty those that are there.
+fn most_parts(desired: &Ruleset, observed: &Observed) -> usize {
+    let wanted = desired.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
+    let present = observed.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
+    wanted.chain(present).map(|elements| elements.div_ceil(PART)).sum::<usize>()
 }
 
 /// What a change does, whichever number the kernel gave to the rule that goes.

@@ -150,15 +150,22 @@ fn apply(
                 *present = elements.clone();
                 return;
             }
+            let is_behind = present.last() < elements.first();
             let present = present.to_mut();
             present.extend(elements);
-            // Two sorted runs, which is what this sort is quickest at.
-            present.sort();
+            if !is_behind {
+                // Two sorted runs, which is what this sort is quickest at.
+                present.sort();
+            }
         }
         Action::DeleteElements { set, elements, .. } => {
             let present = sets.entry((table, set.clone())).or_default();
             let present = present.to_mut();
-            present.retain(|element| elements.binary_search(element).is_err());
+            if present.ends_with(elements) {
+                present.truncate(present.len() - elements.len());
+            } else {
+                present.retain(|element| elements.binary_search(element).is_err());
+            }
             // A list that was long once is to cost nothing when it is short.
             if present.len() < present.capacity() / 2 {
                 present.shrink_to_fit();

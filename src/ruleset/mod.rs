@@ -17,6 +17,7 @@ mod trace;
 pub use chance::Chance;
 pub(crate) use compile::OUR_COMMENTS;
 pub use compile::{Shape, compile, jump};
+pub(crate) use diff::PART;
 pub use diff::{Conflict, Planned, our_jump, plan, plan_for, unfinished};
 pub use elements::Elements;
 pub use known::Known;

@@ -108,11 +108,41 @@ pub enum Action {
     },
 }
 
+/// Among so many of the last changes one is sought that goes on with the next: that of the same set in the commit before.
+const MERGED_NEAR: usize = 256;
+
+impl Change {
+    /// Takes in another one, if that brings more elements into the same set, or takes more out of it.
+    fn goes_on_with(&mut self, next: &Self) -> bool {
+        let (set, elements, of, more) = match (&mut self.action, &next.action) {
+            (Action::AddElements { set, elements, .. }, Action::AddElements { set: of, elements: more, .. })
+            | (Action::DeleteElements { set, elements, .. }, Action::DeleteElements { set: of, elements: more, .. }) => {
+                (set, elements, of, more)
+            }
+            _ => return false,
+        };
+        let goes_on = self.table == next.table && set == of;
+        if goes_on {
+            elements.to_mut().extend(more);
+        }
+        goes_on
+    }
+}
+
 impl Plan {
     /// Is what shall be there already there?
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// Adds what was done after it. What comes into a set part by part is one change.
+    pub fn append(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            if !self.changes.iter_mut().rev().take(MERGED_NEAR).any(|earlier| earlier.goes_on_with(&change)) {
+                self.changes.push(change);
+            }
+        }
     }
 
     /// Can packets fare otherwise after it? To come to own a table that exists is no change to them, nor is a new one by

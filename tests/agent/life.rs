@@ -82,43 +82,6 @@ fn many_changes_of_the_file_at_once_are_read_once() {
 }
 
 #[test]
-fn the_end_that_is_asked_for_comes_in_the_middle_of_a_large_change_and_leaves_the_old_rules_or_the_new() {
-    const RANGES: u32 = 100_000;
-    let Some(netns) = Netns::new("end") else { return };
-    // Seven lengths and more make an interval set, the slowest to change.
-    let cidr = |index: u32| {
-        let network = std::net::Ipv4Addr::from((11 << 24) + (index << 10));
-        format!("{network}/{}", 24 + index % 8)
-    };
-    let large: Vec<String> = (0..RANGES).map(cidr).collect();
-    let large = exempting(&large.join(", ")).replace("resync", "cidrLimit: 1000000\nresync");
-    let config = netns.write("config", &exempting("10.91.0.0/16"));
-    let flags = ["--backend", "nft", "--protect", "off", "-v=4"];
-    let mut daemon = Daemon::start(&netns, &config, &flags);
-    daemon.wait_until_said(IN_FORCE);
-    let sent = daemon.log().matches("sending a transaction").count();
-    let old = Tables::of(&netns);
-    rename_over(&config, &large);
-    daemon.wait_until_said_times("sending a transaction", sent + 1);
-    daemon.signal(Signal::SIGTERM);
-    let asked = Instant::now();
-    assert_eq!(daemon.ended(), Some(0));
-    let took = asked.elapsed();
-    let log = daemon.log();
-    // Waiting for the kernel, the loop cannot have ended by itself.
-    assert!(log.contains("in the middle of a change"), "{log}");
-    assert!(!log.contains(&format!("{IN_FORCE}: {RANGES}")), "{log}");
-    println!("ended {took:?} after SIGTERM");
-    let now = Tables::of(&netns);
-    let committed = now.elements().len() > RANGES as usize / 2;
-    assert!(committed || now == old, "half of a transaction:\n{now:?}");
-    // Whatever was there, the next one brings the new rules about.
-    let mut next = Daemon::start(&netns, &config, &flags);
-    next.wait_until_said("sending a transaction");
-    next.wait_until("all ranges are in force", || Tables::of(&netns).elements().len() > RANGES as usize / 2);
-}
-
-#[test]
 fn rules_of_another_version_are_replaced_without_a_flush() {
     for (backend, table) in [
         (

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod ending;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod file_system;

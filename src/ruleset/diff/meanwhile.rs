@@ -16,7 +16,7 @@ use crate::ruleset::{Elements, Match, ObservedSet, ObservedTable, Rule, Set, Set
 pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Table> {
     let mut table = desired.clone();
     let mut changes = false;
-    for set in desired.sets.iter().filter(|set| set.kind == SetKind::Intervals && is_looked_up(present, set)) {
+    for set in desired.sets.iter().filter(|set| set.kind == SetKind::Intervals && is_looked_up(present, &set.name)) {
         let Some(before) = present.set(&set.name) else { continue };
         let Delta { come, gone } = Delta::of(Some(before), set);
         let both = shared(&come, &gone);
@@ -28,7 +28,7 @@ pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Tabl
         let (sets, lookups): (Vec<Set>, Vec<Match>) = sets.unzip();
         let stand = sets.iter().all(|set| {
             let stands = |present: &ObservedSet| Delta::of(Some(present), set).come.is_empty();
-            is_looked_up(present, set) && present.set(&set.name).is_some_and(stands)
+            is_looked_up(present, &set.name) && present.set(&set.name).is_some_and(stands)
         });
         if !stand {
             // First they come, and nothing else changes in the interval set.

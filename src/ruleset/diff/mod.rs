@@ -3,10 +3,12 @@
 mod conflict;
 mod meanwhile;
 mod own;
+mod parts;
 mod shared;
 mod step;
 
 pub use conflict::Conflict;
+pub(crate) use parts::PART;
 pub use shared::our_jump;
 
 use super::{

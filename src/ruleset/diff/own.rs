@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use super::Differ;
 use super::meanwhile::meanwhile;
+use super::parts::{is_emptied_first, is_large, under_present_names};
 use super::step::{Delta, Step, is_late, is_looked_up, prompt};
-use crate::ruleset::{Action, Chain, Elements, ObservedChain, ObservedTable, Protection, Set, Table};
+use crate::ruleset::{Action, Chain, Elements, ObservedChain, ObservedSet, ObservedTable, Protection, Set, Table};
 
 impl Differ<'_> {
     pub(super) fn own_table(&mut self, desired: Option<&Table>, hold: bool) {
         match (desired, self.observed) {
             (None, None) => {}
-            (None, Some(_)) => self.push(Action::DeleteTable),
+            (None, Some(present)) => self.remove_table(present),
             (Some(desired), None) => self.create(desired),
             (Some(desired), Some(present)) if !can_become(present, desired) => {
                 self.push(Action::DeleteTable);
@@ -33,6 +34,10 @@ impl Differ<'_> {
                         return;
                     }
                 }
+                let desired = &under_present_names(present, desired);
+                if self.fill(present, desired) {
+                    return;
+                }
                 match meanwhile(present, desired) {
                     Some(meanwhile) => {
                         self.change(present, &meanwhile);
@@ -45,11 +50,13 @@ impl Differ<'_> {
     }
 
     fn create(&mut self, desired: &Table) {
-        if !desired.sets.iter().any(is_late) {
+        let is_large = is_large(desired);
+        if !is_large && !desired.sets.iter().any(is_late) {
             return self.create_at_once(desired);
         }
         self.push(Action::CreateTable { protection: desired.protection });
-        for set in &desired.sets {
+        // A large set comes empty, and is filled by the next commits.
+        for set in desired.sets.iter().filter(|_| !is_large) {
             self.create_set(set);
         }
         self.more = true;
@@ -87,7 +94,7 @@ impl Differ<'_> {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
             }
             // In an interval set what comes may lie where something goes, which has to go first.
-            if step == Step::All || !is_looked_up(present, set) {
+            if step == Step::All || !is_looked_up(present, &set.name) {
                 self.elements(set, &delta.gone, false);
             }
             self.elements(set, &delta.come, true);
@@ -103,7 +110,9 @@ impl Differ<'_> {
         for chain in present.chains.iter().filter(foreign).filter(|chain| !chain.rules.is_empty()) {
             self.push(Action::Flush { chain: chain.name.clone() });
         }
-        for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
+        let gone: Vec<&ObservedSet> = present.sets.iter().filter(|set| desired.set(&set.name).is_none()).collect();
+        self.empty(present, &gone);
+        for set in gone.into_iter().filter(|set| !is_emptied_first(set)) {
             self.push(Action::DeleteSet { set: set.name.clone() });
         }
         self.delete_the_rest(present, desired);
@@ -157,7 +166,7 @@ impl Differ<'_> {
         self.elements(set, &set.elements, true);
     }
 
-    fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, come: bool) {
+    pub(super) fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, come: bool) {
         if elements.is_empty() {
             return;
         }

@@ -33,7 +33,7 @@ impl Step {
             return Self::Exchange;
         }
         let is_late = |(set, delta): (&Set, &Delta)| {
-            is_late(set) && !is_looked_up(present, set) && !(delta.come.is_empty() && delta.gone.is_empty())
+            is_late(set) && !is_looked_up(present, &set.name) && !(delta.come.is_empty() && delta.gone.is_empty())
         };
         if desired.sets.iter().zip(deltas).any(is_late) || moves_between_sets(present, desired, deltas) {
             return if can_hold_both(present, desired, deltas) { Self::Additions } else { Self::Exchange };
@@ -77,8 +77,8 @@ pub(super) fn prompt(desired: &Table) -> Cow<'_, Table> {
 }
 
 /// Does a rule that is there look the set up?
-pub(super) fn is_looked_up(present: &ObservedTable, set: &Set) -> bool {
-    lookups_of(present).iter().any(|(name, _)| *name == set.name)
+pub(super) fn is_looked_up(present: &ObservedTable, set: &str) -> bool {
+    lookups_of(present).iter().any(|(name, _)| *name == set)
 }
 
 /// What comes into a set and what goes from it.
@@ -95,26 +95,36 @@ impl Delta {
         match present {
             None => Self { come: desired.elements.clone(), gone: Elements::default() },
             Some(present) if present.elements == desired.elements => Self::default(),
-            Some(present) => Self {
-                come: missing(&desired.elements, &present.elements),
-                gone: missing(&present.elements, &desired.elements),
-            },
+            Some(present) => Self::of_at_most(usize::MAX, Some(present), desired),
         }
+    }
+
+    /// The first elements of each list, at most so many.
+    pub(super) fn of_at_most(most: usize, present: Option<&ObservedSet>, desired: &Set) -> Self {
+        let present = present.map_or(&[][..], |present| &present.elements);
+        let same = present.iter().zip(&desired.elements).take_while(|(is, wanted)| is == wanted).count();
+        let (present, desired) =
+            (present.get(same..).unwrap_or_default(), desired.elements.get(same..).unwrap_or_default());
+        Self { come: missing(desired, present, most), gone: missing(present, desired, most) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.come.len() + self.gone.len()
     }
 }
 
-/// The elements of a sorted list that another does not have.
-fn missing(of: &[AddressRange], from: &[AddressRange]) -> Elements {
+/// The first elements of a sorted list that another does not have, at most so many.
+fn missing(of: &[AddressRange], from: &[AddressRange], most: usize) -> Elements {
     let mut from = from.iter().peekable();
     let is_missing = |element: &&AddressRange| {
         while from.next_if(|other| *other < *element).is_some() {}
         from.peek() != Some(element)
     };
-    of.iter().filter(is_missing).copied().collect::<Vec<_>>().into()
+    of.iter().filter(is_missing).take(most).copied().collect::<Vec<_>>().into()
 }
 
 /// Can the set take so many elements? A hash table may have more room than it would be given today.
-fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) -> bool {
+pub(super) fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) -> bool {
     match (&present.kind, kind) {
         (Ok(SetKind::Addresses { size }), SetKind::Addresses { .. }) => {
             u32::try_from(elements).is_ok_and(|elements| elements <= *size)
@@ -127,7 +137,7 @@ fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) -> bool {
 fn can_hold_both(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     desired.sets.iter().zip(deltas).all(|(set, Delta { come, gone })| match (present.set(&set.name), set.kind) {
         (None, _) => true,
-        (Some(_), _) if !is_looked_up(present, set) => true,
+        (Some(_), _) if !is_looked_up(present, &set.name) => true,
         (Some(present), SetKind::Addresses { .. }) => can_hold(present, set.kind, present.elements.len() + come.len()),
         (Some(_), SetKind::Intervals) => come.is_empty() || gone.is_empty(),
     })
