@@ -12,6 +12,8 @@ pub enum Event {
     ConfigUnchanged,
     /// Somebody else has committed rules.
     RulesChanged,
+    /// It is time to read long lists again, which were taken to be what they were when others committed.
+    Verify,
     /// The resync interval is over.
     Tick,
     /// It is time to try again what failed.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -35,6 +35,7 @@ pub struct Agent<B> {
     settled: Option<Generation>,
     /// The families of which the rules of the configuration in force were ever seen to be as they shall be.
     stood: BTreeSet<Family>,
+    long_lists: LongLists,
     counters: Counters,
     /// What follows the policy beside the rules, and who does it; `None` if flows keep what they began with.
     flows: Option<(EarlierFlows, FlowWorker)>,
@@ -64,6 +65,18 @@ impl Pass {
         let partial = self.rules.as_ref().err().and_then(FitError::partial);
         partial.is_some_and(|partial| !partial.others.is_empty())
     }
+}
+
+/// Reading long lists takes at most one part in so many of the time while others commit.
+const SHARE_OF_LONG_LISTS: u32 = 20;
+
+/// When lists are read again that take long.
+#[derive(Debug, Default)]
+struct LongLists {
+    /// Not before.
+    not_before: Option<Instant>,
+    /// Are they to be read again, because others committed since?
+    is_due: bool,
 }
 
 /// What is new about the configuration file.
@@ -98,8 +111,8 @@ impl<B: Backend> Agent<B> {
         let basis = Basis::new(&flags, keeper);
         let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
         let counters = Counters::default();
-        let stood = BTreeSet::new();
-        Self { backend, flags, path, config, fitting, basis, settled: None, stood, counters, flows: None }
+        let (stood, long_lists) = (BTreeSet::new(), LongLists::default());
+        Self { backend, flags, path, config, fitting, basis, settled: None, stood, long_lists, counters, flows: None }
     }
 
     /// The same agent, which has flows that began under another policy begin anew.
@@ -142,6 +155,11 @@ impl<B: Backend> Agent<B> {
         self.counters
     }
 
+    /// When long lists are to be read again, because others committed since.
+    pub(super) fn verify_at(&self) -> Option<Instant> {
+        self.long_lists.is_due.then(|| self.long_lists.not_before.unwrap_or_else(Instant::now))
+    }
+
     /// Somebody was heard to commit so often.
     pub(super) const fn count_foreign_commits(&mut self, commits: u64) {
         self.counters.foreign_commits += commits;
@@ -160,6 +178,16 @@ impl<B: Backend> Agent<B> {
     /// Takes over what is new about the file, and brings the rules in line with that, or with what holds instead. If nothing
     /// is new, and nobody has changed any rule since they were as they shall be, nothing is read.
     pub fn pass(&mut self, news: Option<FileNews>) -> Pass {
+        self.pass_reading(news, false)
+    }
+
+    /// The same after a commit of others, when first what is quickly read is looked at, and put right. Long lists are taken to
+    /// be what they were as long as they are as long, and are due to be read later ([`Agent::verify_at`]).
+    pub(super) fn pass_quickly(&mut self, news: Option<FileNews>) -> Pass {
+        self.pass_reading(news, true)
+    }
+
+    fn pass_reading(&mut self, news: Option<FileNews>, quickly: bool) -> Pass {
         self.counters.passes += 1;
         let config = news.map(|news| self.take_over(news));
         if config.is_some() {
@@ -170,7 +198,7 @@ impl<B: Backend> Agent<B> {
         }
         let (rules, took) = match self.settled {
             Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => (Ok(None), Took::default()),
-            _ => self.reconcile(),
+            _ => self.reconcile(quickly),
         };
         let repaired = outcome(&rules).is_some_and(|outcome| self.is_repair(&outcome.plan));
         self.take_note_of_what_stands(&rules);
@@ -217,12 +245,24 @@ impl<B: Backend> Agent<B> {
         }
     }
 
-    fn reconcile(&mut self) -> (Result<Option<Fitted<Outcome>>, FitError>, Took) {
+    fn reconcile(&mut self, quickly: bool) -> (Result<Option<Fitted<Outcome>>, FitError>, Took) {
         let compile = |shape| ruleset(&self.config, &self.flags, &self.basis, shape);
         let mut backend = Timed::new(&mut self.backend);
-        let fitted = self.fitting.reconcile(&mut backend, &compile);
-        let took = backend.took();
-        self.settled = fitted.as_ref().ok().map(|fitted| fitted.result.generation);
+        let fitted = if quickly {
+            self.fitting.reconcile_quickly(&mut backend, &compile)
+        } else {
+            self.fitting.reconcile(&mut backend, &compile)
+        };
+        let mut took = backend.took();
+        if !quickly && self.fitting.has_long_lists() {
+            let reading = backend.longest_reading();
+            self.long_lists.not_before = Some(Instant::now() + reading.saturating_mul(SHARE_OF_LONG_LISTS - 1));
+            // That has its own pause, and what is quickly read none that is so long.
+            took.looking = took.looking.saturating_sub(backend.reading());
+        }
+        let certain = fitted.as_ref().ok().filter(|fitted| !fitted.result.is_partly_assumed);
+        self.settled = certain.map(|fitted| fitted.result.generation);
+        self.long_lists.is_due = fitted.is_ok() && self.settled.is_none();
         if fitted.as_ref().is_ok_and(|fitted| self.basis.settle(&fitted.result.kept)) {
             self.renew();
         }

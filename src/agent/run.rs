@@ -77,7 +77,8 @@ pub async fn run<B: Backend>(
         // Heard first, read after: what happens in between leads to another event.
         let heard = sources.rules.take();
         agent.count_foreign_commits(heard.commits);
-        let mut pass = agent.pass(sources.file.take());
+        let news = sources.file.take();
+        let mut pass = if event == Event::RulesChanged { agent.pass_quickly(news) } else { agent.pass(news) };
         let result = PassResult::of(&pass);
         let is_partly_in_force = pass.is_partly_in_force();
         match pass.rules {
@@ -129,7 +130,7 @@ async fn next_event<B: Backend>(
     narrator: &mut Narrator,
 ) -> io::Result<Event> {
     loop {
-        match sources.next(back_off).await? {
+        match sources.next(back_off, agent.verify_at()).await? {
             // While another process owns the table, a pass would come to what the last one came to.
             Woken::For(Event::Retry) if back_off.owned().is_some_and(|table| agent.is_owned_by_another(table)) => {
                 back_off.check_owner_later(Instant::now());
@@ -233,9 +234,11 @@ impl Sources {
     }
 
     /// The next thing that happens.
-    async fn next(&mut self, back_off: &BackOff) -> io::Result<Woken> {
-        let retry = back_off.retry().filter(|retry| *retry < self.tick);
-        let due = retry.unwrap_or(self.tick);
+    async fn next(&mut self, back_off: &BackOff, verify: Option<Instant>) -> io::Result<Woken> {
+        let retry = back_off.retry().map(|at| (at, Event::Retry));
+        let verify = verify.map(|at| (at, Event::Verify));
+        let timed = [Some((self.tick, Event::Tick)), retry, verify];
+        let (due, timed) = timed.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or((self.tick, Event::Tick));
         self.alarm.set(due.saturating_duration_since(Instant::now()))?;
         let event = tokio::select! {
             biased;
@@ -243,7 +246,7 @@ impl Sources {
             event = self.file.answered() => event,
             due = self.alarm.due() => {
                 due?;
-                if retry.is_some() { Event::Retry } else { Event::Tick }
+                timed
             }
             news = self.state.news() => return Ok(Woken::ByState(news)),
             Some(report) = ended(self.flows.as_mut()) => return Ok(Woken::ByFlows(report)),

@@ -20,6 +20,8 @@ pub(super) struct Timed<'a, B> {
     backend: &'a mut B,
     began: Instant,
     committing: Duration,
+    reading: Duration,
+    longest_reading: Duration,
 }
 
 impl Took {
@@ -33,7 +35,13 @@ impl Took {
 impl<'a, B: Backend> Timed<'a, B> {
     /// The time runs from now on.
     pub(super) fn new(backend: &'a mut B) -> Self {
-        Self { backend, began: Instant::now(), committing: Duration::ZERO }
+        Self {
+            backend,
+            began: Instant::now(),
+            committing: Duration::ZERO,
+            reading: Duration::ZERO,
+            longest_reading: Duration::ZERO,
+        }
     }
 
     /// The time until now. What was not committing was reading and comparing.
@@ -43,13 +51,30 @@ impl<'a, B: Backend> Timed<'a, B> {
     }
 }
 
+impl<B> Timed<'_, B> {
+    /// The time for reading alone.
+    pub(super) const fn reading(&self) -> Duration {
+        self.reading
+    }
+
+    /// The time for the reading that took longest.
+    pub(super) const fn longest_reading(&self) -> Duration {
+        self.longest_reading
+    }
+}
+
 impl<B: Backend> Backend for Timed<'_, B> {
     fn generation(&mut self) -> Result<Generation, BackendError> {
         self.backend.generation()
     }
 
     fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
-        self.backend.observe(chain, known)
+        let began = Instant::now();
+        let observed = self.backend.observe(chain, known);
+        let took = began.elapsed();
+        self.reading += took;
+        self.longest_reading = self.longest_reading.max(took);
+        observed
     }
 
     fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {

@@ -161,6 +161,30 @@ impl Fitting {
     ///
     /// [`FitError`]; what was there before is there still, or was replaced by a whole commit of ours.
     pub fn reconcile(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Fitted<Outcome>, FitError> {
+        self.reconcile_assuming(false, backend, compile)
+    }
+
+    /// The same, with long lists taken to be what they were as long as they are as long: that is quick enough to find between
+    /// two commits of others that a jump is missing. [`Outcome::is_partly_assumed`] says whether that was so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fitting::reconcile`].
+    pub fn reconcile_quickly(
+        &mut self,
+        backend: &mut dyn Backend,
+        compile: Compile<'_>,
+    ) -> Result<Fitted<Outcome>, FitError> {
+        self.reconcile_assuming(true, backend, compile)
+    }
+
+    fn reconcile_assuming(
+        &mut self,
+        assumes: bool,
+        backend: &mut dyn Backend,
+        compile: Compile<'_>,
+    ) -> Result<Fitted<Outcome>, FitError> {
+        self.known.assume(assumes);
         let fitted =
             self.first_that_fits(compile, |ruleset, known| reconcile_if_the_shape_fits(backend, ruleset, known));
         let Err(error) = &fitted else { return fitted };
@@ -173,6 +197,12 @@ impl Fitting {
         }
         let result = reconcile(backend, &self.ruleset, &mut self.known)?;
         Ok(Fitted { shape: self.shape, refused: Vec::new(), result })
+    }
+
+    /// Are there lists that take long to read?
+    #[must_use]
+    pub fn has_long_lists(&self) -> bool {
+        self.known.has_long_lists()
     }
 
     /// Of several commits the first may have been taken, and another not. What it left is without effect, so that it is

@@ -7,7 +7,7 @@ use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::ruleset::{
     Action, Change, Elements, Generation, Handle, Known, Match, Observed, ObservedChain, ObservedRule, ObservedSet,
-    ObservedTable, Owner, Plan, Protection, Rule, SetKind, TableId, Verdict,
+    ObservedTable, Owner, Plan, Protection, Rule, Rules, SetKind, TableId, Verdict,
 };
 
 /// The rules of an imagined network namespace.
@@ -93,7 +93,8 @@ impl Memory {
                         name: chain.clone(),
                         base: base.clone(),
                         drops: false,
-                        rules: Vec::new(),
+                        uses: 0,
+                        rules: Rules::default(),
                     });
                 }
                 Action::DeleteChain { chain } => {
@@ -214,7 +215,7 @@ fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), &'stati
 }
 
 fn rules<'a>(table: &'a mut ObservedTable, chain: &str) -> Option<&'a mut Vec<ObservedRule>> {
-    table.chains.iter_mut().find(|present| present.name == chain).map(|chain| &mut chain.rules)
+    table.chains.iter_mut().find(|present| present.name == chain).map(|chain| &mut *chain.rules)
 }
 
 fn present(handle: Handle, rule: &Rule) -> ObservedRule {

@@ -10,20 +10,13 @@ use crate::netlink::{
     ChainInfo, Connection, NetlinkError, NetlinkSocket, RuleInfo, TableInfo, Transaction, Transport, raise,
 };
 use crate::ruleset::{
-    BaseChain, Elements, Generation, Known, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet,
-    ObservedTable, Owner, Plan, TableFamily, TableId, our_jump,
+    BaseChain, Elements, Generation, Known, LONG, Neighbour, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Owner, Plan, Rules, TableFamily, TableId, our_jump,
 };
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
 /// that builds on it is refused as stale.
 const READINGS: usize = 8;
-
-/// From so many elements on a set is not listed if it is known. The kernel takes a millisecond to list 1,000 elements, and
-/// for each further part of the list begins again at its start.
-const LARGE: usize = 1_000;
-
-/// The elements of sets, as far as they are known.
-type KnownElements<'a> = &'a dyn Fn(TableId, Option<Owner>, &str) -> Option<&'a Elements>;
 
 /// The socket that the agent keeps for its life, and what is done over it.
 #[derive(Debug)]
@@ -55,19 +48,21 @@ impl<T: Transport> Nftables<T> {
 
     fn read_once(&mut self, ours: &ChainName, known: &Known) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
-        let known = |table, owner, set: &str| known.elements(generation, table, owner, set);
         let mut observed = Observed { generation, legacy: legacy::nat_tables(), ..Observed::default() };
+        let mut what = Remembered { known, generation, is_partly_assumed: false };
         for family in TableFamily::ALL {
             let tables = self.read("list the tables", |connection| connection.tables(family))?;
             let chains = self.read("list the chains", |connection| connection.chains(family))?;
             for id in tables_of_interest(family) {
                 if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
-                    observed.tables.push(self.table(id, info, chains, ours, &known)?);
+                    let table = self.table(id, info, chains, ours, &mut what)?;
+                    observed.tables.push(table);
                 }
             }
             observed.neighbours.extend(chains.into_iter().filter_map(|chain| neighbour(family, &tables, chain)));
         }
+        observed.is_partly_assumed = what.is_partly_assumed;
         Ok(observed)
     }
 
@@ -81,7 +76,7 @@ impl<T: Transport> Nftables<T> {
         info: &TableInfo,
         chains: Vec<ObservedChain>,
         ours: &ChainName,
-        known: KnownElements<'_>,
+        known: &mut Remembered<'_>,
     ) -> Result<ObservedTable, BackendError> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
@@ -91,7 +86,7 @@ impl<T: Transport> Nftables<T> {
             table.strays = self.read("list the stateful objects and flowtables", |connection| {
                 connection.strays(id.family, id.name.as_str())
             })?;
-            table.sets = self.sets(id, &|set| known(id, owner, set))?;
+            table.sets = self.sets(id, owner, known)?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
             }
@@ -102,8 +97,13 @@ impl<T: Transport> Nftables<T> {
         let rules = table.chains.iter().flat_map(|chain| &chain.rules);
         let jumps = rules.filter_map(|rule| our_jump(rule.rule.as_ref().ok()?));
         let led_to: BTreeSet<ChainName> = jumps.chain([ours.clone()]).collect();
-        for chain in &led_to {
-            self.fill_named(&mut table, chain.as_str())?;
+        for name in &led_to {
+            let uses = table.chain(name.as_str()).map(|chain| table.uses_but_for_our_jump(chain));
+            let chain = table.chains.iter_mut().find(|chain| chain.name == name.as_str());
+            match uses.and_then(|uses| known.rules(id, name.as_str(), uses)) {
+                Some(rules) => chain.into_iter().for_each(|chain| chain.rules = rules.clone()),
+                None => self.fill(id, chain)?,
+            }
         }
         Ok(table)
     }
@@ -124,19 +124,18 @@ impl<T: Transport> Nftables<T> {
         Ok(())
     }
 
-    fn sets<'a>(
+    fn sets(
         &mut self,
         id: TableId,
-        known: &dyn Fn(&str) -> Option<&'a Elements>,
+        owner: Option<Owner>,
+        known: &mut Remembered<'_>,
     ) -> Result<Vec<ObservedSet>, BackendError> {
         let table = id.name.as_str();
         let infos = self.read("list the sets", |connection| connection.sets(id.family, table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
             let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Elements::default() };
-            let as_many = |elements: &&Elements| info.count.is_some_and(|count| elements.len() == count as usize);
-            let large = |elements: &&Elements| elements.len() >= LARGE;
-            if let Some(elements) = known(&set.name).filter(large).filter(as_many) {
+            if let Some(elements) = info.count.and_then(|count| known.elements(id, owner, &set.name, count)) {
                 set.elements = elements.clone();
             } else if let Ok(kind) = set.kind {
                 let read = self.read("list the elements of a set", |connection| {
@@ -172,7 +171,12 @@ impl<T: Transport> Backend for Nftables<T> {
             if self.generation()? == observed.generation {
                 break;
             }
-            observed = self.read_once(chain, known)?;
+            // Others committed meanwhile. The long lists were read, and that is not begun again while they are as long: all
+            // else is read in a fraction of the time between two commits.
+            let is_partly_assumed = observed.is_partly_assumed;
+            let just_read = Known::of(observed).assuming(true);
+            observed = self.read_once(chain, &just_read)?;
+            observed.is_partly_assumed = is_partly_assumed;
         }
         Ok(observed)
     }
@@ -202,6 +206,32 @@ impl<T: Transport> Backend for Nftables<T> {
     }
 }
 
+/// What need not be read.
+struct Remembered<'a> {
+    known: &'a Known,
+    /// In which the rest is read.
+    generation: Generation,
+    /// Was something taken for known that others can have changed?
+    is_partly_assumed: bool,
+}
+
+impl<'a> Remembered<'a> {
+    fn rules(&mut self, table: TableId, chain: &str, uses: u32) -> Option<&'a Rules> {
+        let rules = self.known.rules(self.generation, table, chain, uses)?;
+        self.is_partly_assumed |= !self.known.is_certain(self.generation, table, None);
+        Some(rules)
+    }
+
+    fn elements(&mut self, table: TableId, owner: Option<Owner>, set: &str, count: u32) -> Option<&'a Elements> {
+        let elements = self.known.elements(self.generation, table, owner, set)?;
+        if elements.len() < LONG || elements.len() != count as usize {
+            return None;
+        }
+        self.is_partly_assumed |= !self.known.is_certain(self.generation, table, owner);
+        Some(elements)
+    }
+}
+
 fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
     for change in &plan.changes {
         transaction.push(change);
@@ -211,7 +241,13 @@ fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
 
 /// A chain whose rules have not been read.
 fn unread(info: &ChainInfo) -> ObservedChain {
-    ObservedChain { name: info.name.clone(), base: info.base.clone(), drops: info.drops, rules: Vec::new() }
+    ObservedChain {
+        name: info.name.clone(),
+        base: info.base.clone(),
+        drops: info.drops,
+        uses: info.uses,
+        rules: Rules::default(),
+    }
 }
 
 /// The tables in which rules of ours can stand.

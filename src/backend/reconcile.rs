@@ -34,6 +34,8 @@ pub struct Outcome {
     pub in_use: Vec<Change>,
     /// How often somebody else changed the rules while we were at it.
     pub restarts: usize,
+    /// Is that so only if long lists are what they were before somebody else committed?
+    pub is_partly_assumed: bool,
     /// The generation in which all was as it shall be.
     pub generation: Generation,
     /// What of other programs can undo what ours decide.
@@ -243,6 +245,21 @@ fn bring(
     known: &mut Known,
     only_if_the_shape_fits: bool,
 ) -> Result<Outcome, ReconcileError> {
+    let assumes = known.assumes();
+    let brought = bring_assuming(assumes, backend, desired, known, only_if_the_shape_fits);
+    known.assume(assumes);
+    brought
+}
+
+/// Within the pass long lists count as known while they are as long; if that is not to be `assumed` at the end, they are read
+/// then.
+fn bring_assuming(
+    assumed: bool,
+    backend: &mut dyn Backend,
+    desired: &Ruleset,
+    known: &mut Known,
+    only_if_the_shape_fits: bool,
+) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
     // The last commit, if it is not known what became of it, and what it was built on.
@@ -279,13 +296,17 @@ fn bring(
         undone += usize::from(std::mem::take(&mut complete) && !remaining.is_empty());
         if remaining.is_empty() {
             let rivalries = ruleset::rivalries(desired, &observed);
-            let generation = observed.generation;
-            *known = Known::of(observed);
+            let Observed { generation, is_partly_assumed, .. } = observed;
+            *known = Known::of(observed).assuming(assumed);
             if !was_read {
                 // What is reported as in force was read in this pass.
                 continue;
             }
-            let outcome = Outcome { generation, rivalries, leftovers, kept, ..outcome };
+            if is_partly_assumed && !assumed {
+                known.forget();
+                continue;
+            }
+            let outcome = Outcome { is_partly_assumed, generation, rivalries, leftovers, kept, ..outcome };
             if conflicts.is_empty() {
                 return Ok(outcome);
             }
@@ -295,7 +316,7 @@ fn bring(
             Ok(()) => {
                 // First, so that what was known is changed and not copied.
                 known.forget();
-                *known = Known::after(observed, &remaining);
+                *known = Known::after(observed, &remaining).assuming(true);
                 complete = !remaining.more;
                 outcome.committed(&mut remaining);
                 failures = 0;
@@ -304,7 +325,7 @@ fn bring(
                 }
             }
             Err(BackendError::Stale) => {
-                *known = Known::of(observed);
+                *known = Known::of(observed).assuming(true);
                 outcome.restarts += 1;
             }
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {

@@ -333,6 +333,7 @@ prop_compose! {
                 name: name.to_owned(),
                 base,
                 drops: false,
+                uses: 0,
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {

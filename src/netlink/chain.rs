@@ -10,6 +10,7 @@ const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_HOOK: u16 = 4;
 const NFTA_CHAIN_POLICY: u16 = 5;
+const NFTA_CHAIN_USE: u16 = 6;
 const NFTA_CHAIN_TYPE: u16 = 7;
 const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
@@ -27,6 +28,8 @@ pub struct ChainInfo {
     pub base: Option<BaseChain>,
     /// Does a base chain drop what none of its rules decides?
     pub drops: bool,
+    /// How many rules it has and jumps lead to it, together.
+    pub uses: u32,
 }
 
 /// A chain by its name.
@@ -49,6 +52,7 @@ pub(super) fn emit(writer: &mut Writer, table: &str, name: &str, base: Option<&B
 
 pub(super) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> {
     let (mut table, mut name, mut hook, mut kind, mut drops) = (None, None, None, None, false);
+    let mut uses = 0;
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
@@ -56,6 +60,7 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> 
             NFTA_CHAIN_NAME => name = Some(attribute.text()),
             NFTA_CHAIN_HOOK => hook = Some(parse_hook(attribute.nested())?),
             NFTA_CHAIN_POLICY => drops = attribute.be32()? != POLICY_ACCEPT,
+            NFTA_CHAIN_USE => uses = attribute.be32()?,
             NFTA_CHAIN_TYPE => kind = Some(attribute.text()),
             _ => {}
         }
@@ -66,6 +71,7 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> 
         name: name.ok_or(Malformed("a chain has no name"))?,
         base,
         drops,
+        uses,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Requests to the kernel and their answers, over anything that carries datagrams.
 
+mod read;
+
 use std::io;
 
 use nix::errno::Errno;
@@ -10,7 +12,7 @@ use crate::ruleset::{Generation, Opaque, SetKind, Stray, TableFamily};
 use super::allowance::Allowance;
 use super::message::{Content, Head, Kind, Message, Messages, flag};
 use super::transaction::{Batch, Probe, Transaction};
-use super::wire::{Attributes, Malformed, Writer};
+use super::wire::{Attributes, Writer};
 use super::{
     ChainInfo, NetlinkError, RuleInfo, SetInfo, TableInfo, chain, element, generation, rule, set, stray, table,
 };
@@ -53,12 +55,6 @@ pub struct Connection<T> {
     answer: Vec<u8>,
 }
 
-/// What one attempt to read came to.
-enum Attempt<I> {
-    Complete(Vec<I>),
-    Interrupted,
-}
-
 /// How the answer to a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -66,6 +62,8 @@ pub(super) enum End {
     Whole,
     /// What was asked for is not there (`ENOENT`).
     Missing,
+    /// It is whole, and others committed while it was given, be it elsewhere (`NLM_F_DUMP_INTR`).
+    Overtaken,
     /// What was asked for changed meanwhile, or messages were lost.
     Interrupted,
 }
@@ -141,7 +139,8 @@ impl<T: Transport> Connection<T> {
     pub fn rules(&mut self, family: Family, table: &str, chain: &str) -> Result<Vec<RuleInfo>, NetlinkError> {
         let content = |writer: &mut Writer| rule::emit_chain(writer, table, chain);
         let request = Request::dump(Kind::GET_RULE, family, &content, Kind::NEW_RULE);
-        self.read(&request, |attributes| rule::parse(attributes, table, chain))
+        let is_same = |one: &RuleInfo, other: &RuleInfo| one.is_same_but_for_counters(other);
+        self.read_long(&request, |attributes| rule::parse(attributes, table, chain), is_same)
     }
 
     /// The sets of a table; none if there is no such table.
@@ -186,7 +185,8 @@ impl<T: Transport> Connection<T> {
         let content = |writer: &mut Writer| element::emit_set(writer, table, set);
         let request = Request::dump(Kind::GET_ELEMENTS, family, &content, Kind::NEW_ELEMENTS);
         for _ in 0..TRIES {
-            let parts = self.read(&request, |attributes| element::parse(attributes, family, table, set))?;
+            let parts =
+                self.read_long(&request, |attributes| element::parse(attributes, family, table, set), PartialEq::eq)?;
             let boundaries: Vec<Vec<_>> = match parts.into_iter().collect() {
                 Ok(boundaries) => boundaries,
                 Err(opaque) => return Ok(Err(opaque)),
@@ -263,42 +263,6 @@ impl<T: Transport> Connection<T> {
         self.commit(&probe.0)
     }
 
-    /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
-    pub(super) fn read<I>(
-        &mut self,
-        request: &Request<'_>,
-        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
-    ) -> Result<Vec<I>, NetlinkError> {
-        let mut failure = NetlinkError::Interrupted { tries: TRIES };
-        for _ in 0..TRIES {
-            failure = match self.attempt(request, &parse) {
-                Ok(Attempt::Complete(items)) => return Ok(items),
-                Ok(Attempt::Interrupted) => NetlinkError::Interrupted { tries: TRIES },
-                Err(error @ NetlinkError::Endless { .. }) => return Err(error),
-                Err(error) if error.is_transient() => error,
-                Err(error) => return Err(error),
-            };
-        }
-        Err(failure)
-    }
-
-    fn attempt<I>(
-        &mut self,
-        request: &Request<'_>,
-        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
-    ) -> Result<Attempt<I>, NetlinkError> {
-        let mut items = Vec::new();
-        let end = self.exchange_within(Allowance::KEPT, request, |attributes| {
-            items.extend(parse(attributes)?);
-            Ok::<_, NetlinkError>(())
-        })?;
-        Ok(match end {
-            End::Whole => Attempt::Complete(items),
-            End::Missing => Attempt::Complete(Vec::new()),
-            End::Interrupted => Attempt::Interrupted,
-        })
-    }
-
     /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is kept.
     /// What was handed on counts only if the end says so.
     pub(super) fn exchange<E: From<NetlinkError>>(
@@ -317,7 +281,7 @@ impl<T: Transport> Connection<T> {
     ) -> Result<End, E> {
         self.discard_leftovers()?;
         self.send(request)?;
-        let mut interrupted = false;
+        let (mut overtaken, mut lost) = (false, false);
         loop {
             match self.receive(&mut allowance)? {
                 Received::Datagram => {}
@@ -329,15 +293,17 @@ impl<T: Transport> Connection<T> {
                 if message.sequence != self.sequence {
                     continue;
                 }
-                interrupted |= message.interrupted;
+                overtaken |= message.interrupted;
                 match message.content {
                     Content::Object { kind, attributes } if kind == request.answer => each(attributes)?,
                     Content::Object { .. } | Content::Other => {}
-                    Content::Overrun => interrupted = true,
+                    Content::Overrun => lost = true,
                     Content::Done(report) | Content::Answer(report) => {
                         return match report.error() {
-                            _ if interrupted => Ok(End::Interrupted),
+                            _ if lost => Ok(End::Interrupted),
+                            None if overtaken => Ok(End::Overtaken),
                             None => Ok(End::Whole),
+                            _ if overtaken => Ok(End::Interrupted),
                             Some(Errno::EINTR | Errno::ENOBUFS) => Ok(End::Interrupted),
                             Some(Errno::ENOENT) => Ok(End::Missing),
                             // So netfilter answers whatever is meant for a subsystem that it does not have.

@@ -79,7 +79,7 @@ impl<T: Transport> Connection<T> {
         };
         let request = Request::dump(Kind::GET_FLOW, family, &content, Kind::NEW_FLOW);
         let end = self.exchange(&request, |attributes| each(&parse(attributes).map_err(NetlinkError::from)?))?;
-        Ok(if end == End::Interrupted { Listing::Interrupted } else { Listing::Whole })
+        Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
     }
 
     /// Deletes a flow: this one, and not another that has come to have its tuple, as far as its id tells them apart.
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
             match self.exchange(&request, |_| Ok::<_, NetlinkError>(()))? {
                 End::Whole => return Ok(Deletion::Deleted),
                 End::Missing => return Ok(Deletion::Vanished),
-                End::Interrupted => {}
+                End::Interrupted | End::Overtaken => {}
             }
         }
         Err(NetlinkError::Interrupted { tries: TRIES })

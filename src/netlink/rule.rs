@@ -31,6 +31,19 @@ pub struct RuleInfo {
     pub comment: Option<String>,
 }
 
+impl RuleInfo {
+    /// Is it the same rule, whatever has passed meanwhile?
+    pub(super) fn is_same_but_for_counters(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Expression, &Expression)| {
+            one == other || matches!((one, other), (Expression::Counter(_), Expression::Counter(_)))
+        };
+        self.handle == other.handle
+            && self.comment == other.comment
+            && self.expressions.len() == other.expressions.len()
+            && self.expressions.iter().zip(&other.expressions).all(is_same)
+    }
+}
+
 /// All rules of a chain.
 pub(super) fn emit_chain(writer: &mut Writer, table: &str, chain: &str) {
     writer.text(NFTA_RULE_TABLE, table);

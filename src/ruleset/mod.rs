@@ -21,8 +21,9 @@ pub(crate) use diff::PART;
 pub use diff::{Conflict, Planned, our_jump, plan, plan_for, unfinished};
 pub use elements::Elements;
 pub use known::Known;
+pub(crate) use known::LONG;
 pub use observed::{
-    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Stray,
+    Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Owner, Rules, Stray,
     StrayKind,
 };
 pub use plan::{Action, Change, Plan};

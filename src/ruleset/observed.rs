@@ -1,8 +1,10 @@
 //! What the kernel said is there.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use super::{BaseChain, Elements, Neighbour, Protection, Rule, SetKind, TableId};
+use super::{BaseChain, Elements, Neighbour, Protection, Rule, SetKind, TableId, Verdict};
 use crate::net::Family;
 
 /// The part of the kernel's rules that concerns us, read in one generation.
@@ -16,6 +18,8 @@ pub struct Observed {
     pub neighbours: Vec<Neighbour>,
     /// The families of which iptables-legacy has a `nat` table.
     pub legacy: Vec<Family>,
+    /// Were long lists not read, but taken to be what they were before somebody else committed?
+    pub is_partly_assumed: bool,
 }
 
 /// A table that exists.
@@ -47,9 +51,15 @@ pub struct ObservedChain {
     pub base: Option<BaseChain>,
     /// Does it, being a base chain, drop what none of its rules decides?
     pub drops: bool,
+    /// How many rules it has and jumps lead to it, together, as far as the kernel says it (`NFTA_CHAIN_USE`).
+    pub uses: u32,
     /// The rules, in order.
-    pub rules: Vec<ObservedRule>,
+    pub rules: Rules,
 }
+
+/// Rules that were read, shared by all who hold them: our chain can have tens of thousands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules(Arc<Vec<ObservedRule>>);
 
 /// Whose open socket owns a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +150,63 @@ impl ObservedTable {
     #[must_use]
     pub fn set(&self, name: &str) -> Option<&ObservedSet> {
         self.sets.iter().find(|set| set.name == name)
+    }
+}
+
+impl ObservedTable {
+    /// How many rules a chain has, and how many jumps lead to it from elsewhere than POSTROUTING.
+    #[must_use]
+    pub fn uses_but_for_our_jump(&self, chain: &ObservedChain) -> u32 {
+        let rules = self.chain(BaseChain::POSTROUTING).map_or(&[][..], |postrouting| &postrouting.rules);
+        let leads_there = |rule: &&ObservedRule| {
+            rule.rule.as_ref().is_ok_and(|rule| matches!(rule.verdict(), Verdict::Jump(to) if *to == chain.name))
+        };
+        chain.uses.saturating_sub(u32::try_from(rules.iter().filter(leads_there).count()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Deref for Rules {
+    type Target = Vec<ObservedRule>;
+
+    fn deref(&self) -> &Vec<ObservedRule> {
+        &self.0
+    }
+}
+
+impl DerefMut for Rules {
+    /// To change them. Whoever else holds them keeps what there was.
+    fn deref_mut(&mut self) -> &mut Vec<ObservedRule> {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl From<Vec<ObservedRule>> for Rules {
+    fn from(rules: Vec<ObservedRule>) -> Self {
+        Self(Arc::new(rules))
+    }
+}
+
+impl FromIterator<ObservedRule> for Rules {
+    fn from_iter<I: IntoIterator<Item = ObservedRule>>(rules: I) -> Self {
+        rules.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl IntoIterator for Rules {
+    type Item = ObservedRule;
+    type IntoIter = std::vec::IntoIter<ObservedRule>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Arc::unwrap_or_clone(self.0).into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Rules {
+    type Item = &'a ObservedRule;
+    type IntoIter = std::slice::Iter<'a, ObservedRule>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

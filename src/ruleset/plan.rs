@@ -114,12 +114,11 @@ const MERGED_NEAR: usize = 256;
 impl Change {
     /// Takes in another one, if that brings more elements into the same set, or takes more out of it.
     fn goes_on_with(&mut self, next: &Self) -> bool {
-        let (set, elements, of, more) = match (&mut self.action, &next.action) {
-            (Action::AddElements { set, elements, .. }, Action::AddElements { set: of, elements: more, .. })
-            | (Action::DeleteElements { set, elements, .. }, Action::DeleteElements { set: of, elements: more, .. }) => {
-                (set, elements, of, more)
-            }
-            _ => return false,
+        let ((Action::AddElements { set, elements, .. }, Action::AddElements { set: of, elements: more, .. })
+        | (Action::DeleteElements { set, elements, .. }, Action::DeleteElements { set: of, elements: more, .. })) =
+            (&mut self.action, &next.action)
+        else {
+            return false;
         };
         let goes_on = self.table == next.table && set == of;
         if goes_on {

@@ -53,6 +53,7 @@ pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
                 name: chain.name.clone(),
                 base: chain.base.clone(),
                 drops: false,
+                uses: 0,
                 rules: chain.rules.iter().map(&mut observe).collect(),
             })
             .collect(),
@@ -176,7 +177,7 @@ fn a_jump_that_somebody_moved_comes_back_behind_the_rules_behind_which_it_stood(
     let moved = ObservedRule { handle: Handle(90), ..jump.clone() };
     let rules = |before: Vec<ObservedRule>, after: Vec<ObservedRule>| {
         let mut observed = observed.clone();
-        chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules = [before, after].concat();
+        chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules = [before, after].concat().into();
         observed
     };
     let known = Known::of(rules(vec![foreign(50), foreign(51), jump.clone()], vec![foreign(52)]));

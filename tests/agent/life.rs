@@ -9,7 +9,7 @@ use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
 use crate::support::daemon::Daemon;
-use crate::support::files::{ConfigMap, rename_over};
+use crate::support::files::ConfigMap;
 use crate::support::native::Tables;
 use crate::support::netns::{AGENT, Netns};
 use crate::support::tables::saved;

@@ -11,6 +11,8 @@ mod file_system;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod long;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod obstacles;

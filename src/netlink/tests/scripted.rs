@@ -320,30 +320,54 @@ fn a_probe_has_no_end_and_is_answered_like_a_transaction() {
     }
 }
 
+/// A part of a list of addresses, by their last bytes.
+fn elements(flags: u16, last_bytes: &[u8]) -> Step {
+    let mut writer = Writer::new();
+    writer.raw(&[2, 0, 0, 0]);
+    writer.text(1, "ip-masq-agent");
+    writer.text(2, "exempt");
+    writer.nested(3, |writer| {
+        for last in last_bytes {
+            writer.nested(1, |writer| writer.nested(1, |writer| writer.attribute(1, &[10, 0, 0, *last])));
+        }
+    });
+    message(NEW_ELEMENTS, MULTI | flags, SAME, writer.bytes())
+}
+
+/// The elements that are read, and how often they were asked for.
+fn listed(answers: Vec<Vec<Step>>) -> (Result<String, NetlinkError>, usize) {
+    let mut script = script(answers);
+    let kind = SetKind::Addresses { size: 64 };
+    let elements = Connection::new(&mut script).elements(Family::Ipv4, "ip-masq-agent", "exempt", kind);
+    (elements.map(|elements| format!("{:?}", elements.unwrap())), script.sent)
+}
+
+#[test]
+fn a_long_list_that_others_always_overtake_is_what_two_answers_in_a_row_agree_in() {
+    let overtaken = |last_bytes: &[u8]| vec![elements(INTERRUPTED, last_bytes), done(0)];
+    let [one, other, cut] = [overtaken(&[2, 1]), overtaken(&[3, 2]), vec![elements(INTERRUPTED, &[2, 1])]];
+    let lost = vec![elements(INTERRUPTED, &[2, 1]), message(OVERRUN, 0, SAME, &[]), done(0)];
+    for (why, answers, sent) in [
+        ("two that agree", vec![one.clone(), one.clone()], 2),
+        ("one that agrees with the one before the last", vec![one.clone(), other.clone(), one.clone(), one.clone()], 4),
+        ("answers without an end", vec![one.clone(), cut.clone(), cut, one.clone()], 4),
+        ("answers of which something was lost", vec![lost.clone(), lost, one.clone(), one.clone()], 4),
+        ("a whole one", vec![one, other, vec![elements(0, &[2, 1]), done(0)]], 3),
+    ] {
+        let (found, asked) = listed(answers);
+        assert_eq!((found.unwrap().as_str(), asked), ("[10.0.0.1, 10.0.0.2]", sent), "{why}");
+    }
+    let in_turn = (1..=16).map(|last| overtaken(&[last])).collect();
+    let (found, _) = listed(in_turn);
+    assert!(matches!(found, Err(NetlinkError::Interrupted { tries: 16 })), "{found:?}");
+}
+
 #[test]
 fn a_dump_of_elements_in_which_one_comes_twice_is_repeated() {
-    let elements = |last_bytes: &[u8]| {
-        let mut writer = Writer::new();
-        writer.raw(&[2, 0, 0, 0]);
-        writer.text(1, "ip-masq-agent");
-        writer.text(2, "exempt");
-        writer.nested(3, |writer| {
-            for last in last_bytes {
-                writer.nested(1, |writer| writer.nested(1, |writer| writer.attribute(1, &[10, 0, 0, *last])));
-            }
-        });
-        message(NEW_ELEMENTS, MULTI, SAME, writer.bytes())
-    };
-    let read = |answers| {
-        let mut script = script(answers);
-        let kind = SetKind::Addresses { size: 64 };
-        let elements = Connection::new(&mut script).elements(Family::Ipv4, "ip-masq-agent", "exempt", kind);
-        (elements.map(|elements| format!("{:?}", elements.unwrap())), script.sent)
-    };
-    let twice = vec![elements(&[3, 2]), elements(&[1, 3]), done(0)];
-    let (found, sent) = read(vec![twice.clone(), vec![elements(&[3, 2]), elements(&[1]), done(0)]]);
+    let twice = vec![elements(0, &[3, 2]), elements(0, &[1, 3]), done(0)];
+    let (found, sent) = listed(vec![twice.clone(), vec![elements(0, &[3, 2]), elements(0, &[1]), done(0)]]);
     assert_eq!((found.unwrap().as_str(), sent), ("[10.0.0.1, 10.0.0.2, 10.0.0.3]", 2));
-    let (found, sent) = read(vec![twice]);
+    let (found, sent) = listed(vec![twice]);
     assert!(matches!(found, Err(NetlinkError::Interrupted { tries: 16 })), "{found:?}");
     assert_eq!(sent, 16);
 }

@@ -31,8 +31,7 @@ pub(super) fn is_emptied_first(set: &ObservedSet) -> bool {
 /// The table with each set under that of its two names under which it is to be found, or to be filled. A set that rules
 /// look up is changed in place if that takes one commit; else it is made anew under its other name.
 pub(super) fn under_present_names<'t>(present: &ObservedTable, desired: &'t Table) -> Cow<'t, Table> {
-    let sets: Vec<(&Set, Option<InUse<'_>>)> =
-        desired.sets.iter().map(|set| (set, InUse::of(present, set))).collect();
+    let sets: Vec<(&Set, Option<InUse<'_>>)> = desired.sets.iter().map(|set| (set, InUse::of(present, set))).collect();
     let changes: usize = sets.iter().filter_map(|(_, in_use)| in_use.as_ref()).map(|in_use| in_use.delta.len()).sum();
     let (in_place, is_large) = (changes <= PART, is_large(desired));
     let mut table = Cow::Borrowed(desired);
@@ -41,7 +40,13 @@ pub(super) fn under_present_names<'t>(present: &ObservedTable, desired: &'t Tabl
         let name = match in_use {
             // A small table is made anew as a whole where a set has no room.
             Some(in_use) if in_use.serves(set, in_place) && (!is_large || in_use.has_room(set)) => in_use.name,
-            Some(in_use) => if in_use.name == name { other } else { name },
+            Some(in_use) => {
+                if in_use.name == name {
+                    other
+                } else {
+                    name
+                }
+            }
             None => {
                 let serves = |name: &&String| {
                     present.set(name).is_some_and(|present| can_hold(present, set.kind, set.elements.len()))
@@ -101,8 +106,12 @@ impl Differ<'_> {
     /// Brings the next part of what is missing in sets that no rule looks up, if that takes more than one commit.
     pub(super) fn fill(&mut self, present: &ObservedTable, desired: &Table) -> bool {
         let is_large = is_large(desired);
-        let idle: Vec<Idle<'_>> =
-            desired.sets.iter().filter(|set| !is_looked_up(present, &set.name)).map(|set| Idle::of(present, set)).collect();
+        let idle: Vec<Idle<'_>> = desired
+            .sets
+            .iter()
+            .filter(|set| !is_looked_up(present, &set.name))
+            .map(|set| Idle::of(present, set))
+            .collect();
         let changes: usize = idle.iter().map(|idle| idle.delta.len()).sum();
         if changes <= PART && !(is_large && idle.iter().any(Idle::is_misfit)) {
             return false;

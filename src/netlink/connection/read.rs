@@ -1,0 +1,88 @@
+//! Asking until an answer can be believed.
+
+use super::{Connection, End, Request, TRIES, Transport};
+use crate::netlink::NetlinkError;
+use crate::netlink::allowance::Allowance;
+use crate::netlink::wire::{Attributes, Malformed};
+
+/// What one attempt to read came to.
+enum Attempt<I> {
+    Complete(Vec<I>),
+    /// It has an end, and others committed meanwhile.
+    Overtaken(Vec<I>),
+    Interrupted,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
+    pub(in crate::netlink) fn read<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+    ) -> Result<Vec<I>, NetlinkError> {
+        self.read_until(request, parse, |_, _| false)
+    }
+
+    /// The same for a list of one chain or set, which can be so long that others always commit meanwhile. What two answers
+    /// agree in counts. The kernel gives a list in parts, and goes on behind as many entries as it has given: what others do
+    /// elsewhere shifts nothing, and what is shifted in the list itself is seen in one of two answers, but not in the next.
+    pub(super) fn read_long<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+        is_same: impl Fn(&I, &I) -> bool,
+    ) -> Result<Vec<I>, NetlinkError> {
+        let are_same = |one: &[I], other: &[I]| {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        };
+        self.read_until(request, parse, are_same)
+    }
+
+    /// Asks until an answer is whole, or the same as the one before.
+    fn read_until<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+        are_same: impl Fn(&[I], &[I]) -> bool,
+    ) -> Result<Vec<I>, NetlinkError> {
+        let mut previous: Option<Vec<I>> = None;
+        let mut failure = NetlinkError::Interrupted { tries: TRIES };
+        for _ in 0..TRIES {
+            failure = match self.attempt(request, &parse) {
+                Ok(Attempt::Complete(items)) => return Ok(items),
+                Ok(Attempt::Overtaken(items))
+                    if previous.as_ref().is_some_and(|previous| are_same(previous, &items)) =>
+                {
+                    return Ok(items);
+                }
+                Ok(Attempt::Overtaken(items)) => {
+                    previous = Some(items);
+                    NetlinkError::Interrupted { tries: TRIES }
+                }
+                Ok(Attempt::Interrupted) => NetlinkError::Interrupted { tries: TRIES },
+                Err(error @ NetlinkError::Endless { .. }) => return Err(error),
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Err(error),
+            };
+        }
+        Err(failure)
+    }
+
+    fn attempt<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+    ) -> Result<Attempt<I>, NetlinkError> {
+        let mut items = Vec::new();
+        let end = self.exchange_within(Allowance::KEPT, request, |attributes| {
+            items.extend(parse(attributes)?);
+            Ok::<_, NetlinkError>(())
+        })?;
+        Ok(match end {
+            End::Whole => Attempt::Complete(items),
+            End::Missing => Attempt::Complete(Vec::new()),
+            End::Overtaken => Attempt::Overtaken(items),
+            End::Interrupted => Attempt::Interrupted,
+        })
+    }
+}
