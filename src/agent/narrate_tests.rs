@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::{Agent, ConfigFile, Look};
+use crate::agent::{Agent, ConfigFile, Event, Look};
 use crate::backend::memory::Memory;
 use crate::backend::{Backend, BackendError, Protect, Wanted};
 use crate::config::Context;
@@ -121,7 +121,7 @@ impl Life {
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         let status = tracing::subscriber::with_default(log, || {
             let news = if let Look::News(news) = self.file.look(false) { Some(news) } else { None };
-            let pass = self.agent.pass(news);
+            let pass = self.agent.pass(Event::Tick, news);
             let result = PassResult::of(&pass);
             self.narrator.tell(&pass, result, &Heard::default(), &path, self.agent.config());
             self.narrator.status(&pass, self.agent.config())

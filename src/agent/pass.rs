@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::Counters;
 use super::config_file::{Content, FileNews};
 use super::flow_worker::{FlowWorker, Report};
 use super::flows::EarlierFlows;
 use super::timed::{Timed, Took};
+use super::{Counters, Event};
 use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, Fixed, Outcome, Protect, Wanted};
 use crate::config::{Config, Context, ReadError, Reading, Warning};
 use crate::flows::Decisions;
@@ -177,25 +177,14 @@ impl<B: Backend> Agent<B> {
 
     /// Takes over what is new about the file, and brings the rules in line with that, or with what holds instead. If nothing
     /// is new, and nobody has changed any rule since they were as they shall be, nothing is read.
-    pub fn pass(&mut self, news: Option<FileNews>) -> Pass {
-        self.pass_reading(news, false)
-    }
-
-    /// The same after a commit of others, when first what is quickly read is looked at, and put right. Long lists are taken to
-    /// be what they were as long as they are as long, and are due to be read later ([`Agent::verify_at`]).
-    pub(super) fn pass_quickly(&mut self, news: Option<FileNews>) -> Pass {
-        self.pass_reading(news, true)
-    }
-
-    fn pass_reading(&mut self, news: Option<FileNews>, quickly: bool) -> Pass {
+    pub fn pass(&mut self, event: Event, news: Option<FileNews>) -> Pass {
         self.counters.passes += 1;
         let config = news.map(|news| self.take_over(news));
         if config.is_some() {
             self.settled = None;
-        }
-        if config.is_some() {
             self.renew_flows();
         }
+        let quickly = event == Event::RulesChanged && config.is_none();
         let (rules, took) = match self.settled {
             Some(settled) if self.backend.generation().is_ok_and(|now| now == settled) => (Ok(None), Took::default()),
             _ => self.reconcile(quickly),
@@ -245,6 +234,7 @@ impl<B: Backend> Agent<B> {
         }
     }
 
+    /// After a commit of others first what is quickly read is looked at, and put right.
     fn reconcile(&mut self, quickly: bool) -> (Result<Option<Fitted<Outcome>>, FitError>, Took) {
         let compile = |shape| ruleset(&self.config, &self.flags, &self.basis, shape);
         let mut backend = Timed::new(&mut self.backend);
@@ -260,13 +250,14 @@ impl<B: Backend> Agent<B> {
             // That has its own pause, and what is quickly read none that is so long.
             took.looking = took.looking.saturating_sub(backend.reading());
         }
-        let certain = fitted.as_ref().ok().filter(|fitted| !fitted.result.is_partly_assumed);
-        self.settled = certain.map(|fitted| fitted.result.generation);
-        self.long_lists.is_due = fitted.is_ok() && self.settled.is_none();
         if fitted.as_ref().is_ok_and(|fitted| self.basis.settle(&fitted.result.kept)) {
             self.renew();
         }
-        (fitted.map(Some), took)
+        let generation = fitted.as_ref().ok().map(|fitted| fitted.result.generation);
+        let rules = fitted.map(Some);
+        self.long_lists.is_due = outcome(&rules).is_some_and(|outcome| outcome.is_partly_assumed);
+        self.settled = generation.filter(|_| !self.long_lists.is_due);
+        (rules, took)
     }
 
     /// A valid file is in force from here on, and so is its absence, unless it is missed.

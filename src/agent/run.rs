@@ -77,8 +77,7 @@ pub async fn run<B: Backend>(
         // Heard first, read after: what happens in between leads to another event.
         let heard = sources.rules.take();
         agent.count_foreign_commits(heard.commits);
-        let news = sources.file.take();
-        let mut pass = if event == Event::RulesChanged { agent.pass_quickly(news) } else { agent.pass(news) };
+        let mut pass = agent.pass(event, sources.file.take());
         let result = PassResult::of(&pass);
         let is_partly_in_force = pass.is_partly_in_force();
         match pass.rules {

@@ -82,8 +82,8 @@ impl Running {
     /// A look at the file, and a pass with what is new about it.
     fn next_pass(&mut self, has_been_away: bool) -> Pass {
         match self.file.look(has_been_away) {
-            Look::News(news) => self.agent.pass(Some(news)),
-            Look::Same | Look::Away => self.agent.pass(None),
+            Look::News(news) => self.agent.pass(Event::Tick, Some(news)),
+            Look::Same | Look::Away => self.agent.pass(Event::Tick, None),
         }
     }
 }
