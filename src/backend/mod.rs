@@ -8,13 +8,15 @@ mod legacy;
 #[cfg(test)]
 pub(crate) mod memory;
 mod nftables;
+mod outcome;
 mod reconcile;
 
 pub use conntrack::{ConntrackError, ExistingFlows, FixFlows, Fixed, KernelFlows};
 pub use error::BackendError;
 pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;
-pub use reconcile::{Outcome, Partial, ReconcileError, preview, reconcile};
+pub use outcome::Outcome;
+pub use reconcile::{Partial, ReconcileError, preview, reconcile};
 
 use crate::net::ChainName;
 use crate::ruleset::{Generation, Known, Observed, Plan, TableId};

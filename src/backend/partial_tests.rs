@@ -4,7 +4,7 @@ use super::*;
 use crate::backend::memory::Memory;
 use crate::net::ChainName;
 use crate::ruleset::tests::policy;
-use crate::ruleset::{Neighbour, Owner, Shape, TableFamily, TableId, compile};
+use crate::ruleset::{Change, Neighbour, Owner, Rivalry, Shape, TableFamily, TableId, compile};
 
 fn desired(shape: Shape) -> Ruleset {
     compile(&policy(&["10.0.0.0/8", "fd00::/8"], ""), shape)

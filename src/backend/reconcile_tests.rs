@@ -11,8 +11,8 @@ use crate::net::{ChainName, Cidr, Family};
 use crate::netlink::NetlinkError;
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use crate::ruleset::{
-    BaseChain, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId, Verdict,
-    compile, jump,
+    BaseChain, Change, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId,
+    Verdict, compile, jump,
 };
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {

@@ -68,7 +68,7 @@ fn a_list_that_outgrows_its_set_or_the_sets_room_for_both_lists_has_all_made_ane
     for (what, ranges, anew, room) in [
         ("as many as there is room for", slash_24s(0..64), false, 64),
         ("one more", slash_24s(0..65), true, 256),
-        ("many more", slash_24s(0..1_000), true, 2_048),
+        ("many more", slash_24s(0..PART), true, 256),
         ("others, within the room for both", slash_24s(32..64), false, 64),
         ("others, of which room is for the new ones only", slash_24s(31..95), false, 64),
     ] {
