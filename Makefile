@@ -26,6 +26,12 @@ BENCH_DEPENDENCIES := \
 	ipset:ipset \
 	chrt:util-linux
 
+# What `make fuzz` needs: libFuzzer is C++.
+FUZZ_DEPENDENCIES := \
+	gcc:gcc \
+	g++:g++ \
+	/usr/include/stdlib.h:libc6-dev
+
 HOST_TARGET   = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_TARGET ?= $(HOST_TARGET)
 STATIC_BINARY = $(call target_directory,Cargo.toml)/$(STATIC_TARGET)/release/ip-masq-agent
@@ -37,10 +43,15 @@ BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
 SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SECONDS ?= 300
 
+# What `make fuzz` does, and for how long each.
+FUZZ_TARGETS   := rules codec netlink state flags
+FUZZ_SECONDS    = $(if $(filter file,$(origin SECONDS)),60,$(SECONDS))
+FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
+
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench test chaos mutants bench lint fmt static
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -53,6 +64,10 @@ deps: ## install what the tests need by apt, if something is missing
 
 deps-bench: ## install what `make bench` needs
 	$(call install,$(DEPENDENCIES) $(BENCH_DEPENDENCIES))
+
+deps-fuzz: ## install what `make fuzz` needs
+	$(call install,$(FUZZ_DEPENDENCIES))
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 
 define install
 	@missing=; for dependency in $(1); do \
@@ -80,6 +95,11 @@ mutants: deps ## change the core in one place after the other and tell which cha
 	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --locked
 	$(CARGO) mutants --jobs 1 $(if $(ONLY),--re '$(ONLY)')
 
+# Nothing in the product is unsafe, so no sanitizer is needed, nor a nightly compiler.
+fuzz: deps-fuzz ## give random input to all that reads any, SECONDS=60 for each target of fuzz/
+	$(CARGO) fuzz build --sanitizer none --target $(HOST_TARGET)
+	fuzz/run.sh $(FUZZ_DIRECTORY)/$(HOST_TARGET)/release $(FUZZ_DIRECTORY)/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
 	CRITERION_HOME=$(BENCH_TARGET)/criterion $(CARGO) bench --locked --manifest-path benches/Cargo.toml --bench pure -- \
@@ -95,11 +115,14 @@ lint: ## check the format, and everything that the compiler, clippy and rustdoc 
 	$(CARGO) clippy --all-targets --locked --manifest-path tests/conformance/Cargo.toml -- -D warnings
 	$(CARGO) fmt --check --manifest-path benches/Cargo.toml
 	$(CARGO) clippy --all-targets --locked --manifest-path benches/Cargo.toml -- -D warnings
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --no-default-features --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 
 fmt: ## bring all code into the format
 	$(CARGO) fmt
 	$(CARGO) fmt --manifest-path tests/conformance/Cargo.toml
 	$(CARGO) fmt --manifest-path benches/Cargo.toml
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # With --target the flags do not reach build scripts and procedural macros, which cannot be static.
 static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for another machine) and run it in an empty root

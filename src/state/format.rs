@@ -43,7 +43,9 @@ pub enum FormatError {
     Corrupt(&'static str),
 }
 
-pub(super) fn encode(good: &LastKnownGood) -> Vec<u8> {
+/// The bytes of a state file.
+#[must_use]
+pub fn encode(good: &LastKnownGood) -> Vec<u8> {
     let content = good.content.as_deref();
     let length = content.map_or_else(|| NONE.to_owned(), |content| content.len().to_string());
     let content = content.unwrap_or_default();
@@ -55,7 +57,12 @@ pub(super) fn encode(good: &LastKnownGood) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<LastKnownGood, FormatError> {
+/// What the bytes of a state file say.
+///
+/// # Errors
+///
+/// [`FormatError`], if they are not what [`encode`] makes, to the last bit.
+pub fn decode(bytes: &[u8]) -> Result<LastKnownGood, FormatError> {
     use FormatError::{Corrupt, Foreign};
     let behind = bytes.strip_prefix(MAGIC.as_bytes()).ok_or(Corrupt("its first line is not the agent's"))?;
     let (version, behind) = line(behind)?;

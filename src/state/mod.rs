@@ -17,7 +17,7 @@ mod writer;
 
 pub use basis::{Basis, Instead};
 pub use directory::{Flaw, LoadError, StateDir, WriteError};
-pub use format::FormatError;
+pub use format::{FormatError, decode, encode};
 pub use in_force::{Holding, InForce};
 pub use keeper::{Fallback, Keeper, Notes};
 pub use save::Save;

@@ -1,0 +1,101 @@
+//! Arguments, one a line: none make it panic, and what is accepted can be written down again, and as rules.
+
+#![no_main]
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::ValueEnum;
+use ip_masq_agent::cli::{Cli, Verb, parse};
+use ip_masq_agent::config::{Config, Context};
+use ip_masq_agent::net::{ChainName, Family, PortRanges};
+use ip_masq_agent::policy::{Flags, Policy};
+use ip_masq_agent::render::{iptables_save, nft};
+use ip_masq_agent::ruleset::{Packet, Protection, Shape, compile};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let words = input.split(|byte| *byte == b'\n').map(|word| OsStr::from_bytes(word).to_owned());
+    match parse([OsString::from("ip-masq-agent")].into_iter().chain(words)) {
+        Ok(cli) => {
+            // How much is logged cannot be read from it.
+            let again = parse(written(&cli)).map(|again| Cli { verbosity: cli.verbosity, ..again });
+            assert_eq!(again.as_ref(), Ok(&cli));
+            rendered(&cli.flags);
+        }
+        Err(stop) => assert!(!stop.to_string().is_empty()),
+    }
+});
+
+/// The arguments that say the same.
+fn written(cli: &Cli) -> Vec<OsString> {
+    let flags = &cli.flags;
+    let mut words: Vec<OsString> = vec![
+        "ip-masq-agent".into(),
+        format!("--masq-chain={}", flags.chain).into(),
+        format!("--to-ports={}", ports(&flags.to_ports)).into(),
+        format!("--nomasq-all-reserved-ranges={}", flags.all_reserved_ranges).into(),
+        format!("--enable-ipv6={}", flags.ipv6).into(),
+        format!("--random-fully={}", flags.random_fully).into(),
+        format!("--backend={}", name(&cli.backend)).into(),
+        format!("--protect={}", name(&cli.protect)).into(),
+        format!("--conntrack={}", name(&cli.conntrack)).into(),
+        format!("--sandbox={}", cli.sandbox).into(),
+        with_path("--config=", cli.config.as_os_str()),
+    ];
+    words.extend(cli.state_dir.as_ref().map(|dir| with_path("--state-dir=", dir.as_os_str())));
+    words.extend(verb(&cli.verb).into_iter().map(OsString::from));
+    words
+}
+
+fn ports(ranges: &PortRanges) -> String {
+    ranges.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn with_path(flag: &str, path: &OsStr) -> OsString {
+    let mut word = OsString::from(flag);
+    word.push(path);
+    word
+}
+
+fn verb(verb: &Verb) -> Vec<String> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    match verb {
+        Verb::Run => words(&["run"]),
+        Verb::Apply { dry_run, print_rules } => {
+            words(&["apply", &format!("--dry-run={dry_run}"), &format!("--print-rules={print_rules}")])
+        }
+        Verb::Render { format } => words(&["render", &format!("--format={}", name(format))]),
+        Verb::Cleanup { dry_run } => words(&["cleanup", &format!("--dry-run={dry_run}")]),
+        Verb::Explain(packet) => explain(packet),
+    }
+}
+
+fn explain(packet: &Packet) -> Vec<String> {
+    let Packet { destination, source, protocol, source_port, destination_port, destination_is_local } = packet;
+    let mut words = vec!["explain".to_owned(), destination.to_string(), format!("--local={destination_is_local}")];
+    words.extend(source.map(|source| format!("--source={source}")));
+    words.extend(protocol.map(|protocol| format!("--protocol={protocol}")));
+    words.extend(source_port.map(|port| format!("--source-port={port}")));
+    words.extend(destination_port.map(|port| format!("--destination-port={port}")));
+    words
+}
+
+fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// A chain's name and ports stand in the rules as they were given, and change nothing else there.
+fn rendered(flags: &Flags) {
+    let context = Context::from(flags);
+    let with = |flags: &Flags| Policy::new(&Config::defaults(&context), flags);
+    let plain = Flags { chain: ChainName::default(), ..flags.clone() };
+    let lines = |flags: &Flags| iptables_save(&compile(&with(flags), Shape::Compat), Family::Ipv4).lines().count();
+    assert_eq!(lines(flags), lines(&plain), "{}", flags.chain);
+    let braces = |flags: &Flags| {
+        let text = nft(&compile(&with(flags), Shape::Native(Protection::Off)));
+        (text.matches(['{', '}', ';', '#']).count(), text.lines().count())
+    };
+    assert_eq!(braces(flags), braces(&plain), "{}", flags.chain);
+    assert_eq!(flags.chain.as_str().parse(), Ok(flags.chain.clone()));
+}
