@@ -1,39 +1,36 @@
 //! Does what the script says, waits until all has come to rest, and keeps the books for the oracle.
 
-use std::fs;
-use std::process::Child;
+mod rest;
+
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::books::Books;
+use super::event::{Event, FileChange, How, Step, storm};
 use super::file::File;
-use super::oracle::Moment;
 use super::policy::Policy;
-use super::script::{Event, FileChange, How, Script, Step};
+use super::script::Script;
 use super::shape::{Rules, Shape};
-use super::support::DEADLINE;
 use super::support::daemon::Daemon;
 use super::support::damage::Order;
-use super::support::generation::{commits_are_over, generation};
 use super::support::netns::{AGENT, Netns};
 use super::support::topology::Topology;
-use super::traffic::{Clock, Traffic};
+use super::surroundings::Surroundings;
+use super::traffic::Traffic;
+use super::trouble::Trouble;
+use ip_masq_agent::net::Family;
 
-/// The agent says this of its file at its start, whatever the file is.
-const KNOWS_ITS_FILE: &str = " in force: ";
-const CHANGED: &str = "were changed and read back";
-const REPAIRED: &str = "somebody changed our rules, and they were repaired";
-
-/// Where the agent keeps the last valid configuration.
-const STATE: &str = "state";
-
-/// A debug build with 20,000 ranges was seen to take 11 MiB.
-const MOST_MEMORY_KIB: u64 = 32 * 1024;
+/// SIGTERM ends the agent within this time, whatever else goes on.
+const TIMELY: Duration = Duration::from_millis(100);
 
 /// One agent, its surroundings, and what is known of them.
 #[derive(Debug)]
 pub(crate) struct Driver<'a> {
+    /// Dropped first, as that thaws the disk.
+    surroundings: Surroundings<'a>,
     shape: Shape,
     topology: &'a Topology,
     /// Where nothing is but what the agent makes.
@@ -53,9 +50,12 @@ pub(crate) struct Driver<'a> {
     /// Was the agent seen to hold its tables for itself?
     is_guarded: bool,
     storms: Vec<Child>,
+    /// The troubles that have begun.
+    begun: Vec<Trouble>,
     books: Books,
     past_log: String,
     memory: [u64; 2],
+    slowest_end: Duration,
 }
 
 impl<'a> Driver<'a> {
@@ -65,9 +65,10 @@ impl<'a> Driver<'a> {
         topology: &'a Topology,
         fresh: Netns,
         traffic: &'a Traffic,
-        clock: Clock,
+        surroundings: Surroundings<'a>,
         first: Policy,
     ) -> Self {
+        let clock = traffic.clock();
         let defaults = Policy::defaults();
         let mut driver = Self {
             shape,
@@ -84,9 +85,12 @@ impl<'a> Driver<'a> {
             is_degraded: false,
             is_guarded: false,
             storms: Vec::new(),
+            surroundings,
+            begun: Vec::new(),
             books: Books::new(clock),
             past_log: String::new(),
             memory: [0; 2],
+            slowest_end: Duration::ZERO,
         };
         topology.node.write("storm", &storm());
         driver.books.history.may_come(driver.target.exempt, clock.now());
@@ -111,10 +115,12 @@ impl<'a> Driver<'a> {
             self.settle();
         }
         pause_for(pause);
+        self.surroundings.go_on();
         self.books.count(event.name());
         match event {
             Event::Edit(changes) => self.edit(changes),
             Event::Spoil(how, text) => self.change(FileChange::Spoil(how, text)),
+            Event::Huge(how) => self.change(FileChange::Huge(how)),
             Event::Delete => {
                 self.change(FileChange::Delete);
                 // An agent that was not there when the file was misses it.
@@ -155,14 +161,42 @@ impl<'a> Driver<'a> {
             Event::Reload => self.signal(Signal::SIGHUP),
             Event::SecondStarts => {
                 self.books.tell("a second agent starts");
-                self.second = Some(self.another("second"));
+                let state = self.topology.node.scratch().join("second");
+                self.second = Some(Daemon::run(self.another(&state)));
             }
             Event::SecondEnds => self.second_ends(),
             Event::Interfaces(text) => {
                 self.books.tell(format!("interfaces: {text}"));
                 self.topology.node.try_run("ip", &["-force", "-batch", "-"], text);
             }
+            Event::Begins(trouble) => self.begins(trouble),
+            Event::Ends(trouble) => self.is_over(trouble),
+            Event::Legacy(family, text) => {
+                self.books.tell(format!("iptables-legacy, {family:?}: {text}"));
+                let program = if family == Family::Ipv4 { "iptables-legacy" } else { "ip6tables-legacy" };
+                let arguments: Vec<&str> = ["-t", "nat"].into_iter().chain(text.split(' ')).collect();
+                self.topology.node.try_run(program, &arguments, "").ended_with(0);
+            }
         }
+    }
+
+    fn begins(&mut self, trouble: Trouble) {
+        self.books.tell(format!("{} begins", trouble.name()));
+        if trouble == Trouble::Dormant {
+            self.books.history.may_be_damaged(self.books.now());
+            self.topology.node.try_run("nft", &["add table ip nat { flags dormant; }"], "").ended_with(0);
+        }
+        self.surroundings.begin(trouble, self.agent.as_ref());
+        self.begun.push(trouble);
+    }
+
+    fn is_over(&mut self, trouble: Trouble) {
+        self.books.tell(format!("{} is over", trouble.name()));
+        if trouble == Trouble::Dormant {
+            self.topology.node.try_run("nft", &["add table ip nat"], "").ended_with(0);
+        }
+        self.surroundings.end(trouble, self.agent.as_ref());
+        self.begun.retain(|begun| *begun != trouble);
     }
 
     fn edit(&mut self, changes: Vec<(FileChange, Duration)>) {
@@ -187,6 +221,7 @@ impl<'a> Driver<'a> {
             FileChange::Write(how, _) | FileChange::Spoil(how, _) => {
                 *how == How::InPlace && (self.is_fresh || self.second.is_some())
             }
+            FileChange::Huge(how) => *how == How::InPlace && self.is_fresh,
             FileChange::Delete => self.second.is_some(),
         };
         if is_defaults_at_first {
@@ -201,6 +236,10 @@ impl<'a> Driver<'a> {
                 self.books.tell(format!("{how:?}: a bad file: {text:?}"));
                 self.file.write(how, &text, false);
             }
+            FileChange::Huge(how) => {
+                self.books.tell(format!("{how:?}: a file of 10 GiB"));
+                self.file.grow(how);
+            }
             FileChange::Write(how, policy) => {
                 self.books.tell(format!("{how:?}: {}", policy.what));
                 self.books.history.may_come(policy.exempt, now);
@@ -210,39 +249,47 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// One more agent, which keeps the last valid configuration in a directory of that name.
-    fn another(&self, state: &str) -> Daemon {
-        let state = format!("--state-dir={}", self.topology.node.scratch().join(state).display());
-        let [ipv6, backend, protect] = self.shape.flags();
-        Daemon::start(&self.topology.node, &self.file.path(), &[ipv6, backend, protect, &state])
+    /// A command for an agent that keeps the last valid configuration there.
+    fn another(&self, state: &Path) -> Command {
+        let mut command = self.topology.node.command(AGENT);
+        command.arg("run").arg("--config").arg(self.file.path()).arg("--state-dir").arg(state).args(self.shape.flags());
+        command
     }
 
-    /// Would an agent that starts now know as much as the one that runs?
+    /// Would an agent that starts now know as much as the one that runs? While nothing can be kept it need not.
     fn is_kept(&self) -> bool {
-        let kept = fs::read_to_string(self.topology.node.scratch().join(STATE).join("last-known-good"));
-        kept.is_ok_and(|kept| {
-            if self.file.is_good {
-                kept.ends_with(&self.target.text)
-            } else {
-                self.is_degraded || self.target != self.defaults.0 || kept.contains("\nlength: none\n")
-            }
-        })
+        self.surroundings.is_frozen()
+            || self.surroundings.kept().is_ok_and(|kept| {
+                if self.file.is_good {
+                    kept.ends_with(&self.target.text)
+                } else {
+                    self.is_degraded || self.target != self.defaults.0 || kept.contains("\nlength: none\n")
+                }
+            })
     }
 
     fn starts(&mut self) {
         self.books.tell("the agent starts");
         self.is_degraded = !self.file.is_good;
         self.is_fresh = true;
-        self.agent = Some(self.another(STATE));
+        self.agent = Some(self.surroundings.start(self.another(self.surroundings.state())));
     }
 
     fn ends(&mut self, signal: Signal) {
         self.books.tell(format!("{signal} ends the agent"));
         self.is_guarded = false;
         let mut agent = self.agent.take().expect("the script starts what it ends");
+        let asked = Instant::now();
         agent.signal(signal);
         let status = agent.ended();
+        let took = asked.elapsed();
+        self.slowest_end = self.slowest_end.max(took);
         assert!(signal == Signal::SIGKILL || self.is_fresh || status == Some(0), "{status:?}: {}", self.books.story());
+        assert!(took < TIMELY, "it took {took:?}: {}", self.books.story());
+        for trouble in self.begun.clone().into_iter().filter(|trouble| trouble.ends_with_the_agent()) {
+            self.is_over(trouble);
+        }
+        agent.drain_log();
         self.past_log += &agent.log();
     }
 
@@ -262,100 +309,6 @@ impl<'a> Driver<'a> {
             self.past_log += &second.log();
         }
     }
-
-    /// Waits until the rules are those of the target, and has the packets that came before judged.
-    fn settle(&mut self) {
-        let at = self.wait_for_the_rules();
-        self.books.history.stands(at);
-        self.books.tell(format!("all is at rest, since {at:?}"));
-        self.books.judge(&self.traffic.take());
-        self.is_fresh = false;
-        self.storms.retain_mut(|storm| matches!(storm.try_wait(), Ok(None)));
-        let agent = self.agent.as_ref().expect("it was just seen at work");
-        self.is_degraded &= !self.file.is_good;
-        self.is_guarded |= self.file.is_good && agent.log().contains(CHANGED);
-        let memory = resident_kib(agent);
-        let [first, most] = self.memory;
-        self.memory = [if first == 0 { memory } else { first }, most.max(memory)];
-        assert!(memory < MOST_MEMORY_KIB, "the agent holds {memory} KiB: {}", self.books.story());
-    }
-
-    /// The moment in which they were seen whole.
-    fn wait_for_the_rules(&mut self) -> Moment {
-        let give_up = Instant::now() + DEADLINE;
-        let node = &self.topology.node;
-        let mut looked = None;
-        loop {
-            let agent = self.agent.as_mut().expect("the script waits for a running agent only");
-            if !agent.lives() {
-                let log = agent.log();
-                panic!("the agent has ended by itself: {}\n{log}", self.books.story());
-            }
-            let now = generation(node);
-            let knows = !self.is_fresh || agent.log().contains(KNOWS_ITS_FILE);
-            if knows && looked.as_ref().is_none_or(|(looked, _)| *looked != now) {
-                // What is listed afterwards has been there since before this moment, if nobody has committed meanwhile.
-                commits_are_over(node);
-                let at = self.books.now();
-                let rules = Rules::of(node, self.shape);
-                if generation(node) == now {
-                    if rules.as_ref() == Some(&self.expected) && self.is_kept() {
-                        return at;
-                    }
-                    looked = rules.filter(|rules| *rules != self.expected).map(|rules| (now, rules));
-                }
-            }
-            assert!(
-                Instant::now() < give_up,
-                "the rules are not those of {} after {DEADLINE:?}.\n--- expected\n{:#?}\n--- there\n{looked:#?}\n{}",
-                self.target.what,
-                self.expected,
-                self.books.story()
-            );
-            pause_for(Duration::from_micros(500));
-        }
-    }
-
-    /// Brings all back to life, gives the agent a last policy, and looks at what is left.
-    fn finish(mut self, last: Policy) {
-        match &self.agent {
-            Some(agent) => agent.signal(Signal::SIGCONT),
-            None => self.starts(),
-        }
-        self.second_ends();
-        for storm in &mut self.storms {
-            storm.wait().unwrap();
-        }
-        self.edit(vec![(FileChange::Write(How::RenamedOver, last), Duration::ZERO)]);
-        self.settle();
-        self.would_change_nothing();
-        // Once more, for the packets that have come meanwhile.
-        self.settle();
-        let agent = self.agent.take().expect("it was just seen at work");
-        let log = self.past_log.clone() + &agent.log();
-        assert!(!log.contains("panicked at"), "{log}");
-        let [first, most] = self.memory;
-        let repairs = log.matches(REPAIRED).count();
-        println!(
-            "{:?}\n{}  {repairs} repairs\n  resident memory: {first} KiB at first, {most} KiB at most",
-            self.shape,
-            self.books.report(self.traffic.sent())
-        );
-        let [kept, masqueraded] = self.books.tally.answers;
-        assert!(
-            kept > 1_000 && masqueraded > 1_000,
-            "too few packets came through to prove anything: {:?}",
-            self.books.tally
-        );
-    }
-
-    fn would_change_nothing(&self) {
-        let file = self.file.path();
-        let mut arguments = vec!["apply", "--dry-run", "--config", file.to_str().expect("a scratch path in UTF-8")];
-        arguments.extend(self.shape.flags());
-        let plan = self.topology.node.try_run(AGENT, &arguments, "").stdout();
-        assert_eq!(plan, "", "this is left to do: {}", self.books.story());
-    }
 }
 
 fn pause_for(pause: Duration) {
@@ -366,20 +319,4 @@ fn pause_for(pause: Duration) {
         )]
         std::thread::sleep(pause);
     }
-}
-
-/// 10,000 elements in a table of somebody else.
-fn storm() -> String {
-    let element = |index: u32| std::net::Ipv4Addr::from((30 << 24) + index).to_string();
-    let elements: Vec<String> = (0..10_000).map(element).collect();
-    format!(
-        "add table inet storm\ndelete table inet storm\ntable inet storm {{ set s {{ type ipv4_addr; elements = {{ {} }}; }}; }}\n",
-        elements.join(", ")
-    )
-}
-
-fn resident_kib(agent: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
 }

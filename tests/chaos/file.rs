@@ -4,12 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::event::How;
 use super::oracle::Moment;
-use super::script::How;
 use super::support::files::{ConfigMap, rename_over};
 
 /// The agent gives a file that is missing or empty half a second to come back.
 const GRACE: Duration = Duration::from_millis(400);
+
+const HUGE: u64 = 10 << 30;
 
 /// The file.
 #[derive(Debug)]
@@ -43,6 +45,17 @@ impl File {
             }
         }
         (self.is_good, self.missing) = (is_good, None);
+    }
+
+    /// Makes it far larger than any configuration is. It takes no room on the disk.
+    pub(crate) fn grow(&mut self, how: How) {
+        let path = self.path();
+        let place = if how == How::InPlace { path.clone() } else { path.with_extension("huge") };
+        fs::File::create(&place).and_then(|file| file.set_len(HUGE)).unwrap();
+        if place != path {
+            fs::rename(&place, &path).unwrap();
+        }
+        (self.is_good, self.missing) = (false, None);
     }
 
     /// Deletes it now.

@@ -1,9 +1,10 @@
 //! Never wrong for long, and never a third answer: the agent under everything that can happen to it at once.
 //!
 //! A pod sends packets without a pause, each the first of a flow, while a script that follows from a seed changes the file,
-//! damages the rules, kills and starts agents, and makes noise. For each packet that arrives in world the [`oracle`] knows
+//! damages the rules, kills and starts agents, takes from them what they need ([`Trouble`](trouble::Trouble)), and makes
+//! noise. For each packet that arrives in world the [`oracle`] knows
 //! which answers it may have met. `CHAOS_SEED` repeats a run, as far as the machine lets it; `CHAOS_SECONDS` is how long
-//! each shape is tried.
+//! each shape is tried, and `CHAOS_TROUBLES` names those that may happen.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +16,7 @@
 
 mod books;
 mod driver;
+mod event;
 mod file;
 mod oracle;
 mod policy;
@@ -23,7 +25,9 @@ mod script;
 mod shape;
 #[path = "../support/mod.rs"]
 mod support;
+mod surroundings;
 mod traffic;
+mod trouble;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -31,9 +35,12 @@ use std::time::Duration;
 use driver::Driver;
 use script::Script;
 use shape::Shape;
+use support::disk::Ext4;
 use support::netns::Netns;
 use support::topology::Topology;
+use surroundings::Surroundings;
 use traffic::{Clock, Traffic};
+use trouble::Trouble;
 
 /// What every machine tries. `make chaos` tries others.
 const SEED: u64 = 4;
@@ -59,14 +66,23 @@ fn survive(shape: Shape) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (Some(topology), Some(fresh)) = (Topology::new(), Netns::new("fresh")) else { return };
+    let troubles = Trouble::chosen();
+    if troubles.contains(&Trouble::StateDisk) {
+        Ext4::with(|disk| survive_in(&topology, fresh, Some(disk), shape, &troubles));
+    } else {
+        survive_in(&topology, fresh, None, shape, &troubles);
+    }
+}
+
+fn survive_in(topology: &Topology, fresh: Netns, disk: Option<&Ext4>, shape: Shape, troubles: &[Trouble]) {
     let (seed, seconds) = (setting("CHAOS_SEED", SEED), setting("CHAOS_SECONDS", SECONDS));
     println!("{shape:?}; this is repeated by: make chaos SEED={seed} SECONDS={seconds}");
-    let clock = Clock::start();
-    let traffic = Traffic::new(clock);
-    let mut script = Script::new(seed, shape);
+    let traffic = Traffic::new(Clock::start());
+    let mut script = Script::new(seed, shape, troubles.to_vec());
     let first = script.policy();
-    let driver = Driver::start(shape, &topology, fresh, &traffic, clock, first);
-    traffic.during(&topology, || driver.follow(&mut script, Duration::from_secs(seconds)));
+    let surroundings = Surroundings::new(topology.node.scratch(), disk, troubles);
+    let driver = Driver::start(shape, topology, fresh, &traffic, surroundings, first);
+    traffic.during(topology, || driver.follow(&mut script, Duration::from_secs(seconds)));
 }
 
 fn setting(name: &str, default: u64) -> u64 {

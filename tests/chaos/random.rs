@@ -38,6 +38,16 @@ impl Random {
     pub(crate) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.index(list.len())]
     }
+
+    /// The list in another order.
+    pub(crate) fn shuffled<T: Copy>(&mut self, list: &[T]) -> Vec<T> {
+        let mut left = list.to_vec();
+        let mut shuffled = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            shuffled.push(left.swap_remove(self.index(left.len())));
+        }
+        shuffled
+    }
 }
 
 #[test]

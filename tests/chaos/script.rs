@@ -2,89 +2,17 @@
 
 use std::time::Duration;
 
+use super::event::{DORMANT, Event, FileChange, HARMLESS, How, INTERFACES, LEGACY, Step};
 use super::policy::{self, Policy};
 use super::random::Random;
 use super::shape::Shape;
-use super::support::damage::{COMPAT, Damage, NATIVE, Tool};
+use super::support::damage::{COMPAT, Damage, NATIVE};
 use super::support::tables::FAMILIES;
-use ip_masq_agent::net::Family;
+use super::trouble::Trouble;
 
 /// The agent makes eight repairs at once and then begins to wait, until the operator sends SIGHUP. One damage may be
 /// repaired in two steps.
 const DAMAGES_BEFORE_RELOAD: u32 = 4;
-
-/// One thing that happens.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Step {
-    /// Is it waited for first until all that happened before has come to rest?
-    pub(crate) settled: bool,
-    pub(crate) pause: Duration,
-    pub(crate) event: Event,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Event {
-    /// The file changes, several times at once; the last text is a good one.
-    Edit(Vec<(FileChange, Duration)>),
-    /// The file changes once, so that no agent may obey it.
-    Spoil(How, String),
-    Delete,
-    /// Somebody does something to our rules.
-    Damage(&'static str, Tool, Family),
-    /// Somebody commits rules that are none of ours.
-    Harmless(&'static str),
-    /// Somebody commits 10,000 elements, several times.
-    Storm,
-    Kill,
-    Terminate,
-    Start,
-    Freeze,
-    Thaw,
-    Reload,
-    SecondStarts,
-    SecondEnds,
-    /// `ip -batch` on the node.
-    Interfaces(&'static str),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum FileChange {
-    Write(How, Policy),
-    Spoil(How, String),
-    Delete,
-}
-
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    InPlace,
-    RenamedOver,
-    /// As kubelet swaps a volume.
-    Swapped,
-}
-
-const HARMLESS: [&str; 6] = [
-    "table inet others { chain c { type filter hook input priority 0; }; }",
-    "add table inet others\nadd chain inet others x\nadd rule inet others x counter accept",
-    "add table inet others\ndelete table inet others",
-    "add table ip nat\nadd chain ip nat KUBE-X\nadd rule ip nat KUBE-X counter return",
-    "add table ip6 nat\nadd chain ip6 nat KUBE-X\nflush chain ip6 nat KUBE-X",
-    "add table ip others { chain c { type nat hook prerouting priority -100; }; }",
-];
-
-const INTERFACES: [&str; 6] = [
-    "link add dummy0 type dummy\naddress add 10.99.0.1/24 dev dummy0\naddress add fd99::1/64 dev dummy0 nodad\n\
-     link set dummy0 up",
-    "link set dummy0 down",
-    "link del dummy0",
-    "address change 192.0.2.1/24 dev up0 valid_lft forever preferred_lft 0\n\
-     address change 2001:db8::1/64 dev up0 valid_lft forever preferred_lft 0",
-    "address change 192.0.2.1/24 dev up0 valid_lft forever preferred_lft forever\n\
-     address change 2001:db8::1/64 dev up0 valid_lft forever preferred_lft forever",
-    "link set up0 down\nlink set up0 up\naddress replace 2001:db8::1/64 dev up0 nodad\n\
-     address replace fe80::1/64 dev up0 nodad\nroute replace default via 192.0.2.2\n\
-     route replace default via 2001:db8::2",
-];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -101,10 +29,14 @@ enum Kind {
     SecondStarts,
     SecondEnds,
     Interfaces,
+    Begins,
+    Ends,
+    Huge,
+    Legacy,
 }
 
-/// Of a hundred.
-const KINDS: [(Kind, u32); 13] = [
+/// By how much each is likelier than the others.
+const KINDS: [(Kind, u32); 17] = [
     (Kind::Edit, 34),
     (Kind::Spoil, 5),
     (Kind::Delete, 4),
@@ -118,6 +50,10 @@ const KINDS: [(Kind, u32); 13] = [
     (Kind::SecondStarts, 3),
     (Kind::SecondEnds, 4),
     (Kind::Interfaces, 3),
+    (Kind::Begins, 16),
+    (Kind::Ends, 9),
+    (Kind::Huge, 5),
+    (Kind::Legacy, 3),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,13 +98,22 @@ pub(crate) struct Script {
     is_fresh: bool,
     second: Second,
     damages: u32,
+    /// Those that may happen, and those of them that have begun.
+    troubles: Vec<Trouble>,
+    begun: Vec<Trouble>,
+    /// Those that have not happened yet, in the order in which they shall.
+    due: Vec<Trouble>,
+    /// Was all at rest last while nothing could be kept?
+    is_unsaved: bool,
 }
 
 impl Script {
     /// The agent is running with a policy of its own.
-    pub(crate) fn new(seed: u64, shape: Shape) -> Self {
+    pub(crate) fn new(seed: u64, shape: Shape, troubles: Vec<Trouble>) -> Self {
+        let mut random = Random::new(seed ^ (shape as u64) << 56);
+        let due = random.shuffled(&troubles);
         Self {
-            random: Random::new(seed ^ (shape as u64) << 56),
+            random,
             shape,
             number: 0,
             file: File::Good,
@@ -177,6 +122,10 @@ impl Script {
             is_fresh: false,
             second: Second::Absent,
             damages: 0,
+            troubles,
+            begun: Vec::new(),
+            due,
+            is_unsaved: false,
         }
     }
 
@@ -198,6 +147,12 @@ impl Script {
             (if self.life == Life::Dead { Event::Start } else { Event::Thaw }, false)
         } else if self.second == Second::Behind && self.random.chance(30) {
             (Event::SecondEnds, false)
+        } else if let Some(trouble) = self.in_the_way().filter(|_| self.random.chance(30)) {
+            (Event::Ends(trouble), false)
+        } else if self.has_begun(Trouble::Memory) && self.makes_sense(Kind::Huge) && self.random.chance(20) {
+            (self.event(Kind::Huge), self.must_settle(Kind::Huge))
+        } else if let Some(kind) = self.due().filter(|_| self.random.chance(40)) {
+            (self.event(kind), self.must_settle(kind))
         } else {
             let kind = loop {
                 let kind = self.kind();
@@ -214,6 +169,7 @@ impl Script {
         let settled = may_settle && (self.random.chance(75) || must_settle);
         if settled {
             (self.is_open, self.is_fresh) = (false, false);
+            self.is_unsaved = self.has_begun(Trouble::StateDisk);
         }
         self.remember(&event);
         let longest = self.random.pick(&[0, 1, 20, 100]);
@@ -222,7 +178,41 @@ impl Script {
 
     /// Does it come to rest by itself?
     fn may_settle(&self) -> bool {
-        self.life == Life::Running && self.second != Second::Behind
+        self.life == Life::Running && self.second != Second::Behind && self.in_the_way().is_none()
+    }
+
+    /// What keeps all from coming to rest.
+    fn in_the_way(&self) -> Option<Trouble> {
+        Some(Trouble::Dormant).filter(|trouble| self.has_begun(*trouble))
+    }
+
+    /// How the next trouble happens that has not happened yet, if one can now.
+    fn due(&self) -> Option<Kind> {
+        self.due.iter().find_map(|trouble| match trouble {
+            Trouble::HugeFile => Some(Kind::Huge).filter(|kind| self.makes_sense(*kind)),
+            Trouble::Legacy => Some(Kind::Legacy),
+            trouble => Some(Kind::Begins).filter(|_| self.may_begin(*trouble)),
+        })
+    }
+
+    fn has_begun(&self, trouble: Trouble) -> bool {
+        self.begun.contains(&trouble)
+    }
+
+    /// May it begin now?
+    fn may_begin(&self, trouble: Trouble) -> bool {
+        let is_at_work = self.life == Life::Running && !self.is_fresh;
+        match trouble {
+            _ if self.has_begun(trouble) => false,
+            Trouble::LogReader | Trouble::Threads | Trouble::Memory => is_at_work,
+            // An agent that starts without a good file goes by what was kept.
+            Trouble::StateDisk => self.file == File::Good,
+            Trouble::ServiceManager => true,
+            Trouble::Dormant => {
+                self.shape == Shape::Compat && is_at_work && self.second == Second::Absent && self.file == File::Good
+            }
+            Trouble::HugeFile | Trouble::Legacy => false,
+        }
     }
 
     fn kind(&mut self) -> Kind {
@@ -242,10 +232,17 @@ impl Script {
         let must_stay = self.second != Second::Absent && self.shape == Shape::NativeProtected;
         match kind {
             Kind::Edit | Kind::Damage | Kind::Harmless | Kind::Storm | Kind::Interfaces => true,
-            Kind::Spoil | Kind::Delete => {
+            Kind::Begins => self.troubles.iter().any(|trouble| self.may_begin(*trouble)),
+            Kind::Ends => !self.begun.is_empty(),
+            Kind::Legacy => self.troubles.contains(&Trouble::Legacy),
+            Kind::Huge if !self.troubles.contains(&Trouble::HugeFile) => false,
+            Kind::Spoil | Kind::Huge | Kind::Delete => {
                 self.second == Second::Absent
+                    && !(self.is_unsaved || self.has_begun(Trouble::StateDisk) || self.has_begun(Trouble::Dormant))
                     && (self.may_settle() || !(self.is_open || self.is_fresh) && self.life == Life::Dead)
             }
+            // Where its table is switched off, an agent that starts is right to give up.
+            Kind::Kill | Kind::Terminate | Kind::Freeze if self.has_begun(Trouble::Dormant) => false,
             Kind::Kill => self.life != Life::Dead && !must_stay && (self.may_settle() || !self.must_settle(kind)),
             Kind::Terminate => {
                 self.life == Life::Running && !must_stay && (self.may_settle() || !self.must_settle(kind))
@@ -259,7 +256,7 @@ impl Script {
 
     fn must_settle(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Spoil | Kind::Delete => self.is_open || self.is_fresh,
+            Kind::Spoil | Kind::Huge | Kind::Delete => self.is_open || self.is_fresh,
             // The next agent has no file to go by, but rules that stand and what was kept.
             Kind::Kill | Kind::Terminate => self.is_open && self.file != File::Good,
             // A signal before it can be caught would be the end; and a second agent shall find what the first one wants.
@@ -279,6 +276,11 @@ impl Script {
                 if self.file == File::Degraded || self.file == File::Bad && self.life == Life::Dead {
                     // Rules that somebody changed and left standing would be as good as any.
                     damages = &damages[..2];
+                } else if self.shape != Shape::Compat
+                    && self.troubles.contains(&Trouble::Dormant)
+                    && self.random.chance(8)
+                {
+                    damages = &[DORMANT];
                 }
                 let (what, tool) = self.random.pick(damages);
                 Event::Damage(what, tool, self.random.pick(&FAMILIES))
@@ -292,6 +294,20 @@ impl Script {
             Kind::SecondStarts => Event::SecondStarts,
             Kind::SecondEnds => Event::SecondEnds,
             Kind::Interfaces => Event::Interfaces(self.random.pick(&INTERFACES)),
+            Kind::Begins => {
+                let possible = |troubles: &[Trouble]| -> Vec<Trouble> {
+                    troubles.iter().copied().filter(|trouble| self.may_begin(*trouble)).collect()
+                };
+                let due = possible(&self.due);
+                let possible = if due.is_empty() { possible(&self.troubles) } else { due };
+                Event::Begins(self.random.pick(&possible))
+            }
+            Kind::Ends => {
+                let begun = self.begun.clone();
+                Event::Ends(self.random.pick(&begun))
+            }
+            Kind::Huge => Event::Huge(self.random.pick(&[How::InPlace, How::RenamedOver])),
+            Kind::Legacy => Event::Legacy(self.random.pick(&FAMILIES), self.random.pick(&LEGACY)),
         }
     }
 
@@ -316,6 +332,13 @@ impl Script {
     }
 
     fn remember(&mut self, event: &Event) {
+        let happens = match event {
+            Event::Begins(trouble) => Some(*trouble),
+            Event::Huge(_) => Some(Trouble::HugeFile),
+            Event::Legacy(..) => Some(Trouble::Legacy),
+            _ => None,
+        };
+        self.due.retain(|due| Some(*due) != happens);
         match event {
             Event::Edit(_) => {
                 (self.file, self.is_open) = (File::Good, true);
@@ -323,14 +346,22 @@ impl Script {
                     self.second = Second::Behind;
                 }
             }
-            Event::Spoil(..) | Event::Delete => {
+            Event::Spoil(..) | Event::Huge(_) | Event::Delete => {
                 self.is_open = true;
                 if self.file == File::Good {
                     self.file = File::Bad;
                 }
             }
             Event::Damage(..) => (self.is_open, self.damages) = (true, self.damages + 1),
-            Event::Kill | Event::Terminate => self.life = Life::Dead,
+            Event::Kill | Event::Terminate => {
+                self.life = Life::Dead;
+                self.begun.retain(|trouble| !trouble.ends_with_the_agent());
+            }
+            Event::Begins(trouble) => {
+                self.begun.push(*trouble);
+                self.is_open |= *trouble == Trouble::Dormant;
+            }
+            Event::Ends(trouble) => self.begun.retain(|begun| begun != trouble),
             Event::Freeze => self.life = Life::Frozen,
             Event::Thaw => self.life = Life::Running,
             Event::Start => {
@@ -342,30 +373,7 @@ impl Script {
             Event::Reload => self.damages = 0,
             Event::SecondStarts => self.second = Second::InStep,
             Event::SecondEnds => self.second = Second::Absent,
-            Event::Harmless(_) | Event::Storm | Event::Interfaces(_) => {}
-        }
-    }
-}
-
-impl Event {
-    /// What it is counted as.
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Edit(_) => "edits",
-            Self::Spoil(..) => "bad files",
-            Self::Delete => "deleted files",
-            Self::Damage(..) => "damages",
-            Self::Harmless(_) => "commits elsewhere",
-            Self::Storm => "storms",
-            Self::Kill => "SIGKILLs",
-            Self::Terminate => "SIGTERMs",
-            Self::Start => "starts",
-            Self::Freeze => "SIGSTOPs",
-            Self::Thaw => "SIGCONTs",
-            Self::Reload => "SIGHUPs",
-            Self::SecondStarts => "second agents",
-            Self::SecondEnds => "their ends",
-            Self::Interfaces(_) => "interfaces changed",
+            Event::Harmless(_) | Event::Storm | Event::Interfaces(_) | Event::Legacy(..) => {}
         }
     }
 }
@@ -373,12 +381,12 @@ impl Event {
 #[test]
 fn a_seed_makes_the_same_script_again_and_another_seed_another() {
     let script = |seed| {
-        let mut script = Script::new(seed, Shape::Native);
-        std::iter::repeat_with(move || script.step()).take(500).collect::<Vec<_>>()
+        let mut script = Script::new(seed, Shape::Native, Trouble::ALL.to_vec());
+        std::iter::repeat_with(move || script.step()).take(700).collect::<Vec<_>>()
     };
     let one = script(7);
     assert_eq!(one, script(7));
     assert_ne!(one, script(8));
     let names: std::collections::BTreeSet<&str> = one.iter().map(|step| step.event.name()).collect();
-    assert_eq!(names.len(), 15, "all kinds of events happen: {names:?}");
+    assert_eq!(names.len(), 23, "all kinds of events happen: {names:?}");
 }

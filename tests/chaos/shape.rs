@@ -52,8 +52,11 @@ impl Shape {
 }
 
 impl Rules {
-    /// Lists them. `None` if the tools could not.
+    /// Lists them. `None` if the tools could not, or if a table is switched off, so that none of its rules counts.
     pub(crate) fn of(netns: &Netns, shape: Shape) -> Option<Self> {
+        if netns.try_run("nft", &["--terse", "list", "ruleset"], "").stdout.contains("flags dormant") {
+            return None;
+        }
         if shape != Shape::Compat {
             return Some(Self::Native(blocks(&listed(netns))));
         }

@@ -53,6 +53,10 @@ impl Traffic {
         Self { clock, sent: AtomicU64::new(0), arrived: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
     }
 
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }

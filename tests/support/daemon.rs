@@ -1,11 +1,14 @@
 //! A running agent.
 
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -20,6 +23,8 @@ const IN_TIME: Duration = Duration::from_millis(100);
 pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// Is its log not read for now?
+    stalled: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Daemon {
@@ -32,7 +37,7 @@ impl Daemon {
     pub(crate) fn start_with(netns: &Netns, config: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = netns.command(AGENT);
         command.envs(environment.iter().copied());
-        Self::heard(netns, command, config, flags)
+        Self::run(with_arguments(netns, command, config, flags))
     }
 
     /// The same started by another program, with its arguments, which becomes the agent.
@@ -40,32 +45,57 @@ impl Daemon {
         let (program, arguments) = starter.split_first().expect("a program");
         let mut command = netns.command(program);
         command.args(arguments);
-        Self::heard(netns, command, config, flags)
+        Self::run(with_arguments(netns, command, config, flags))
     }
 
     /// The same with a stderr of the test's own, so that nothing is known of what it says.
     pub(crate) fn start_to(netns: &Netns, config: &Path, flags: &[&str], stderr: impl Into<Stdio>) -> Self {
-        Self { child: spawn(netns, netns.command(AGENT), config, flags, stderr.into()), log: Arc::default() }
+        let child = spawn(with_arguments(netns, netns.command(AGENT), config, flags), stderr.into());
+        Self { child, log: Arc::default(), stalled: Arc::default() }
     }
 
-    /// The agent that this command starts, whose stderr becomes the log.
-    fn heard(netns: &Netns, command: Command, config: &Path, flags: &[&str]) -> Self {
-        let mut child = spawn(netns, command, config, flags, Stdio::piped());
+    /// Starts it by a command.
+    pub(crate) fn run(command: Command) -> Self {
+        let mut child = spawn(command, Stdio::piped());
         let log = Arc::new(Mutex::new(String::new()));
+        let stalled = Arc::new((Mutex::new(false), Condvar::new()));
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let written = Arc::clone(&log);
+        let (written, may_read) = (Arc::clone(&log), Arc::clone(&stalled));
         #[expect(
             clippy::disallowed_methods,
             reason = "reads on while the test does other things; ends with the agent"
         )]
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                let mut log = written.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
+                // Empty ones are those of `stall_log`.
+                if !line.is_empty() {
+                    let mut log = written.lock().unwrap();
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+                drop(may_read.1.wait_while(may_read.0.lock().unwrap(), |stalled| *stalled).unwrap());
             }
         });
-        Self { child, log }
+        Self { child, log, stalled }
+    }
+
+    /// Reads its log no more, and fills the pipe: whoever writes to it now waits, or loses what it writes.
+    pub(crate) fn stall_log(&self) {
+        *self.stalled.0.lock().unwrap() = true;
+        let pipe = format!("/proc/{}/fd/2", self.pid());
+        let mut pipe = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(pipe).unwrap();
+        // The reader may take a last piece out of it.
+        wait_until(DEADLINE, "the pipe is full", || {
+            let was_full = pipe.write(b"\n").is_err();
+            while pipe.write(&[b'\n'; 64]).is_ok() || pipe.write(b"\n").is_ok() {}
+            was_full
+        });
+    }
+
+    /// Reads its log again, if it was not read.
+    pub(crate) fn drain_log(&self) {
+        *self.stalled.0.lock().unwrap() = false;
+        self.stalled.1.notify_all();
     }
 
     /// Its process id.
@@ -143,15 +173,20 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("--- what the agent said\n{}", self.log());
         }
+        self.drain_log();
         // Both fail if it has ended already, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn spawn(netns: &Netns, mut command: Command, config: &Path, flags: &[&str], stderr: Stdio) -> Child {
+fn with_arguments(netns: &Netns, mut command: Command, config: &Path, flags: &[&str]) -> Command {
     // Nothing is left in the machine's own directory; a flag of the test's comes later, and counts.
     command.arg("run").arg("--runtime-dir").arg(netns.scratch().join("run"));
     command.arg("--config").arg(config).args(flags);
+    command
+}
+
+fn spawn(mut command: Command, stderr: Stdio) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().expect("the agent starts")
 }

@@ -1,23 +1,22 @@
 //! A disk of a test's own, which can be made to hang.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::Mutex;
 
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 use super::ran::{Ran, command, host};
 
-/// Waits for the end of its stdin, or for a minute; then lets a disk go on. So nothing hangs for ever if a test fails, or is
-/// killed: what waits for the disk cannot be killed, and a failing test waits for the agent's end.
-const THAW: &str = "timeout 60 cat >/dev/null; exec fsfreeze --unfreeze \"$0\"";
+/// Waits for the end of its stdin, which comes also if the test is killed: what is frozen then would stay so for ever.
+const GUARD: &str = "trap '' HUP INT TERM; cat; fsfreeze --unfreeze \"$0\" 2>/dev/null";
 
 /// An ext4 file system in a file, in a mount namespace of its own.
+#[derive(Debug)]
 pub(crate) struct Ext4 {
     scratch: TempDir,
-    /// What lets it go on, while it is frozen.
-    frozen: Mutex<Option<Child>>,
+    guard: Child,
 }
 
 impl Ext4 {
@@ -34,14 +33,17 @@ impl Ext4 {
     }
 
     fn mount() -> Self {
-        let disk = Self { scratch: tempfile::tempdir().unwrap(), frozen: Mutex::default() };
-        let image = disk.scratch.path().join("image");
-        let (image, path) = (image.to_str().unwrap(), disk.path());
-        std::fs::create_dir(&path).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let (image, path) = (scratch.path().join("image"), scratch.path().join("disk"));
+        let [image, path] = [&image, &path].map(|path| path.to_str().expect("a scratch path in UTF-8"));
+        std::fs::create_dir(path).unwrap();
         host("truncate", &["--size=16M", image]);
         host("mkfs.ext4", &["-q", image]);
-        host("mount", &["-o", "loop", image, path.to_str().unwrap()]);
-        disk
+        host("mount", &["-o", "loop", image, path]);
+        let mut guard = command("sh");
+        // Whoever kills the test may mean its whole process group.
+        let guard = guard.args(["-c", GUARD, path]).stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        Self { scratch, guard }
     }
 
     /// Where it is mounted.
@@ -51,29 +53,30 @@ impl Ext4 {
 
     /// From now on whatever writes to it waits, and cannot be ended.
     pub(crate) fn freeze(&self) {
-        let mut thaw = command("sh");
-        thaw.args(["-c", THAW]).arg(self.path()).stdin(Stdio::piped());
-        *self.frozen.lock().unwrap() = Some(thaw.spawn().unwrap());
-        host("fsfreeze", &["--freeze", self.path().to_str().unwrap()]);
+        fsfreeze("--freeze", &self.path()).ended_with(0);
     }
 
     /// Everything goes on.
     pub(crate) fn thaw(&self) {
-        let mut thaw = self.frozen.lock().unwrap().take().expect("it is frozen");
-        drop(thaw.stdin.take());
-        assert!(thaw.wait().unwrap().success());
+        fsfreeze("--unfreeze", &self.path()).ended_with(0);
     }
 }
 
 impl Drop for Ext4 {
     /// Never panics: it also runs while a failed test unwinds.
     fn drop(&mut self) {
-        if let Some(mut thaw) = self.frozen.lock().ok().and_then(|mut frozen| frozen.take()) {
-            drop(thaw.stdin.take());
-            let _ = thaw.wait();
+        drop(self.guard.stdin.take());
+        if let Err(error) = self.guard.wait() {
+            eprintln!("{} may be frozen: {error}", self.path().display());
         }
         let mut umount = command("umount");
         umount.arg("--lazy").arg(self.path());
         Ran::of(umount);
     }
+}
+
+fn fsfreeze(how: &str, path: &Path) -> Ran {
+    let mut command = command("fsfreeze");
+    command.arg(how).arg(path);
+    Ran::of(command)
 }

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this module")]
 
 pub(crate) mod cases;
+pub(crate) mod cgroup;
 pub(crate) mod daemon;
 pub(crate) mod damage;
 pub(crate) mod disk;
