@@ -18,9 +18,13 @@ fuzz_target!(|input: &[u8]| {
     let words = input.split(|byte| *byte == b'\n').map(|word| OsStr::from_bytes(word).to_owned());
     match parse([OsString::from("ip-masq-agent")].into_iter().chain(words)) {
         Ok(cli) => {
-            // How much is logged cannot be read from it.
-            let again = parse(written(&cli)).map(|again| Cli { verbosity: cli.verbosity, ..again });
+            // How much is logged cannot be read from it, and what was odd is not written again.
+            let again =
+                parse(written(&cli)).map(|again| Cli { verbosity: cli.verbosity, odd: cli.odd.clone(), ..again });
             assert_eq!(again.as_ref(), Ok(&cli));
+            for odd in &cli.odd {
+                assert!(!odd.to_string().contains(char::is_control), "{odd:?}");
+            }
             rendered(&cli.flags);
         }
         Err(stop) => assert!(!stop.to_string().is_empty()),

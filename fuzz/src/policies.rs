@@ -21,15 +21,21 @@ pub fn policy(input: &[u8]) -> Option<Policy> {
     match config::understand(path, file, &Context::from(&flags)) {
         Ok(reading) => {
             for warning in &reading.warnings {
-                assert!(!warning.in_file(path).is_empty());
+                is_one_line(&warning.in_file(path));
             }
             Some(Policy::new(&reading.config, &flags))
         }
         Err(error) => {
-            assert!(error.to_string().starts_with("/etc/config/ip-masq-agent"), "{error}");
+            is_one_line(&error.to_string());
             None
         }
     }
+}
+
+/// What is said of a file names it, and whatever the file holds cannot write a line of its own into the log.
+fn is_one_line(message: &str) {
+    assert!(message.starts_with("/etc/config/ip-masq-agent"), "{message:?}");
+    assert!(!message.contains(char::is_control), "{message:?}");
 }
 
 /// The flags that decide about rules. A word that is none of them, or has a wrong value, is passed over: `flags` is the
