@@ -102,7 +102,7 @@ impl Driver<'_> {
         let repairs = log.matches(REPAIRED).count();
         println!(
             "{:?}\n{}  {repairs} repairs\n  resident memory: {first} KiB at first, {most} KiB at most\n  the slowest end \
-             of an agent: {:?}",
+             by SIGTERM: {:?}",
             self.shape,
             self.books.report(self.traffic.sent()),
             self.slowest_end
