@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::ValueEnum;
@@ -12,6 +13,7 @@ use ip_masq_agent::net::{ChainName, Family, PortRanges};
 use ip_masq_agent::policy::{Flags, Policy};
 use ip_masq_agent::render::{iptables_save, nft};
 use ip_masq_agent::ruleset::{Packet, Protection, Shape, compile};
+use ip_masq_agent::state::{Task, VERB};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -47,6 +49,7 @@ fn written(cli: &Cli) -> Vec<OsString> {
         format!("--sandbox={}", cli.sandbox).into(),
         with_path("--config=", cli.config.as_os_str()),
     ];
+    words.push(with_path("--runtime-dir=", cli.runtime_dir.as_os_str()));
     words.extend(cli.state_dir.as_ref().map(|dir| with_path("--state-dir=", dir.as_os_str())));
     words.extend(verb(&cli.verb).into_iter().map(OsString::from));
     words
@@ -69,19 +72,26 @@ fn verb(verb: &Verb) -> Vec<String> {
         Verb::Apply { dry_run, print_rules } => {
             words(&["apply", &format!("--dry-run={dry_run}"), &format!("--print-rules={print_rules}")])
         }
-        Verb::Render { format } => words(&["render", &format!("--format={}", name(format))]),
+        Verb::Render { format } => {
+            let format = format.iter().map(|format| format!("--format={}", name(format)));
+            iter::once("render".to_owned()).chain(format).collect()
+        }
+        Verb::StateWriter(task) => {
+            let set_aside = match task {
+                Task::SetAside(flaw) => Some(format!("--set-aside={}", name(flaw))),
+                Task::Save => None,
+            };
+            iter::once(VERB.to_owned()).chain(set_aside).collect()
+        }
         Verb::Cleanup { dry_run } => words(&["cleanup", &format!("--dry-run={dry_run}")]),
         Verb::Explain(packet) => explain(packet),
     }
 }
 
 fn explain(packet: &Packet) -> Vec<String> {
-    let Packet { destination, source, protocol, source_port, destination_port, destination_is_local } = packet;
+    let Packet { destination, protocol, destination_is_local } = packet;
     let mut words = vec!["explain".to_owned(), destination.to_string(), format!("--local={destination_is_local}")];
-    words.extend(source.map(|source| format!("--source={source}")));
     words.extend(protocol.map(|protocol| format!("--protocol={protocol}")));
-    words.extend(source_port.map(|port| format!("--source-port={port}")));
-    words.extend(destination_port.map(|port| format!("--destination-port={port}")));
     words
 }
 
