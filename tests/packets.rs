@@ -323,13 +323,12 @@ impl Setting {
     }
 
     fn explain(&self, packet: &Packet, protocol: Protocol, backend: &str, topology: &Topology) {
-        let (from, _) = packet.ends(topology);
         let (local, expected) = match packet.fate {
             Kept => ("", "kept"),
             Masqueraded => ("", "masqueraded"),
             Local => (" --local", "kept"),
         };
-        let verb = format!("explain {} --source {} --protocol {protocol}{local}", packet.to, from.address);
+        let verb = format!("explain {} --protocol {protocol}{local}", packet.to);
         let arguments = self.arguments(&verb, backend);
         let said = topology.node.agent(&arguments, &self.yaml()).stdout();
         let first = said.split(|character: char| !character.is_ascii_alphabetic()).next();

@@ -102,18 +102,23 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_whe
     });
 }
 
+/// The disk has 91 and hangs; a process waits to write 92, and 93 waits behind that when the agent is asked to end.
+fn end_while_the_disk_hangs(node: &Node) {
+    node.write(91);
+    let mut daemon = node.start();
+    daemon.wait_until("the first is kept", || node.keeps(91));
+    let agent = daemon.pid();
+    node.disk.freeze();
+    node.change(&mut daemon, 92);
+    daemon.wait_until("a process writes", || !children(agent).is_empty());
+    node.change(&mut daemon, 93);
+    daemon.ends_in_time();
+}
+
 #[test]
 fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_answers() {
     with_node("frozen-end", |node| {
-        node.write(91);
-        let mut daemon = node.start();
-        daemon.wait_until("the first is kept", || node.keeps(91));
-        let agent = daemon.pid();
-        node.disk.freeze();
-        node.change(&mut daemon, 92);
-        daemon.wait_until("a process writes", || !children(agent).is_empty());
-        node.change(&mut daemon, 93);
-        daemon.ends_in_time();
+        end_while_the_disk_hangs(node);
         // Another life, while what the first one left behind still waits.
         node.write(94);
         let mut next = node.start();
@@ -130,15 +135,7 @@ fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_ans
 #[test]
 fn what_waits_at_the_end_for_a_disk_that_hangs_is_kept_when_it_answers() {
     with_node("frozen-last", |node| {
-        node.write(91);
-        let mut daemon = node.start();
-        daemon.wait_until("the first is kept", || node.keeps(91));
-        let agent = daemon.pid();
-        node.disk.freeze();
-        node.change(&mut daemon, 92);
-        daemon.wait_until("a process writes", || !children(agent).is_empty());
-        node.change(&mut daemon, 93);
-        daemon.ends_in_time();
+        end_while_the_disk_hangs(node);
         node.disk.thaw();
         wait_until(DEADLINE, "the newest is kept", || node.keeps(93));
     });
