@@ -152,6 +152,9 @@ fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]
         come.extend(covered(&delta.come, &set.name, &after));
         gone.extend(covered(&delta.gone, &set.name, &before));
     }
+    if come.is_empty() {
+        return false;
+    }
     for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
         gone.extend(covered(&set.elements, &set.name, &before));
     }
@@ -161,12 +164,16 @@ fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]
 /// Does an address go from a set that stays, and is in another that other rules will look up?
 fn leaves_a_set_for_another(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     let (before, after) = (lookups_of(present), desired_lookups(desired));
-    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    let mut gone = Vec::new();
     for (set, delta) in desired.sets.iter().zip(deltas) {
-        there.extend(covered(&set.elements, &set.name, &after));
         gone.extend(covered(&delta.gone, &set.name, &before));
     }
-    meet(there, gone)
+    if gone.is_empty() {
+        return false;
+    }
+    // All that shall be there, which can be a million elements.
+    let there = desired.sets.iter().flat_map(|set| covered(&set.elements, &set.name, &after));
+    meet(there.collect(), gone)
 }
 
 /// Is there an address of both lists, in different sets? No two ranges of `come` share an address.
