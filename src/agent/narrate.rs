@@ -125,7 +125,7 @@ impl Narrator {
                 }
                 return;
             }
-            StateNews::Ended(Err(error)) => (error.to_string(), "; that is tried again at every pass over the rules"),
+            StateNews::Ended(Err(error)) => (error.to_string(), "; that is tried again, at the latest after a minute"),
             StateNews::Slow(slow) => (slow.to_string(), ""),
         };
         if self.unkept.is_new(&text) {

@@ -10,6 +10,12 @@ use crate::state::{Answer, Save, SaveError, Writer};
 /// A disk that has not answered for so long is told of.
 const SLOW: Duration = Duration::from_secs(10);
 
+/// How long after a failure the next attempt comes. Each further failure doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// What is under way, and what waits for that.
 #[derive(Debug, Default)]
 pub(super) struct StateWrites {
@@ -18,10 +24,15 @@ pub(super) struct StateWrites {
     next: Option<Save>,
     /// Why the newest was not even begun.
     failure: Option<SaveError>,
+    /// What failed, and when it is tried again.
+    retry: Option<(Save, Instant)>,
+    /// The failures without a success between them.
+    failures: u32,
 }
 
 #[derive(Debug)]
 struct UnderWay {
+    save: Save,
     writer: Writer,
     since: Instant,
     /// Was it told that it takes long?
@@ -40,10 +51,11 @@ pub(super) enum StateNews {
 impl StateWrites {
     /// Has this written, instead of whatever still waits. To be called in a runtime; waits for nothing.
     pub(super) fn write(&mut self, save: Save) {
+        self.retry = None;
         if self.under_way.is_some() {
             self.next = Some(save);
         } else {
-            self.start(&save);
+            self.start(save);
         }
     }
 
@@ -54,7 +66,14 @@ impl StateWrites {
             if let Some(failure) = self.failure.take() {
                 return StateNews::Ended(Err(failure));
             }
-            let Some(UnderWay { writer, since, is_told }) = &mut self.under_way else { return future::pending().await };
+            let Some(UnderWay { writer, since, is_told, .. }) = &mut self.under_way else {
+                let Some((_, at)) = &self.retry else { return future::pending().await };
+                sleep_until((*at).into()).await;
+                if let Some((save, _)) = self.retry.take() {
+                    self.start(save);
+                }
+                continue;
+            };
             let answer = tokio::select! {
                 biased;
                 answer = writer.answer() => answer,
@@ -63,10 +82,22 @@ impl StateWrites {
                     return StateNews::Slow(writer.slow(SLOW));
                 }
             };
-            self.under_way = None;
-            match self.next.take() {
-                Some(newer) => self.start(&newer),
-                None => return StateNews::Ended(answer.map(|answer| answer == Answer::Saved(true))),
+            let ended = self.under_way.take();
+            if let Some(newer) = self.next.take() {
+                self.start(newer);
+                continue;
+            }
+            match answer {
+                Ok(answer) => {
+                    self.failures = 0;
+                    return StateNews::Ended(Ok(answer == Answer::Saved(true)));
+                }
+                Err(failure) => {
+                    if let Some(UnderWay { save, .. }) = ended {
+                        self.try_later(save);
+                    }
+                    return StateNews::Ended(Err(failure));
+                }
             }
         }
     }
@@ -81,10 +112,20 @@ impl StateWrites {
         }
     }
 
-    fn start(&mut self, save: &Save) {
+    fn start(&mut self, save: Save) {
         match save.start() {
-            Ok(writer) => self.under_way = Some(UnderWay { writer, since: Instant::now(), is_told: false }),
-            Err(failure) => self.failure = Some(failure),
+            Ok(writer) => self.under_way = Some(UnderWay { save, writer, since: Instant::now(), is_told: false }),
+            Err(failure) => {
+                self.failure = Some(failure);
+                self.try_later(save);
+            }
         }
+    }
+
+    fn try_later(&mut self, save: Save) {
+        let factor = 2_u32.checked_pow(self.failures).unwrap_or(u32::MAX);
+        let pause = FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.retry = Some((save, Instant::now() + pause));
     }
 }

@@ -258,7 +258,9 @@ impl<'a> Driver<'a> {
 
     /// Would an agent that starts now know as much as the one that runs? While nothing can be kept it need not.
     fn is_kept(&self) -> bool {
+        // The state is written by a process.
         self.surroundings.is_frozen()
+            || self.begun.contains(&Trouble::Threads)
             || self.surroundings.kept().is_ok_and(|kept| {
                 if self.file.is_good {
                     kept.ends_with(&self.target.text)

@@ -37,8 +37,8 @@ impl Trouble {
         Self::Legacy,
     ];
 
-    /// What happens if nothing else is asked for: what the agent survives.
-    pub(crate) const DEFAULT: &[Self] = &[Self::Memory, Self::Dormant, Self::Legacy];
+    /// What happens if nothing else is asked for: all of it.
+    pub(crate) const DEFAULT: &[Self] = &Self::ALL;
 
     /// Its name in `CHAOS_TROUBLES`.
     pub(crate) const fn name(self) -> &'static str {
