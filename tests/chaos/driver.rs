@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::books::Books;
 use super::event::{Event, FileChange, How, Step, storm};
 use super::file::File;
+use super::oracle::Moment;
 use super::policy::Policy;
 use super::script::Script;
 use super::shape::{Rules, Shape};
@@ -231,14 +232,17 @@ impl<'a> Driver<'a> {
             FileChange::Delete => {
                 self.books.tell("the file is deleted");
                 self.file.delete(now);
+                self.goes_on(now);
             }
             FileChange::Spoil(how, text) => {
                 self.books.tell(format!("{how:?}: a bad file: {text:?}"));
                 self.file.write(how, &text, false);
+                self.goes_on(now);
             }
             FileChange::Huge(how) => {
                 self.books.tell(format!("{how:?}: a file of 10 GiB"));
                 self.file.grow(how);
+                self.goes_on(now);
             }
             FileChange::Write(how, policy) => {
                 self.books.tell(format!("{how:?}: {}", policy.what));
@@ -247,6 +251,11 @@ impl<'a> Driver<'a> {
                 self.target = policy;
             }
         }
+    }
+
+    /// Without a good file the target stays what it was, though something else may come into force for a while.
+    fn goes_on(&mut self, now: Moment) {
+        self.books.history.may_come(self.target.exempt, now);
     }
 
     /// A command for an agent that keeps the last valid configuration there.

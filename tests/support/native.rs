@@ -28,8 +28,8 @@ pub(crate) fn without_flags(listed: &str) -> String {
     kept
 }
 
-/// The lines of each set and chain in what [`listed`] says, by family, kind and name. The room of a set, and where it stands
-/// among others, are matters of its past. For protected tables: of one with flags that it does not know, nft 1.0.6 prints
+/// The lines of each set and chain in what [`listed`] says, by family, kind and name. The room of a set, where it stands among
+/// others, and which of its two names it has (`exempt-8` or `exempt-8-b`) are matters of its past. For protected tables: of one with flags that it does not know, nft 1.0.6 prints
 /// as JSON what it finds in its memory, or nothing at all.
 pub(crate) fn blocks(listed: &str) -> BTreeMap<String, Vec<String>> {
     let mut blocks: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -39,10 +39,10 @@ pub(crate) fn blocks(listed: &str) -> BTreeMap<String, Vec<String>> {
         if line.starts_with("table ") {
             family = line.split(' ').nth(1).unwrap_or_default();
         } else if line.starts_with('\t') && !line.starts_with("\t\t") && text.ends_with('{') {
-            block = format!("{family} {text}");
+            block = format!("{family} {}", text.replace("-b {", " {"));
             blocks.entry(block.clone()).or_default();
         } else if line.starts_with("\t\t") && !text.starts_with("size ") {
-            blocks.entry(block.clone()).or_default().push(text.to_owned());
+            blocks.entry(block.clone()).or_default().push(text.replace("-b counter ", " counter "));
         }
     }
     blocks
