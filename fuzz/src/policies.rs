@@ -26,7 +26,7 @@ pub fn policy(input: &[u8]) -> Option<Policy> {
             Some(Policy::new(&reading.config, &flags))
         }
         Err(error) => {
-            is_one_line(&error.to_string());
+            error.to_string().lines().for_each(is_one_line);
             None
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ip_masq_agent::agent::{Agent, ConfigFile, Look};
+use ip_masq_agent::agent::{Agent, ConfigFile, Event, Look};
 use ip_masq_agent::backend::{Nftables, Protect};
 use ip_masq_agent::config::Context;
 use ip_masq_agent::netlink::NetlinkSocket;
@@ -41,7 +41,7 @@ impl InProcess {
         let (agent, config) = &mut *self.agent.borrow_mut();
         let start = Instant::now();
         let Look::News(news) = config.look(false) else { bail!("the file says what it said") };
-        agent.pass(Some(news)).rules?;
+        agent.pass(Event::ConfigChanged, Some(news)).rules?;
         Ok(start.elapsed())
     }
 }
