@@ -127,6 +127,17 @@ fn what_somebody_undoes_while_it_is_put_in_place_is_reported_once_and_what_is_no
 }
 
 #[test]
+fn of_equal_changes_as_many_count_once_as_are_made_again() {
+    let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
+    let change = preview(&mut Memory::default(), &desired).unwrap().changes.pop().unwrap();
+    let mut outcome = Outcome::default();
+    for (committed, reported) in [(2, 2), (1, 2), (3, 3)] {
+        outcome.committed(&mut Plan { changes: vec![change.clone(); committed], ..Plan::default() });
+        assert_eq!(outcome.plan.changes.len(), reported, "after {committed} more");
+    }
+}
+
+#[test]
 fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     let mut kernel = Memory::default();
     let installed = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
