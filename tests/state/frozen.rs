@@ -69,17 +69,24 @@ fn open_files(process: u32) -> Vec<String> {
     entries.map(|entry| text(&fs::read_link(entry.unwrap().path()).unwrap()).to_owned()).collect()
 }
 
+/// An agent whose disk has 91 and hangs; a process waits to write 92, and 93 waits behind that.
+fn start_and_hang(node: &Node) -> Daemon {
+    node.write(91);
+    let mut daemon = node.start();
+    daemon.wait_until("the first is kept", || node.keeps(91));
+    let agent = daemon.pid();
+    node.disk.freeze();
+    node.change(&mut daemon, 92);
+    daemon.wait_until("a process writes", || !children(agent).is_empty());
+    node.change(&mut daemon, 93);
+    daemon
+}
+
 #[test]
 fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_when_it_answers() {
     with_node("frozen", |node| {
-        node.write(91);
-        let mut daemon = node.start();
-        daemon.wait_until("the first is kept", || node.keeps(91));
+        let mut daemon = start_and_hang(node);
         let agent = daemon.pid();
-        node.disk.freeze();
-        node.change(&mut daemon, 92);
-        daemon.wait_until("a process writes", || !children(agent).is_empty());
-        node.change(&mut daemon, 93);
         node.netns.run("iptables-nft -t nat -F");
         daemon.wait_until("the rules are repaired", || exempts(&node.netns, 93));
         let writers = children(agent);
@@ -102,23 +109,10 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_whe
     });
 }
 
-/// The disk has 91 and hangs; a process waits to write 92, and 93 waits behind that when the agent is asked to end.
-fn end_while_the_disk_hangs(node: &Node) {
-    node.write(91);
-    let mut daemon = node.start();
-    daemon.wait_until("the first is kept", || node.keeps(91));
-    let agent = daemon.pid();
-    node.disk.freeze();
-    node.change(&mut daemon, 92);
-    daemon.wait_until("a process writes", || !children(agent).is_empty());
-    node.change(&mut daemon, 93);
-    daemon.ends_in_time();
-}
-
 #[test]
 fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_answers() {
     with_node("frozen-end", |node| {
-        end_while_the_disk_hangs(node);
+        start_and_hang(node).ends_in_time();
         // Another life, while what the first one left behind still waits.
         node.write(94);
         let mut next = node.start();
@@ -135,7 +129,7 @@ fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_ans
 #[test]
 fn what_waits_at_the_end_for_a_disk_that_hangs_is_kept_when_it_answers() {
     with_node("frozen-last", |node| {
-        end_while_the_disk_hangs(node);
+        start_and_hang(node).ends_in_time();
         node.disk.thaw();
         wait_until(DEADLINE, "the newest is kept", || node.keeps(93));
     });
