@@ -17,7 +17,7 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use crate::shown::Shown;
+use crate::text::Shown;
 
 /// `--runtime-dir`, if it is not given.
 pub const DEFAULT: &str = "/run/ip-masq-agent";

@@ -115,7 +115,7 @@ fn neither_a_file_nor_its_path_nor_an_argument_forges_a_line_of_the_log() {
         assert!(said_all.contains(said), "{said_all}");
         assert!(!said_all.trim_end().contains(char::is_control), "{said_all:?}");
     }
-    let ran = agent(&format!("-v=2 stray\u{1b}[2K --config={}", other.display()), "");
+    let ran = agent(&format!("-v=2 foreign_object\u{1b}[2K --config={}", other.display()), "");
     assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
 }
 
@@ -150,7 +150,7 @@ fn a_verb_tells_what_is_wrong_with_a_file_as_compilers_do_a_line_each() {
 }
 
 #[test]
-fn render_prints_the_shape_of_the_backend_unless_a_format_is_given() {
+fn render_prints_the_layout_of_the_backend_unless_a_format_is_given() {
     for (arguments, start) in [
         ("render", "*nat\n"),
         ("render --backend nft-compat", "*nat\n"),

@@ -355,11 +355,11 @@ proptest! {
                 Err(error) => vec![error.to_string()],
             };
             for message in messages {
-                prop_assert!(!message.contains(ip_masq_agent::shown::is_hidden), "{file:?}: {message:?}");
+                prop_assert!(!message.contains(ip_masq_agent::text::is_hidden), "{file:?}: {message:?}");
             }
         }
         let missing = config::read(&path, &IPV4).unwrap_err().to_string();
-        prop_assert!(!missing.contains(ip_masq_agent::shown::is_hidden), "{missing:?}");
+        prop_assert!(!missing.contains(ip_masq_agent::text::is_hidden), "{missing:?}");
     }
 
     #[test]

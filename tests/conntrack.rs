@@ -18,7 +18,7 @@ use support::probe::{LongTcp, LongUdp};
 use support::tables::FAMILIES;
 use support::topology::{Topology, node_uplink, parsed};
 
-/// The shapes in which the agent can keep its rules.
+/// The layouts in which the agent can keep its rules.
 const BACKENDS: [&str; 2] = ["nft-compat", "nft"];
 
 /// A destination of each family that the file exempts or does not.

@@ -77,14 +77,14 @@ fn upstreams_lines(ranges: &[(u32, u32)]) -> String {
         let mut left: f64 = ranges.iter().copied().map(size).sum();
         for range in ranges {
             let share = size(*range);
-            let chance = if left > share {
+            let probability = if left > share {
                 format!(" -m statistic --mode random --probability {}", share / left)
             } else {
                 String::new()
             };
             left -= share;
             let ports = if range.0 == range.1 { range.0.to_string() } else { format!("{}-{}", range.0, range.1) };
-            lines.push(format!("{rule} -p {protocol}{chance} --to-ports {ports}"));
+            lines.push(format!("{rule} -p {protocol}{probability} --to-ports {ports}"));
         }
     }
     lines.extend([rule.to_owned(), "COMMIT\n".to_owned()]);

@@ -1,6 +1,6 @@
 //! Real packets through a pod, its node and the world: whose address the receiver sees.
 //!
-//! Every packet meets the rules in each shape as the agent writes them, as upstream's own text for iptables says them (so
+//! Every packet meets the rules in each layout as the agent writes them, as upstream's own text for iptables says them (so
 //! that a probe which could not tell the difference would be found out), and on paper, by `explain`.
 
 #[cfg(test)]
@@ -14,7 +14,7 @@ use support::probe::{Endpoint, Sources, send};
 use support::tables::{FAMILIES, restore};
 use support::topology::{Topology, node_uplink, parsed};
 
-/// The shapes in which the agent can keep its rules.
+/// The layouts in which the agent can keep its rules.
 const BACKENDS: [&str; 2] = ["nft-compat", "nft"];
 
 /// What shall become of a packet.
@@ -272,7 +272,7 @@ fn without_any_rules_every_source_is_kept() {
 }
 
 impl Setting {
-    /// Applies the setting in each shape, sends its packets, and asks `explain` about each.
+    /// Applies the setting in each layout, sends its packets, and asks `explain` about each.
     fn check(&self) {
         for backend in BACKENDS {
             let Some(topology) = Topology::new() else { return };

@@ -6,10 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ip_masq_agent::backend::{Backend as _, Nftables};
+use ip_masq_agent::backend::Backend as _;
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::nftables::{Cache, plan};
 use ip_masq_agent::net::ChainName;
 use ip_masq_agent::netlink::{Connection, NetlinkSocket, Transport};
-use ip_masq_agent::ruleset::{Known, Ruleset, plan};
+use ip_masq_agent::rules::Ruleset;
 
 use crate::namespace::Namespace;
 use crate::pure;
@@ -21,8 +23,8 @@ pub fn share(namespace: &Namespace, desired: &Ruleset) -> Result<Duration> {
         let (mut reading, mut writing) = (Nftables::open()?, Connection::open()?);
         let mut taken = Duration::ZERO;
         loop {
-            let observed = reading.observe(&desired.chain, &Known::default())?;
-            let plan = plan(desired, &observed, &Known::default())?;
+            let observed = reading.observe(&desired.chain, &Cache::default())?;
+            let plan = plan(desired, &observed, &Cache::default())?;
             if plan.is_empty() {
                 return Ok(taken);
             }
@@ -40,7 +42,7 @@ pub fn listing(namespace: &Namespace) -> Result<Duration> {
     namespace.inside(|| {
         let in_calls = Rc::new(Cell::new(Duration::ZERO));
         let socket = Timed { socket: NetlinkSocket::open()?, in_calls: Rc::clone(&in_calls) };
-        Nftables::over(Connection::new(socket)).observe(&ChainName::default(), &Known::default())?;
+        Nftables::over(Connection::new(socket)).observe(&ChainName::default(), &Cache::default())?;
         Ok(in_calls.get())
     })
 }

@@ -1,10 +1,11 @@
 //! The agent's way from the bytes of a configuration to the bytes of a transaction, without the kernel.
 
 use anyhow::Result;
+use ip_masq_agent::backend::nftables::{Batch, Transaction};
+use ip_masq_agent::backend::nftables::{Cache, Generation, Observed, Plan, plan};
 use ip_masq_agent::config::{self, Config, Context};
-use ip_masq_agent::netlink::{Batch, Transaction};
 use ip_masq_agent::policy::{Flags, Policy};
-use ip_masq_agent::ruleset::{Generation, Known, Observed, Plan, Protection, Ruleset, Shape, compile, plan};
+use ip_masq_agent::rules::{Layout, Protection, Ruleset, compile};
 
 use crate::agent::Backend;
 
@@ -19,23 +20,23 @@ pub fn policy(config: &Config) -> Policy {
     Policy::new(config, &Flags::default())
 }
 
-/// The shape in which a backend keeps rules, where nobody protects tables.
+/// The layout in which a backend keeps rules, where nobody protects tables.
 #[must_use]
-pub const fn shape(backend: Backend) -> Shape {
+pub const fn layout(backend: Backend) -> Layout {
     match backend {
-        Backend::Native => Shape::Native(Protection::Off),
-        Backend::Compat => Shape::Compat,
+        Backend::Native => Layout::OwnTable(Protection::Off),
+        Backend::Compat => Layout::IptablesNat,
     }
 }
 
 /// Makes rules of a configuration's text.
-pub fn ruleset(text: &str, shape: Shape) -> Result<Ruleset> {
-    Ok(compile(&policy(&parse(text)?), shape))
+pub fn ruleset(text: &str, layout: Layout) -> Result<Ruleset> {
+    Ok(compile(&policy(&parse(text)?), layout))
 }
 
 /// Plans how the rules get into an empty namespace.
 pub fn plan_from_nothing(ruleset: &Ruleset) -> Result<Plan> {
-    Ok(plan(ruleset, &Observed::default(), &Known::default())?)
+    Ok(plan(ruleset, &Observed::default(), &Cache::default())?)
 }
 
 /// Writes a plan down as the one datagram that the kernel is sent.

@@ -2,9 +2,11 @@
 
 #![no_main]
 
-use ip_masq_agent::backend::{Backend, Nftables, reconcile};
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::nftables::{Cache, ObservedTable};
+use ip_masq_agent::backend::{Backend, reconcile};
 use ip_masq_agent::netlink::Connection;
-use ip_masq_agent::ruleset::{Known, ObservedTable, Protection, Shape, Table, compile};
+use ip_masq_agent::rules::{Layout, Protection, Table, compile};
 use libfuzzer_sys::fuzz_target;
 
 use fuzzing::kernel::Kernel;
@@ -12,15 +14,15 @@ use fuzzing::policies::policy;
 
 fuzz_target!(|input: &[u8]| {
     let Some(policy) = policy(input) else { return };
-    for shape in [Shape::Compat, Shape::Native(Protection::Off)] {
-        let desired = compile(&policy, shape);
+    for layout in [Layout::IptablesNat, Layout::OwnTable(Protection::Off)] {
+        let desired = compile(&policy, layout);
         let mut kernel = Nftables::over(Connection::new(Kernel::default()));
-        let first = reconcile(&mut kernel, &desired, &mut Known::default()).expect("an empty kernel takes every rule");
+        let first = reconcile(&mut kernel, &desired, &mut Cache::default()).expect("an empty kernel takes every rule");
         assert!(!first.plan.is_empty() && first.failures.is_empty(), "{first:?}");
         // Of nothing that is known, so that all is read.
-        let again = reconcile(&mut kernel, &desired, &mut Known::default()).expect("the rules can be read back");
+        let again = reconcile(&mut kernel, &desired, &mut Cache::default()).expect("the rules can be read back");
         assert!(again.plan.is_empty(), "{again:?}");
-        let observed = kernel.observe(&desired.chain, &Known::default()).expect("the rules can be read back");
+        let observed = kernel.observe(&desired.chain, &Cache::default()).expect("the rules can be read back");
         assert_eq!(observed.tables.len(), desired.tables.len());
         for (table, observed) in desired.tables.iter().zip(&observed.tables) {
             is_same(table, observed);

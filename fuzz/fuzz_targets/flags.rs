@@ -9,11 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use clap::ValueEnum;
 use ip_masq_agent::cli::{Cli, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
+use ip_masq_agent::last_good::{Task, VERB};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
 use ip_masq_agent::policy::{Flags, Policy};
-use ip_masq_agent::render::{iptables_save, nft};
-use ip_masq_agent::ruleset::{Packet, Protection, Shape, compile};
-use ip_masq_agent::state::{Task, VERB};
+use ip_masq_agent::rules::render::{iptables_save, nft};
+use ip_masq_agent::rules::{Layout, Packet, Protection, compile};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -104,10 +104,11 @@ fn rendered(flags: &Flags) {
     let context = Context::from(flags);
     let with = |flags: &Flags| Policy::new(&Config::defaults(&context), flags);
     let plain = Flags { chain: ChainName::default(), ..flags.clone() };
-    let lines = |flags: &Flags| iptables_save(&compile(&with(flags), Shape::Compat), Family::Ipv4).lines().count();
+    let lines =
+        |flags: &Flags| iptables_save(&compile(&with(flags), Layout::IptablesNat), Family::Ipv4).lines().count();
     assert_eq!(lines(flags), lines(&plain), "{}", flags.chain);
     let braces = |flags: &Flags| {
-        let text = nft(&compile(&with(flags), Shape::Native(Protection::Off)));
+        let text = nft(&compile(&with(flags), Layout::OwnTable(Protection::Off)));
         (text.matches(['{', '}', ';', '#']).count(), text.lines().count())
     };
     assert_eq!(braces(flags), braces(&plain), "{}", flags.chain);

@@ -8,13 +8,16 @@
 use std::collections::VecDeque;
 use std::io;
 
-use ip_masq_agent::backend::{Nftables, preview, reconcile};
+use ip_masq_agent::backend::nftables::Cache;
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::nftables::{Heard, Monitor, decode};
+use ip_masq_agent::backend::{preview, reconcile};
 use ip_masq_agent::config::{Config, Context};
-use ip_masq_agent::flows::Status;
+use ip_masq_agent::conntrack::Status;
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, Heard, Monitor, NetlinkError, Transport, raise};
+use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
 use ip_masq_agent::policy::{Flags, Policy};
-use ip_masq_agent::ruleset::{BaseChain, Known, Protection, SetKind, Shape, TableId, compile};
+use ip_masq_agent::rules::{BaseChain, Layout, Protection, SetKind, TableId, compile};
 use libfuzzer_sys::fuzz_target;
 
 use fuzzing::messages::{acknowledgement, done, messages, number};
@@ -43,8 +46,8 @@ fuzz_target!(|input: &[u8]| {
         3 => ask_of_flows(kernel(), kernel(), Family::Ipv6),
         4 => told(Connection::new(kernel()).addresses()),
         5 => listen(kernel()),
-        6 => pass(kernel(), Shape::Compat),
-        _ => pass(kernel(), Shape::Native(Protection::OwnerPersist)),
+        6 => pass(kernel(), Layout::IptablesNat),
+        _ => pass(kernel(), Layout::OwnTable(Protection::OwnerPersist)),
     }
 });
 
@@ -58,11 +61,11 @@ fn ask_of_rules(kernel: &mut Connection<Answers>, family: Family) {
         for chain in [BaseChain::POSTROUTING, BaseChain::OWN_POSTROUTING, "IP-MASQ-AGENT"] {
             let rules = kernel.rules(family, table, chain).unwrap_or_default();
             for rule in &rules {
-                let _ = raise(id, rule).map_err(|opaque| opaque.to_string());
+                let _ = decode(id, rule).map_err(|opaque| opaque.to_string());
             }
         }
         told(kernel.sets(family, table));
-        told(kernel.strays(family, table));
+        told(kernel.foreign_objects(family, table));
         for (set, kind) in [("exempt", SetKind::Intervals), ("exempt-24", SetKind::Addresses { size: 64 })] {
             let ranges = kernel.elements(family, table, set, kind);
             if let Ok(Ok(ranges)) = &ranges {
@@ -96,11 +99,11 @@ fn listen(mut kernel: Answers) {
 }
 
 /// Whole passes.
-fn pass(kernel: Answers, shape: Shape) {
+fn pass(kernel: Answers, layout: Layout) {
     let policy = Policy::new(&Config::defaults(&Context::default()), &Flags { ipv6: true, ..Flags::default() });
-    let desired = compile(&policy, shape);
+    let desired = compile(&policy, layout);
     let mut backend = Nftables::over(Connection::new(kernel));
-    let _ = reconcile(&mut backend, &desired, &mut Known::default()).map_err(|error| error.to_string());
+    let _ = reconcile(&mut backend, &desired, &mut Cache::default()).map_err(|error| error.to_string());
     let _ = preview(&mut backend, &desired).map_err(|error| error.to_string());
 }
 

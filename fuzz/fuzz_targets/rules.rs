@@ -4,16 +4,16 @@
 
 use ip_masq_agent::net::{Family, Protocol};
 use ip_masq_agent::policy::Policy;
-use ip_masq_agent::render::{iptables_save, json, nft};
-use ip_masq_agent::ruleset::{Answer, Match, Packet, Protection, Ruleset, Shape, compile, trace};
+use ip_masq_agent::rules::render::{iptables_save, json, nft};
+use ip_masq_agent::rules::{Answer, Layout, Match, Packet, Protection, Ruleset, compile, trace};
 use libfuzzer_sys::fuzz_target;
 
 use fuzzing::policies::{edges, policy};
 
 fuzz_target!(|input: &[u8]| {
     let Some(policy) = policy(input) else { return };
-    let compat = compile(&policy, Shape::Compat);
-    let native = compile(&policy, Shape::Native(Protection::Off));
+    let compat = compile(&policy, Layout::IptablesNat);
+    let native = compile(&policy, Layout::OwnTable(Protection::Off));
     rendered(&compat, &native);
     decided(&policy, &compat, &native);
 });
@@ -35,7 +35,7 @@ fn rendered(compat: &Ruleset, native: &Ruleset) {
     }
 }
 
-/// The policy, and the rules of both shapes, give one answer.
+/// The policy, and the rules of both layouts, give one answer.
 fn decided(policy: &Policy, compat: &Ruleset, native: &Ruleset) {
     for destination in edges(policy) {
         let is_treated = policy.families.iter().any(|family| family.family == Family::of(destination));

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use ip_masq_agent::config::Context;
-use ip_masq_agent::state::{LastKnownGood, decode, encode};
+use ip_masq_agent::last_good::{LastKnownGood, decode, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::Pass;
 use super::timed::Took;
-use crate::backend::{FitError, ReconcileError};
-use crate::netlink::{Heard, Process};
-use crate::ruleset::TableId;
+use crate::backend::nftables::{Heard, Process};
+use crate::backend::{ReconcileError, SelectError};
+use crate::rules::TableId;
 
 /// So many repairs are made at once. Whoever flushes the rules by hand is not a program that undoes them.
 const AT_ONCE: u32 = 8;
@@ -88,8 +88,8 @@ impl PassResult {
         let error = match &pass.rules {
             Ok(_) if pass.repaired => return Self::Repaired,
             Ok(_) => return Self::InForce,
-            Err(FitError::Nothing(_)) => return Self::Stuck,
-            Err(FitError::Reconcile(error)) => error,
+            Err(SelectError::Nothing(_)) => return Self::Stuck,
+            Err(SelectError::Reconcile(error)) => error,
         };
         match (error, error.owned_by_another()) {
             (_, Some(table)) => Self::Owned(table),

@@ -1,8 +1,9 @@
 use super::*;
-use crate::backend::{BackendError, Fitted, Outcome, Partial};
+use crate::backend::nftables::{Conflict, Plan};
+use crate::backend::{BackendError, Outcome, Partial, Selected};
 use crate::net::Family;
 use crate::netlink::NetlinkError;
-use crate::ruleset::{Conflict, Plan, Shape};
+use crate::rules::Layout;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// What each look takes.
@@ -224,7 +225,7 @@ fn the_operator_can_end_all_waiting() {
     assert_eq!(life.pass(ms(1), PassResult::Repaired, heard("rival")), (None, None));
 }
 
-fn pass(rules: Result<Option<Fitted<Outcome>>, FitError>, repaired: bool) -> Pass {
+fn pass(rules: Result<Option<Selected<Outcome>>, SelectError>, repaired: bool) -> Pass {
     let took = Took::default();
     Pass { config: None, rules, took, repaired, holding: None, keep: None }
 }
@@ -251,12 +252,12 @@ fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
         (conflict(Conflict::Postrouting { table, found }), PassResult::Stuck),
     ] {
         let text = error.to_string();
-        assert_eq!(PassResult::of(&pass(Err(FitError::Reconcile(error)), false)), result, "{text}");
+        assert_eq!(PassResult::of(&pass(Err(SelectError::Reconcile(error)), false)), result, "{text}");
     }
-    assert_eq!(PassResult::of(&pass(Err(FitError::Nothing(Vec::new())), false)), PassResult::Stuck);
-    let fitted = || Fitted { shape: Shape::Compat, refused: Vec::new(), result: Outcome::default() };
-    assert_eq!(PassResult::of(&pass(Ok(Some(fitted())), true)), PassResult::Repaired);
-    assert_eq!(PassResult::of(&pass(Ok(Some(fitted())), false)), PassResult::InForce);
+    assert_eq!(PassResult::of(&pass(Err(SelectError::Nothing(Vec::new())), false)), PassResult::Stuck);
+    let selected = || Selected { layout: Layout::IptablesNat, refused: Vec::new(), result: Outcome::default() };
+    assert_eq!(PassResult::of(&pass(Ok(Some(selected())), true)), PassResult::Repaired);
+    assert_eq!(PassResult::of(&pass(Ok(Some(selected())), false)), PassResult::InForce);
     assert_eq!(PassResult::of(&pass(Ok(None), false)), PassResult::InForce);
 }
 

@@ -15,7 +15,7 @@ use super::config_file::{ConfigFile, FileNews, Look};
 use super::file_watch::{Change, FileWatch};
 use super::latest::Latest;
 use crate::config::ReadError;
-use crate::shown::Shown;
+use crate::text::Shown;
 
 /// The end of the loop with the thread: the loop asks for a look, and is told what is new, whoever asked.
 #[derive(Debug)]

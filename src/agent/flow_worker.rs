@@ -7,8 +7,8 @@ use std::thread;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::backend::{ConntrackError, FixFlows, Fixed};
-use crate::flows::{Before, Decisions};
+use crate::conntrack::{Before, Decisions};
+use crate::conntrack::{ConntrackError, FixFlows, Fixed};
 
 /// Flows are to be looked at.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::ruleset::tests::policy;
+use crate::rules::tests::policy;
 
 /// Looks at flows until it is interrupted, unless nothing is to be done.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::flow_worker::{Job, Report};
-use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
-use crate::flows::{Before, Decisions};
+use crate::backend::{Outcome, SelectError, Selected};
+use crate::conntrack::{Before, Decisions};
+use crate::conntrack::{ConntrackError, Fixed};
 
 /// Remembers under which policies flows may have begun, until they were looked at.
 #[derive(Debug)]
@@ -42,10 +43,10 @@ impl EarlierFlows {
     }
 
     /// Takes note of a pass over the rules. The job to do now, if there may be flows that do not fit them.
-    pub(super) fn follow(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) -> Option<Arc<Job>> {
+    pub(super) fn follow(&mut self, rules: &Result<Option<Selected<Outcome>>, SelectError>) -> Option<Arc<Job>> {
         if !self.settled {
             // What an earlier process applied is not known. If its rules are as ours shall be, so are its flows.
-            if !matches!(rules, Ok(Some(fitted)) if !fitted.result.plan.concerns_packets()) {
+            if !matches!(rules, Ok(Some(selected)) if !selected.result.plan.concerns_packets()) {
                 self.due = Before::Unknown;
             }
             self.settled = rules.is_ok();

@@ -3,10 +3,11 @@
 use nix::errno::Errno;
 
 use super::*;
+use crate::backend::nftables::{Action, Change, Plan};
 use crate::net::ChainName;
 use crate::net::Family;
-use crate::ruleset::tests::policy;
-use crate::ruleset::{Action, Change, Plan, Protection, Shape, TableId};
+use crate::rules::tests::policy;
+use crate::rules::{Layout, Protection, TableId};
 
 /// What a pass over the rules came to.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ enum Rules {
 use Rules::{Adopted, AsTheyShallBe, Changed, Failed, NotLookedAt};
 
 impl Rules {
-    fn result(self) -> Result<Option<Fitted<Outcome>>, FitError> {
+    fn result(self) -> Result<Option<Selected<Outcome>>, SelectError> {
         let change = |action| Change { table: TableId::own(Family::Ipv4), action };
         let adoption = change(Action::CreateTable { protection: Protection::OwnerPersist });
         let changes = match self {
@@ -31,10 +32,10 @@ impl Rules {
             Adopted => vec![adoption],
             AsTheyShallBe => Vec::new(),
             NotLookedAt => return Ok(None),
-            Failed => return Err(FitError::Nothing(Vec::new())),
+            Failed => return Err(SelectError::Nothing(Vec::new())),
         };
         let result = Outcome { plan: Plan { changes, ..Plan::default() }, ..Outcome::default() };
-        Ok(Some(Fitted { shape: Shape::Compat, refused: Vec::new(), result }))
+        Ok(Some(Selected { layout: Layout::IptablesNat, refused: Vec::new(), result }))
     }
 }
 

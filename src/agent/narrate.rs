@@ -12,14 +12,15 @@ use super::complaint::Complaint;
 use super::pass::{ConfigNews, Pass, outcome};
 use super::state_writes::StateNews;
 use super::status::{LastLook, summary};
-use crate::backend::{ConntrackError, FitError, Fitted, Fixed, Outcome};
+use crate::backend::nftables::plan_lines;
+use crate::backend::nftables::{Heard, Process};
+use crate::backend::{Outcome, SelectError, Selected};
 use crate::config::Config;
-use crate::netlink::{Heard, Process};
-use crate::render::plan_lines;
-use crate::ruleset::Shape;
-use crate::shown::Shown;
-use crate::state::{Holding, Instead};
-use crate::words::counted;
+use crate::conntrack::{ConntrackError, Fixed};
+use crate::last_good::{Holding, Instead};
+use crate::rules::Layout;
+use crate::text::Shown;
+use crate::text::counted;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = 100;
@@ -32,7 +33,7 @@ const WORRIES_REMEMBERED: usize = 256;
 pub(super) struct Narrator {
     failure: Complaint,
     worries: BTreeSet<String>,
-    shape: Option<Shape>,
+    layout: Option<Layout>,
     /// Are the rules being undone again and again? Then repairs are told briefly.
     conflict: bool,
     holding: Option<Holding>,
@@ -68,7 +69,7 @@ impl Narrator {
                 }
                 match rules {
                     None => debug!("nobody has changed any rule"),
-                    Some(fitted) => self.tell_fitted(fitted),
+                    Some(selected) => self.tell_fitted(selected),
                 }
             }
             Err(failure) => self.tell_failure(failure, result, chosen, path, config),
@@ -90,14 +91,14 @@ impl Narrator {
         self.last_look.status(pass, config)
     }
 
-    fn tell_fitted(&mut self, fitted: &Fitted<Outcome>) {
-        for refusal in &fitted.refused {
+    fn tell_fitted(&mut self, selected: &Selected<Outcome>) {
+        for refusal in &selected.refused {
             warn!("backend: {refusal}");
         }
         // Where all was left alone, the kernel was not asked to take anything.
-        let asked = fitted.result.kept.is_empty() || !fitted.result.plan.is_empty();
-        if asked && self.shape.replace(fitted.shape) != Some(fitted.shape) {
-            info!("{}", fitted.choice());
+        let asked = selected.result.kept.is_empty() || !selected.result.plan.is_empty();
+        if asked && self.layout.replace(selected.layout) != Some(selected.layout) {
+            info!("{}", selected.choice());
         }
     }
 
@@ -183,7 +184,7 @@ impl Narrator {
     /// Tells a failure once; but that what was just chosen is not in force is told whatever has been told before.
     fn tell_failure(
         &mut self,
-        failure: &FitError,
+        failure: &SelectError,
         result: PassResult,
         chosen: Option<Choice>,
         path: &Path,

@@ -10,14 +10,15 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::agent::{Agent, ConfigFile, Event, Look};
-use crate::backend::memory::Memory;
+use crate::backend::fake::Memory;
+use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::backend::{Backend, BackendError, Protect, Wanted};
 use crate::config::Context;
+use crate::last_good::Keeper;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::policy::Flags;
-use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
-use crate::state::Keeper;
+use crate::rules::TableId;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16]\n";
 const OTHER: &str = "nonMasqueradeCIDRs: [10.2.0.0/16]\n";
@@ -51,7 +52,7 @@ impl Backend for Kernel {
         self.memory.borrow_mut().generation()
     }
 
-    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
         self.answer(Broken::Looking, "list the tables")?;
         self.memory.borrow_mut().observe(chain, known)
     }

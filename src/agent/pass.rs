@@ -12,13 +12,15 @@ use super::flow_worker::{FlowWorker, Report};
 use super::flows::EarlierFlows;
 use super::timed::{Timed, Took};
 use super::{Counters, Event};
-use crate::backend::{Backend, ConntrackError, FitError, Fitted, Fitting, Fixed, Outcome, Protect, Wanted};
+use crate::backend::nftables::{Generation, Plan};
+use crate::backend::{Backend, Outcome, Protect, SelectError, Selected, Selection, Wanted};
 use crate::config::{Config, Context, ReadError, Reading, Warning};
-use crate::flows::Decisions;
+use crate::conntrack::Decisions;
+use crate::conntrack::{ConntrackError, Fixed};
+use crate::last_good::{Basis, Holding, Instead, Keeper, Save};
 use crate::net::Family;
 use crate::policy::{Flags, Policy};
-use crate::ruleset::{Generation, Plan, Ruleset, Shape, TableId, compile};
-use crate::state::{Basis, Holding, Instead, Keeper, Save};
+use crate::rules::{Layout, Ruleset, TableId, compile};
 
 /// The agent's memory between two passes.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub struct Agent<B> {
     path: PathBuf,
     /// The configuration in force, and the rules that follow from it.
     config: Config,
-    fitting: Fitting,
+    selection: Selection,
     /// Where that configuration comes from, and what is done about rules that stand without it.
     basis: Basis,
     /// The generation in which the rules were last seen to be as they shall be.
@@ -47,7 +49,7 @@ pub struct Pass {
     /// What is new about the file; `None` if it says what it said before.
     pub config: Option<ConfigNews>,
     /// What was done to the rules; `None` if they were not even looked at, because nobody has changed any.
-    pub rules: Result<Option<Fitted<Outcome>>, FitError>,
+    pub rules: Result<Option<Selected<Outcome>>, SelectError>,
     /// The time that this took.
     pub took: Took,
     /// Were rules that had been in force put back?
@@ -62,7 +64,7 @@ pub struct Pass {
 impl Pass {
     /// Are the rules of one family in force, and others have something in the way of the other's?
     pub(super) fn is_partly_in_force(&self) -> bool {
-        let partial = self.rules.as_ref().err().and_then(FitError::partial);
+        let partial = self.rules.as_ref().err().and_then(SelectError::partial);
         partial.is_some_and(|partial| !partial.others.is_empty())
     }
 }
@@ -109,10 +111,10 @@ impl<B: Backend> Agent<B> {
     pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf, keeper: Keeper) -> Self {
         let config = Config::defaults(&Context::from(&flags));
         let basis = Basis::new(&flags, keeper);
-        let fitting = Fitting::new(wanted, protect, &|shape| ruleset(&config, &flags, &basis, shape));
+        let selection = Selection::new(wanted, protect, &|layout| ruleset(&config, &flags, &basis, layout));
         let counters = Counters::default();
         let (stood, long_lists) = (BTreeSet::new(), LongLists::default());
-        Self { backend, flags, path, config, fitting, basis, settled: None, stood, long_lists, counters, flows: None }
+        Self { backend, flags, path, config, selection, basis, settled: None, stood, long_lists, counters, flows: None }
     }
 
     /// The same agent, which has flows that began under another policy begin anew.
@@ -192,7 +194,7 @@ impl<B: Backend> Agent<B> {
         let repaired = outcome(&rules).is_some_and(|outcome| self.is_repair(&outcome.plan));
         self.take_note_of_what_stands(&rules);
         self.counters.repairs += u64::from(repaired);
-        let failed_look = rules.as_ref().is_err_and(FitError::is_of_looking);
+        let failed_look = rules.as_ref().is_err_and(SelectError::is_of_looking);
         self.counters.failed_looks += u64::from(failed_look);
         self.counters.failures += u64::from(rules.is_err() && !failed_look);
         let (holding, keep) = match rules {
@@ -208,7 +210,7 @@ impl<B: Backend> Agent<B> {
         plan.changes.iter().any(|change| self.stood.contains(&change.table.family))
     }
 
-    fn take_note_of_what_stands(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) {
+    fn take_note_of_what_stands(&mut self, rules: &Result<Option<Selected<Outcome>>, SelectError>) {
         match rules {
             Ok(_) => self.stood.extend(Family::ALL),
             Err(error) => self.stood.extend(error.partial().iter().flat_map(|partial| &partial.others)),
@@ -216,7 +218,7 @@ impl<B: Backend> Agent<B> {
     }
 
     /// After the rules, the flows that began before them.
-    fn follow(&mut self, rules: &Result<Option<Fitted<Outcome>>, FitError>) {
+    fn follow(&mut self, rules: &Result<Option<Selected<Outcome>>, SelectError>) {
         if self.flows.as_ref().is_some_and(|(flows, _)| !flows.knows_a_policy()) {
             self.renew_flows();
         }
@@ -235,26 +237,26 @@ impl<B: Backend> Agent<B> {
     }
 
     /// After a commit of others first what is quickly read is looked at, and put right.
-    fn reconcile(&mut self, quickly: bool) -> (Result<Option<Fitted<Outcome>>, FitError>, Took) {
-        let compile = |shape| ruleset(&self.config, &self.flags, &self.basis, shape);
+    fn reconcile(&mut self, quickly: bool) -> (Result<Option<Selected<Outcome>>, SelectError>, Took) {
+        let compile = |layout| ruleset(&self.config, &self.flags, &self.basis, layout);
         let mut backend = Timed::new(&mut self.backend);
-        let fitted = if quickly {
-            self.fitting.reconcile_quickly(&mut backend, &compile)
+        let selected = if quickly {
+            self.selection.reconcile_quickly(&mut backend, &compile)
         } else {
-            self.fitting.reconcile(&mut backend, &compile)
+            self.selection.reconcile(&mut backend, &compile)
         };
         let mut took = backend.took();
-        if !quickly && self.fitting.has_long_lists() {
+        if !quickly && self.selection.has_long_lists() {
             let reading = backend.longest_reading();
             self.long_lists.not_before = Some(Instant::now() + reading.saturating_mul(SHARE_OF_LONG_LISTS - 1));
             // That has its own pause, and what is quickly read none that is so long.
             took.looking = took.looking.saturating_sub(backend.reading());
         }
-        if fitted.as_ref().is_ok_and(|fitted| self.basis.settle(&fitted.result.kept)) {
+        if selected.as_ref().is_ok_and(|selected| self.basis.settle(&selected.result.kept)) {
             self.renew();
         }
-        let generation = fitted.as_ref().ok().map(|fitted| fitted.result.generation);
-        let rules = fitted.map(Some);
+        let generation = selected.as_ref().ok().map(|selected| selected.result.generation);
+        let rules = selected.map(Some);
         self.long_lists.is_due = outcome(&rules).is_some_and(|outcome| outcome.is_partly_assumed);
         self.settled = generation.filter(|_| !self.long_lists.is_due);
         (rules, took)
@@ -291,22 +293,22 @@ impl<B: Backend> Agent<B> {
     }
 
     fn renew(&mut self) {
-        self.fitting.renew(&|shape| ruleset(&self.config, &self.flags, &self.basis, shape));
+        self.selection.renew(&|layout| ruleset(&self.config, &self.flags, &self.basis, layout));
     }
 }
 
 /// What was done to the rules, be it that another family's could not be brought into force.
-pub(super) fn outcome(rules: &Result<Option<Fitted<Outcome>>, FitError>) -> Option<&Outcome> {
+pub(super) fn outcome(rules: &Result<Option<Selected<Outcome>>, SelectError>) -> Option<&Outcome> {
     match rules {
-        Ok(fitted) => fitted.as_ref().map(|fitted| &fitted.result),
+        Ok(selected) => selected.as_ref().map(|selected| &selected.result),
         Err(error) => error.partial().map(|partial| &partial.outcome),
     }
 }
 
 /// What shall be in the kernel, and be ours while we live.
-fn ruleset(config: &Config, flags: &Flags, basis: &Basis, shape: Shape) -> Ruleset {
+fn ruleset(config: &Config, flags: &Flags, basis: &Basis, layout: Layout) -> Ruleset {
     let keep_standing = basis.keep_standing().to_vec();
-    Ruleset { hold: true, keep_standing, ..compile(&Policy::new(config, flags), shape) }
+    Ruleset { hold: true, keep_standing, ..compile(&Policy::new(config, flags), layout) }
 }
 
 #[cfg(test)]

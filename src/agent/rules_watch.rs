@@ -9,7 +9,8 @@ use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::readable::readable;
-use crate::netlink::{Heard, Monitor, NetlinkError, NetlinkSocket};
+use crate::backend::nftables::{Heard, Monitor};
+use crate::netlink::{NetlinkError, NetlinkSocket};
 
 /// Tells when somebody else has committed rules.
 #[derive(Debug)]

@@ -18,8 +18,9 @@ use super::rules_watch::RulesWatch;
 use super::signals::Signals;
 use super::state_writes::{StateNews, StateWrites};
 use super::{Agent, ConfigFile, Event};
-use crate::backend::{Backend, FitError};
-use crate::netlink::{Monitor, NetlinkSocket};
+use crate::backend::nftables::Monitor;
+use crate::backend::{Backend, SelectError};
+use crate::netlink::NetlinkSocket;
 use crate::telemetry::ServiceManager;
 
 /// Why the agent could not go on.
@@ -32,7 +33,7 @@ pub enum RunError {
     Sources(#[from] io::Error),
     /// The capability is missing; no later pass would fare better.
     #[error("{0}; the agent ends, and the rules that stand stay as they are")]
-    Denied(#[source] FitError),
+    Denied(#[source] SelectError),
     /// A service manager waits for rules in force, and without somebody's help they will not come.
     #[error(
         "the start has failed, as the message before says: the rules are not in force, and another attempt would fail alike \

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use crate::state::{Answer, Save, SaveError, Writer};
+use crate::last_good::{Answer, Save, SaveError, Writer};
 
 /// A disk that has not answered for so long is told of.
 const SLOW: Duration = Duration::from_secs(10);

@@ -3,10 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ConfigNews, Pass};
-use crate::backend::FitError;
+use crate::backend::SelectError;
 use crate::config::Config;
-use crate::state::Holding;
-use crate::words::counted;
+use crate::last_good::Holding;
+use crate::text::counted;
 
 /// When the rules were last read and found in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl LastLook {
     }
 
     /// What a failure says of the rules, as far as anything is known.
-    pub(super) fn known(self, failure: &FitError) -> String {
+    pub(super) fn known(self, failure: &SelectError) -> String {
         if !failure.is_of_looking() {
             // Where a family is not affected, there is one conflict.
             let one = failure.partial().filter(|partial| !partial.others.is_empty());

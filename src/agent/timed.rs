@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::backend::{Backend, BackendError};
 use crate::net::ChainName;
-use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
+use crate::rules::TableId;
 
 /// The time that a pass took for the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl<B: Backend> Backend for Timed<'_, B> {
         self.backend.generation()
     }
 
-    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
         let began = Instant::now();
         let observed = self.backend.observe(chain, known);
         let took = began.elapsed();
@@ -96,10 +97,10 @@ impl<B: Backend> Backend for Timed<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::memory::Memory;
+    use crate::backend::fake::Memory;
     use crate::backend::reconcile;
-    use crate::ruleset::tests::policy;
-    use crate::ruleset::{Shape, compile};
+    use crate::rules::tests::policy;
+    use crate::rules::{Layout, compile};
 
     /// How long a commit takes here.
     const COMMIT: Duration = Duration::from_millis(50);
@@ -113,10 +114,10 @@ mod tests {
                 std::hint::spin_loop();
             }
         });
-        let desired = compile(&policy(&["10.0.0.0/8"], ""), Shape::Compat);
+        let desired = compile(&policy(&["10.0.0.0/8"], ""), Layout::IptablesNat);
         let began = Instant::now();
         let mut timed = Timed::new(&mut kernel);
-        reconcile(&mut timed, &desired, &mut Known::default()).unwrap();
+        reconcile(&mut timed, &desired, &mut Cache::default()).unwrap();
         let took = timed.took();
         assert!(took.committing >= COMMIT, "{took:?}");
         assert!(took.whole() <= began.elapsed(), "{took:?}");

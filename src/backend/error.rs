@@ -3,9 +3,10 @@
 use nix::errno::Errno;
 use thiserror::Error;
 
+use crate::backend::nftables::change_line;
+use crate::backend::nftables::{Action, Change, Conflict};
 use crate::netlink::NetlinkError;
-use crate::render::change_line;
-use crate::ruleset::{Action, Change, Conflict, Protection, TableId};
+use crate::rules::{Protection, TableId};
 
 /// The kernel, or the way to it, refused. Nothing was changed; where the answer to a commit went missing, it may have been.
 #[derive(Debug, Error)]
@@ -104,7 +105,7 @@ impl BackendError {
     }
 }
 
-/// Does the change make something of the rules' shape? What takes something away is known to every kernel.
+/// Does the change make something of the rules' layout? What takes something away is known to every kernel.
 const fn brings_something(action: &Action) -> bool {
     match action {
         Action::CreateTable { .. }
@@ -115,7 +116,7 @@ const fn brings_something(action: &Action) -> bool {
         | Action::Insert { .. } => true,
         Action::DeleteTable
         | Action::DeleteSet { .. }
-        | Action::DeleteStray { .. }
+        | Action::DeleteForeignObject { .. }
         | Action::DeleteElements { .. }
         | Action::Delete { .. }
         | Action::Flush { .. }

@@ -3,10 +3,9 @@
 use std::io;
 
 use super::*;
+use crate::backend::nftables::{ForeignKind, ForeignObject, Handle, ObservedRule, Unrecognised};
 use crate::net::Family;
-use crate::ruleset::{
-    BaseChain, Elements, Handle, ObservedRule, Opaque, Protection, Rule, SetKind, Stray, StrayKind, Verdict,
-};
+use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, Verdict};
 
 /// Does the kernel say this of what it does not know?
 const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
@@ -36,7 +35,7 @@ const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
 fn every_action() -> [(Action, bool); 13] {
     let (chain, set, kind) = ("C".to_owned(), "S".to_owned(), SetKind::Intervals);
     let rule = Rule::new(Vec::new(), None, Verdict::Return);
-    let was = ObservedRule { handle: Handle(1), rule: Err(Opaque(String::new())) };
+    let was = ObservedRule { handle: Handle(1), rule: Err(Unrecognised(String::new())) };
     let elements = Elements::default;
     [
         (Action::CreateTable { protection: Protection::Off }, true),
@@ -47,7 +46,12 @@ fn every_action() -> [(Action, bool); 13] {
         (Action::Insert { chain: chain.clone(), rule, before: Handle(1) }, true),
         (Action::DeleteTable, false),
         (Action::DeleteSet { set: set.clone() }, false),
-        (Action::DeleteStray { stray: Stray { name: set.clone(), kind: StrayKind::Flowtable } }, false),
+        (
+            Action::DeleteForeignObject {
+                foreign_object: ForeignObject { name: set.clone(), kind: ForeignKind::Flowtable },
+            },
+            false,
+        ),
         (Action::DeleteElements { set, kind, elements: elements() }, false),
         (Action::Delete { chain: chain.clone(), was }, false),
         (Action::Flush { chain: chain.clone() }, false),
@@ -60,7 +64,7 @@ fn rejected(errno: Errno) -> NetlinkError {
 }
 
 #[test]
-fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refusal_of_the_shape() {
+fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refusal_of_the_layout() {
     for (action, makes) in every_action() {
         for (errno, of_the_unknown) in OF_THE_UNKNOWN {
             let change = Change { table: TableId::own(Family::Ipv4), action: action.clone() };
@@ -79,7 +83,7 @@ fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refu
 }
 
 #[test]
-fn what_was_asked_for_without_a_change_is_never_a_refusal_of_the_shape() {
+fn what_was_asked_for_without_a_change_is_never_a_refusal_of_the_layout() {
     for (errno, _) in OF_THE_UNKNOWN {
         let source = NetlinkError::Rejected { change: None, errno, text: None };
         assert!(!BackendError::Netlink { doing: "list the tables".to_owned(), source }.is_refusal(), "{errno}");

@@ -1,25 +1,23 @@
 //! The edge to the kernel: reads what is there, commits what has to change, and reads back; and has flows that began under
 //! other rules begin anew.
 
-mod conntrack;
 mod error;
-mod fit;
-mod legacy;
 #[cfg(test)]
-pub(crate) mod memory;
-mod nftables;
+pub(crate) mod fake;
+pub mod nftables;
 mod outcome;
 mod reconcile;
+mod select;
 
-pub use conntrack::{ConntrackError, ExistingFlows, FixFlows, Fixed, KernelFlows};
 pub use error::BackendError;
-pub use fit::{Compile, FitError, Fitted, Fitting, Protect, Refusal, Wanted};
 pub use nftables::Nftables;
 pub use outcome::Outcome;
 pub use reconcile::{Partial, ReconcileError, preview, reconcile};
+pub use select::{Compile, Protect, Refusal, SelectError, Selected, Selection, Wanted};
 
+use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::net::ChainName;
-use crate::ruleset::{Generation, Known, Observed, Plan, TableId};
+use crate::rules::TableId;
 
 /// A way to the rules of a network namespace.
 pub trait Backend {
@@ -31,12 +29,12 @@ pub trait Backend {
     fn generation(&mut self) -> Result<Generation, BackendError>;
 
     /// Reads the tables, and of them what concerns the chains that go by `chain` or did so before. The elements of a large
-    /// set are not listed if they are known still ([`Known::elements`]), and as many as the kernel counts.
+    /// set are not listed if they are known still ([`Cache::elements`]), and as many as the kernel counts.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
-    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError>;
+    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError>;
 
     /// Does another process own this table? That costs one short request, far less than [`Backend::observe`].
     ///

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::backend::nftables::change_line;
+use crate::backend::nftables::{Action, Change, Conflict, Generation, Handle, NatOverlap, Plan};
 use crate::net::Family;
-use crate::render::change_line;
-use crate::ruleset::{Action, Change, Conflict, Generation, Handle, Plan, Rivalry};
-use crate::words::counted;
+use crate::text::counted;
 
 /// What a pass over the rules did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Outcome {
     /// The generation in which all was as it shall be.
     pub generation: Generation,
     /// What of other programs can undo what ours decide.
-    pub rivalries: Vec<Rivalry>,
+    pub nat_overlaps: Vec<NatOverlap>,
     /// Why what is left of ours stays in a family that is off.
     pub leftovers: Vec<Conflict>,
     /// The families of which rules of ours were found standing, and stay as they are.
@@ -68,7 +68,7 @@ impl Outcome {
                 conflict.family().human()
             )
         };
-        self.rivalries.iter().map(ToString::to_string).chain(self.leftovers.iter().map(leftover))
+        self.nat_overlaps.iter().map(ToString::to_string).chain(self.leftovers.iter().map(leftover))
     }
 
     /// What was left undone, in sentences.

@@ -5,11 +5,12 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{Backend, BackendError, Outcome};
-use crate::net::Family;
-use crate::render::plan_lines;
-use crate::ruleset::{
-    self, Action, Conflict, Generation, Known, Observed, PART, Plan, Planned, Ruleset, TableId, stands,
+use crate::backend::nftables::plan_lines;
+use crate::backend::nftables::{
+    Action, Cache, Conflict, Generation, Observed, PART, Plan, Planned, nat_overlaps, plan_for, stands,
 };
+use crate::net::Family;
+use crate::rules::{Ruleset, TableId};
 
 /// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
@@ -72,12 +73,12 @@ fn rest(others: &[Family]) -> String {
 }
 
 impl ReconcileError {
-    /// Does it concern the shape of the rules, so that the same policy may stand in another?
+    /// Does it concern the layout of the rules, so that the same policy may stand in another?
     #[must_use]
-    pub fn is_of_the_shape(&self) -> bool {
+    pub fn is_of_the_layout(&self) -> bool {
         match self {
             Self::Backend(error) => error.is_refusal(),
-            Self::Conflict(partial) => partial.conflicts.iter().any(Conflict::is_of_the_shape),
+            Self::Conflict(partial) => partial.conflicts.iter().any(Conflict::is_of_the_layout),
             Self::Look { .. } | Self::Unsettled { .. } => false,
         }
     }
@@ -146,19 +147,19 @@ fn unread(committed: bool) -> &'static str {
 ///
 /// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours. A conflict in one
 /// family does not keep the other from the desired state.
-pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Known) -> Result<Outcome, ReconcileError> {
+pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Cache) -> Result<Outcome, ReconcileError> {
     bring(backend, desired, known, false)
 }
 
-/// The same, but nothing is written if there is a conflict that the rules would not meet with in another shape.
+/// The same, but nothing is written if there is a conflict that the rules would not meet with in another layout.
 ///
 /// # Errors
 ///
 /// As [`reconcile`].
-pub(super) fn reconcile_if_the_shape_fits(
+pub(super) fn reconcile_if_the_layout_fits(
     backend: &mut dyn Backend,
     desired: &Ruleset,
-    known: &mut Known,
+    known: &mut Cache,
 ) -> Result<Outcome, ReconcileError> {
     bring(backend, desired, known, true)
 }
@@ -166,11 +167,11 @@ pub(super) fn reconcile_if_the_shape_fits(
 fn bring(
     backend: &mut dyn Backend,
     desired: &Ruleset,
-    known: &mut Known,
-    only_if_the_shape_fits: bool,
+    known: &mut Cache,
+    only_if_the_layout_fits: bool,
 ) -> Result<Outcome, ReconcileError> {
     let assumes = known.assumes();
-    let brought = bring_assuming(assumes, backend, desired, known, only_if_the_shape_fits);
+    let brought = bring_assuming(assumes, backend, desired, known, only_if_the_layout_fits);
     known.assume(assumes);
     brought
 }
@@ -181,8 +182,8 @@ fn bring_assuming(
     assumed: bool,
     backend: &mut dyn Backend,
     desired: &Ruleset,
-    known: &mut Known,
-    only_if_the_shape_fits: bool,
+    known: &mut Cache,
+    only_if_the_layout_fits: bool,
 ) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
     let mut remaining = Plan::default();
@@ -206,7 +207,7 @@ fn bring_assuming(
         let parts = parts.get_or_insert_with(|| most_parts(desired, &observed));
         kept.retain(|family| stands(*family, &observed));
         let Planned { plan, conflicts, leftovers } = plan_but(&kept, desired, &observed, known);
-        if only_if_the_shape_fits && conflicts.iter().any(Conflict::is_of_the_shape) {
+        if only_if_the_layout_fits && conflicts.iter().any(Conflict::is_of_the_layout) {
             return Err(conflict(conflicts, Vec::new(), outcome));
         }
         remaining = plan;
@@ -219,9 +220,9 @@ fn bring_assuming(
         }
         undone += usize::from(std::mem::take(&mut complete) && !remaining.is_empty());
         if remaining.is_empty() {
-            let rivalries = ruleset::rivalries(desired, &observed);
+            let nat_overlaps = nat_overlaps(desired, &observed);
             let Observed { generation, is_partly_assumed, .. } = observed;
-            *known = Known::of(observed).assuming(assumed);
+            *known = Cache::of(observed).assuming(assumed);
             if !was_read {
                 // What is reported as in force was read in this pass.
                 continue;
@@ -230,7 +231,7 @@ fn bring_assuming(
                 known.forget();
                 continue;
             }
-            let outcome = Outcome { is_partly_assumed, generation, rivalries, leftovers, kept, ..outcome };
+            let outcome = Outcome { is_partly_assumed, generation, nat_overlaps, leftovers, kept, ..outcome };
             if conflicts.is_empty() {
                 return Ok(outcome);
             }
@@ -240,7 +241,7 @@ fn bring_assuming(
             Ok(()) => {
                 // First, so that what was known is changed and not copied.
                 known.forget();
-                *known = Known::after(observed, &remaining).assuming(true);
+                *known = Cache::after(observed, &remaining).assuming(true);
                 complete = !remaining.more;
                 outcome.committed(&mut remaining);
                 failures = 0;
@@ -249,7 +250,7 @@ fn bring_assuming(
                 }
             }
             Err(BackendError::Stale) => {
-                *known = Known::of(observed).assuming(true);
+                *known = Cache::of(observed).assuming(true);
                 outcome.restarts += 1;
             }
             Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
@@ -276,7 +277,7 @@ fn bring_assuming(
 ///
 /// As [`reconcile`].
 pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
-    let nothing = Known::default();
+    let nothing = Cache::default();
     let mut failures = 0;
     loop {
         let look = backend.observe(&desired.chain, &nothing);
@@ -301,9 +302,9 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
 }
 
 /// What has to change in all families but those of which the rules are kept.
-fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Known) -> Planned {
+fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Cache) -> Planned {
     let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !kept.contains(family)).collect();
-    ruleset::plan_for(&families, desired, observed, known)
+    plan_for(&families, desired, observed, known)
 }
 
 /// The families of which something shall be there.

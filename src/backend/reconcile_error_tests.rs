@@ -1,11 +1,11 @@
 //! What an error of a pass says: whether the rules could be read, and whether anybody undid ours.
 
 use super::*;
-use crate::backend::memory::Memory;
+use crate::backend::fake::Memory;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
-use crate::ruleset::tests::policy;
-use crate::ruleset::{Shape, compile};
+use crate::rules::tests::policy;
+use crate::rules::{Layout, compile};
 
 /// A kernel in which something happens right after each of our commits, and of which so many looks succeed.
 struct Disturbed {
@@ -20,7 +20,7 @@ impl Backend for Disturbed {
         self.kernel.generation()
     }
 
-    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
         let Some(looks) = self.looks.checked_sub(1) else {
             return Err(BackendError::Netlink { doing: "list the tables".to_owned(), source: (self.failure)() });
         };
@@ -44,11 +44,11 @@ impl Backend for Disturbed {
 }
 
 fn desired() -> Ruleset {
-    compile(&policy(&["10.0.0.0/8"], ""), Shape::Compat)
+    compile(&policy(&["10.0.0.0/8"], ""), Layout::IptablesNat)
 }
 
 fn fails(mut kernel: impl Backend) -> ReconcileError {
-    reconcile(&mut kernel, &desired(), &mut Known::default()).unwrap_err()
+    reconcile(&mut kernel, &desired(), &mut Cache::default()).unwrap_err()
 }
 
 #[test]

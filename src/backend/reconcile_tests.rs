@@ -6,14 +6,12 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::memory::Memory;
+use crate::backend::fake::Memory;
+use crate::backend::nftables::{Change, Observed, ObservedChain, ObservedRule, ObservedTable, Unrecognised};
 use crate::net::{ChainName, Cidr, Family};
 use crate::netlink::NetlinkError;
 use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
-use crate::ruleset::{
-    BaseChain, Change, Observed, ObservedChain, ObservedRule, ObservedTable, Opaque, Protection, Rule, Shape, TableId,
-    Verdict, compile, jump,
-};
+use crate::rules::{BaseChain, Layout, Protection, Rule, TableId, Verdict, compile, jump};
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
     let family = |family: &Family| FamilyPolicy {
@@ -30,7 +28,7 @@ fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
         random_fully: true,
         to_ports: "1024-2047,4096-8191".parse().unwrap(),
     };
-    compile(&policy, Shape::Compat)
+    compile(&policy, Layout::IptablesNat)
 }
 
 fn ranges(texts: &[&str]) -> Vec<Cidr> {
@@ -41,15 +39,15 @@ fn ranges(texts: &[&str]) -> Vec<Cidr> {
 fn the_second_pass_writes_nothing() {
     let mut kernel = Memory::default();
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
-    assert!(!reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan.is_empty());
-    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, Plan::default());
+    assert!(!reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap().plan.is_empty());
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap().plan, Plan::default());
     assert_eq!(kernel.commits, 1);
 }
 
 #[test]
 fn what_was_read_back_is_not_read_again_before_a_change_but_what_is_reported_as_in_force_always_is() {
     let mut kernel = Memory::default();
-    let mut known = Known::default();
+    let mut known = Cache::default();
     let of = |range| desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&[range]));
     for (step, range, foreign, readings) in [
         ("nothing is known", "10.0.0.0/8", false, 2),
@@ -76,14 +74,14 @@ fn a_preview_writes_nothing_and_tells_what_the_pass_then_does() {
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8"]));
     let plan = preview(&mut kernel, &desired).unwrap();
     assert_eq!(kernel.commits, 0);
-    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, plan);
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap().plan, plan);
 }
 
 #[test]
 fn a_change_by_somebody_else_in_between_leads_to_a_new_look() {
     let mut kernel = Memory { interference: vec![|_| (), |_| ()], ..Memory::default() };
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &[]);
-    assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().restarts, 2);
+    assert_eq!(reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap().restarts, 2);
     assert_eq!(kernel.commits, 1);
 }
 
@@ -91,7 +89,7 @@ fn a_change_by_somebody_else_in_between_leads_to_a_new_look() {
 fn somebody_who_never_stops_is_an_error_that_names_what_is_left_to_do() {
     let mut kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
     let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
-    let message = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err().to_string();
+    let message = reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap_err().to_string();
     assert!(
         message.contains("16 times in a row")
             && message.ends_with("still to be done: 11 changes, of which the first is \"+ table ip nat\""),
@@ -105,10 +103,10 @@ fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
     // The interference strikes at the commit after the first look, as a flush of the whole table would.
     let mut kernel = Memory::default();
     let before = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
-    reconcile(&mut kernel, &before, &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &before, &mut Cache::default()).unwrap();
     kernel.interference.push(|kernel| kernel.state.tables.clear());
     let after = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
-    reconcile(&mut kernel, &after, &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &after, &mut Cache::default()).unwrap();
     assert_eq!(preview(&mut kernel, &after).unwrap(), Plan::default());
 }
 
@@ -118,11 +116,11 @@ fn what_somebody_undoes_while_it_is_put_in_place_is_reported_once_and_what_is_no
     let changes = preview(&mut Memory::default(), &desired).unwrap().changes;
     for undone in [0, 1, 5] {
         let mut kernel = Memory { undoing: undone, ..Memory::default() };
-        let outcome = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
+        let outcome = reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap();
         assert_eq!((kernel.commits, &outcome.plan.changes), (undone + 1, &changes), "undone {undone} times");
     }
     let mut kernel = Memory { undoing: usize::MAX, ..Memory::default() };
-    let message = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err().to_string();
+    let message = reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap_err().to_string();
     assert!(message.ends_with("; the last commit was taken, but not read back"), "{message}");
 }
 
@@ -141,13 +139,13 @@ fn of_equal_changes_as_many_count_once_as_are_made_again() {
 fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     let mut kernel = Memory::default();
     let installed = desired("IP-MASQ-AGENT", &[Family::Ipv4], &ranges(&["10.0.0.0/8"]));
-    reconcile(&mut kernel, &installed, &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &installed, &mut Cache::default()).unwrap();
     let foreign = Rule::new(Vec::new(), None, Verdict::Jump("IP-MASQ-AGENT".to_owned()));
     let handle = kernel.handle();
     kernel.state.tables[0].chains[0].rules.push(ObservedRule { handle, rule: Ok(foreign.clone()) });
 
     let nothing = Ruleset::nothing(ChainName::default());
-    let outcome = reconcile(&mut kernel, &nothing, &mut Known::default()).unwrap();
+    let outcome = reconcile(&mut kernel, &nothing, &mut Cache::default()).unwrap();
     let in_use = Action::DeleteChain { chain: "IP-MASQ-AGENT".to_owned() };
     assert_eq!(outcome.in_use, [Change { table: TableId::nat(Family::Ipv4), action: in_use }]);
     let [postrouting, ours] = kernel.state.tables[0].chains.as_slice() else { panic!("{:#?}", kernel.state) };
@@ -155,7 +153,7 @@ fn a_chain_that_a_foreign_rule_still_jumps_to_is_emptied_and_reported() {
     assert!(postrouting.rules.iter().map(|rule| rule.rule.as_ref()).eq([Ok(&foreign)]));
 
     let commits = kernel.commits;
-    reconcile(&mut kernel, &nothing, &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &nothing, &mut Cache::default()).unwrap();
     assert_eq!(kernel.commits, commits, "the second clean-up has nothing left to do");
 }
 
@@ -171,7 +169,7 @@ impl Backend for Failing {
         self.kernel.generation()
     }
 
-    fn observe(&mut self, chain: &ChainName, known: &Known) -> Result<Observed, BackendError> {
+    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
         self.kernel.observe(chain, known)
     }
 
@@ -234,7 +232,7 @@ fn after_a_failed_commit_all_is_read_again_which_tells_what_became_of_it_and_it_
         let (texts, failures) = (texts.collect::<Vec<_>>(), answers.len());
         let answers = answers.iter().map(|(carried_out, answer)| (*carried_out, answer())).collect();
         let mut kernel = Failing { kernel: Memory::default(), answers, sent: 0 };
-        let outcome = reconcile(&mut kernel, &desired, &mut Known::default());
+        let outcome = reconcile(&mut kernel, &desired, &mut Cache::default());
         assert_eq!(kernel.sent, sent, "{texts:?}");
         match (outcome, error) {
             (Ok(outcome), None) => {
@@ -247,7 +245,7 @@ fn after_a_failed_commit_all_is_read_again_which_tells_what_became_of_it_and_it_
             (outcome, _) => panic!("{texts:?}: {outcome:?}"),
         }
         // Whatever it ended with, the next pass ends with the desired rules.
-        reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
+        reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap();
         assert_eq!(preview(&mut kernel, &desired).unwrap(), Plan::default());
     }
 }
@@ -257,7 +255,7 @@ fn a_commit_that_is_never_answered_ends_the_pass_and_the_next_may_come_soon() {
     let desired = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
     let answers = (0..100).map(|_| (false, failed(NetlinkError::NoAnswer))).collect();
     let mut kernel = Failing { kernel: Memory::default(), answers, sent: 0 };
-    let error = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap_err();
+    let error = reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert_eq!(kernel.sent, MAX_FAILURES);
     let error = preview(&mut kernel, &desired).unwrap_err();
@@ -271,15 +269,15 @@ fn what_stands_is_kept_family_by_family_until_it_stands_no_more() {
     let fallback = Ruleset { keep_standing: Family::ALL.to_vec(), ..exempt(&["10.0.0.0/8", "fd00::/8"]) };
     let table = |family| move |table: &ObservedTable| table.id == TableId::nat(family);
     let mut kernel = Memory::default();
-    reconcile(&mut kernel, &exempt(&["192.0.2.0/24"]), &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &exempt(&["192.0.2.0/24"]), &mut Cache::default()).unwrap();
     let [ipv4, ipv6] = Family::ALL.map(|family| kernel.state.table(TableId::nat(family)).cloned());
 
     assert_eq!(preview(&mut kernel, &fallback).unwrap(), Plan::default());
-    let outcome = reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap();
+    let outcome = reconcile(&mut kernel, &fallback, &mut Cache::default()).unwrap();
     assert_eq!((outcome.kept, kernel.commits), (Family::ALL.to_vec(), 1), "nothing is written");
 
     kernel.state.tables.retain(|present| !table(Family::Ipv6)(present));
-    let outcome = reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap();
+    let outcome = reconcile(&mut kernel, &fallback, &mut Cache::default()).unwrap();
     assert_eq!(outcome.kept, [Family::Ipv4]);
     assert_eq!(kernel.state.table(TableId::nat(Family::Ipv4)).cloned(), ipv4);
     let filled = kernel.state.table(TableId::nat(Family::Ipv6)).cloned();
@@ -292,29 +290,29 @@ fn what_stands_is_kept_family_by_family_until_it_stands_no_more() {
 
 #[test]
 fn a_family_that_does_not_stand_is_finished_although_it_stands_before_the_last_commit() {
-    // The tables of our own come first, and stand; only then does what is left of the other shape go.
-    let policy = crate::ruleset::tests::policy(&["10.0.0.0/8", "fd00::/8"], "");
+    // The tables of our own come first, and stand; only then does what is left of the other layout go.
+    let policy = crate::rules::tests::policy(&["10.0.0.0/8", "fd00::/8"], "");
     let mut kernel = Memory::default();
-    reconcile(&mut kernel, &compile(&policy, Shape::Compat), &mut Known::default()).unwrap();
+    reconcile(&mut kernel, &compile(&policy, Layout::IptablesNat), &mut Cache::default()).unwrap();
     for table in &mut kernel.state.tables {
         table.chains[1].rules.pop();
     }
-    let native = compile(&policy, Shape::Native(Protection::Off));
+    let native = compile(&policy, Layout::OwnTable(Protection::Off));
     let fallback = Ruleset { keep_standing: Family::ALL.to_vec(), ..native.clone() };
-    assert_eq!(reconcile(&mut kernel, &fallback, &mut Known::default()).unwrap().kept, []);
+    assert_eq!(reconcile(&mut kernel, &fallback, &mut Cache::default()).unwrap().kept, []);
     assert_eq!(preview(&mut kernel, &native).unwrap(), Plan::default());
     assert_eq!(kernel.commits, 3);
 }
 
 /// A rule as any program might have left it in POSTROUTING or in our chain.
-fn any_rule() -> impl Strategy<Value = Result<Rule, Opaque>> {
+fn any_rule() -> impl Strategy<Value = Result<Rule, Unrecognised>> {
     let names = ["IP-MASQ-AGENT", "OLD", "FOREIGN"].map(|name| name.parse::<ChainName>().unwrap());
     let ours = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "172.16.0.0/12", "fd00::/8"]));
     let inner: Vec<Rule> = ours.tables.iter().flat_map(|table| table.chains[1].rules.clone()).collect();
     prop_oneof![
         proptest::sample::select(names.to_vec()).prop_map(|name| Ok(jump(&name))),
         proptest::sample::select(inner).prop_map(Ok),
-        Just(Err(Opaque("an unknown match".to_owned()))),
+        Just(Err(Unrecognised("an unknown match".to_owned()))),
         Just(Ok(Rule::new(Vec::new(), Some("foreign".into()), Verdict::Return))),
     ]
 }
@@ -335,7 +333,7 @@ prop_compose! {
                 chains.push(("IP-MASQ-AGENT", None, inner.collect()));
             }
             if has_postrouting {
-                let leads_somewhere = |rule: &Result<Rule, Opaque>| !matches!(rule.as_ref().map(Rule::verdict),
+                let leads_somewhere = |rule: &Result<Rule, Unrecognised>| !matches!(rule.as_ref().map(Rule::verdict),
                     Ok(Verdict::Jump(target)) if target == "IP-MASQ-AGENT" && !has_ours);
                 let postrouting = postrouting.into_iter().filter(leads_somewhere).collect();
                 chains.push((BaseChain::POSTROUTING, Some(BaseChain::IPTABLES_POSTROUTING), postrouting));
@@ -348,7 +346,7 @@ prop_compose! {
                 rules: rules.into_iter().map(|rule| ObservedRule { handle: kernel.handle(), rule }).collect(),
             }).collect();
             kernel.state.tables.push(ObservedTable {
-                id: TableId::nat(family), protection: Ok(Protection::Off), dormant: false, owner: None, sets: Vec::new(), strays: Vec::new(), chains,
+                id: TableId::nat(family), protection: Ok(Protection::Off), dormant: false, owner: None, sets: Vec::new(), foreign_objects: Vec::new(), chains,
             });
         }
         kernel
@@ -357,8 +355,9 @@ prop_compose! {
 
 /// The rules in POSTROUTING that are nobody's jump of ours, with their handles.
 fn foreign(kernel: &Memory) -> Vec<ObservedRule> {
-    let is_foreign =
-        |rule: &&ObservedRule| rule.rule.as_ref().ok().is_none_or(|rule| ruleset::our_jump(rule).is_none());
+    let is_foreign = |rule: &&ObservedRule| {
+        rule.rule.as_ref().ok().is_none_or(|rule| crate::backend::nftables::our_jump(rule).is_none())
+    };
     let postrouting = kernel.state.tables.iter().filter_map(|table| table.chain(BaseChain::POSTROUTING));
     postrouting.flat_map(|chain| &chain.rules).filter(is_foreign).cloned().collect()
 }
@@ -372,7 +371,7 @@ proptest! {
     ) {
         let foreign_before = foreign(&kernel);
         let desired = desired("IP-MASQ-AGENT", &families, &exempt);
-        let outcome = reconcile(&mut kernel, &desired, &mut Known::default()).unwrap();
+        let outcome = reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap();
         prop_assert!(kernel.commits <= 1);
         prop_assert_eq!(outcome.plan.is_empty(), kernel.commits == 0);
         for table in &desired.tables {
@@ -383,8 +382,8 @@ proptest! {
             prop_assert_eq!(jumps.count(), 1);
         }
         prop_assert_eq!(foreign(&kernel), foreign_before);
-        prop_assert_eq!(reconcile(&mut kernel, &desired, &mut Known::default()).unwrap().plan, Plan::default());
-        reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone()), &mut Known::default()).unwrap();
+        prop_assert_eq!(reconcile(&mut kernel, &desired, &mut Cache::default()).unwrap().plan, Plan::default());
+        reconcile(&mut kernel, &Ruleset::nothing(desired.chain.clone()), &mut Cache::default()).unwrap();
         prop_assert!(kernel.state.tables.iter().all(|table| table.chain("IP-MASQ-AGENT").is_none()));
     }
 }

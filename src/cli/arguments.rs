@@ -9,12 +9,13 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 use super::Format;
 use super::go_flags::{self, NotBool};
 use super::klog;
-use crate::backend::{ExistingFlows, Protect, Wanted};
+use crate::backend::{Protect, Wanted};
+use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
+use crate::last_good::{Flaw, VERB};
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::runtime;
-use crate::state::{Flaw, VERB};
 use crate::telemetry::Verbosity;
 
 const ABOUT: &str = "\
@@ -82,7 +83,7 @@ pub(super) struct Global {
     /// The configuration file, YAML or JSON; - for stdin, and pipes too, but not for run
     #[arg(long, global = true, value_name = "PATH", default_value = "/etc/config/ip-masq-agent")]
     pub(super) config: PathBuf,
-    /// In which shape the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets
+    /// In which layout the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(super) backend: Wanted,
     /// Keep other programs from changing the agent's own tables (Linux 6.9); on means --backend nft, too

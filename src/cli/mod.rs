@@ -20,14 +20,15 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
-use crate::backend::{ExistingFlows, Protect, Wanted};
+use crate::backend::{Protect, Wanted};
+use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
+use crate::last_good::Task;
 use crate::net::Family;
 use crate::policy::Flags;
-use crate::ruleset::Packet;
-use crate::shown::visible;
-use crate::state::Task;
+use crate::rules::Packet;
 use crate::telemetry::Verbosity;
+use crate::text::visible;
 
 use arguments::{Arguments, Request, Version};
 pub use beside::{Beside, beside, lasting_flags};
@@ -41,7 +42,7 @@ pub struct Cli {
     pub flags: Flags,
     /// `--config`: the configuration file.
     pub config: PathBuf,
-    /// `--backend`: in which shape are the rules kept?
+    /// `--backend`: in which layout are the rules kept?
     pub backend: Wanted,
     /// `--protect`: are tables of our own protected from other programs?
     pub protect: Protect,
@@ -85,14 +86,14 @@ pub enum Verb {
         /// Is the plan printed instead of committed?
         dry_run: bool,
     },
-    /// One write in the state directory, in a process of its own ([`Writer`](crate::state::Writer)).
+    /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
     StateWriter(Task),
 }
 
 /// How rules are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The native shape, as `nft -f` reads it
+    /// The native layout, as `nft -f` reads it
     Nft,
     /// As iptables-save prints the IPv4 rules
     Iptables,

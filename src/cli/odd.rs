@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use crate::net::{PortRange, PortRanges};
-use crate::shown::Quoted;
+use crate::text::Quoted;
 
 /// Something odd about valid arguments, as a sentence for whoever wants to print it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use clap::Command;
 
 use super::go_flags::{self, Word};
 use super::klog;
-use crate::spelling::distance;
+use crate::text::distance;
 
 /// Upstream's flags, except klog's.
 const UPSTREAM: [&str; 7] =

@@ -247,7 +247,7 @@ fn no_argument_is_shown_so_that_a_terminal_obeys_it() {
     ] {
         let said = parse(iter::once("ip-masq-agent").chain(arguments.iter().map(|word| &**word)).map(OsString::from));
         let said = said.unwrap_err().to_string();
-        assert!(!said.lines().any(|line| line.contains(crate::shown::is_hidden)), "{said:?}");
+        assert!(!said.lines().any(|line| line.contains(crate::text::is_hidden)), "{said:?}");
         assert!(!said.contains("\nerror: all"), "{said:?}");
     }
     assert!(!parsed(&format!("-v=2 {}", "x\u{1b}")).odd.iter().any(|odd| odd.to_string().contains('\u{1b}')));

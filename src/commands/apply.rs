@@ -10,18 +10,20 @@ use tracing::{info, warn};
 use super::{
     keeper, plan_text, print, print_done, recall, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries,
 };
-use crate::backend::{ExistingFlows, Fitting, FixFlows as _, KernelFlows, Nftables};
+use crate::backend::Selection;
+use crate::backend::nftables::Nftables;
 use crate::cli::Cli;
 use crate::config::{self, Config, Context, ReadError};
+use crate::conntrack::{Before, Decisions};
+use crate::conntrack::{ExistingFlows, FixFlows as _, KernelFlows};
 use crate::exit::Exit;
-use crate::flows::{Before, Decisions};
+use crate::last_good::{Basis, InForce};
 use crate::net::Family;
 use crate::policy::Policy;
-use crate::render::{iptables_save, nft};
-use crate::ruleset::{Ruleset, Shape, compile};
-use crate::shown::Shown;
-use crate::state::{Basis, InForce};
-use crate::words::counted;
+use crate::rules::render::{iptables_save, nft};
+use crate::rules::{Layout, Ruleset, compile};
+use crate::text::Shown;
+use crate::text::counted;
 
 /// So long `apply` waits for the disk.
 const SAVING: Duration = Duration::from_secs(5);
@@ -29,15 +31,15 @@ const SAVING: Duration = Duration::from_secs(5);
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let mut basis = Basis::new(&cli.flags, keeper(cli));
     let (policy, exit) = choose(cli, &mut basis)?;
-    let compile = |shape| ruleset(&policy, &basis, shape);
-    let mut fitting = Fitting::new(cli.backend, cli.protect, &compile);
-    let fitted =
-        fitting.reconcile(&mut Nftables::open()?, &compile).inspect_err(|error| tell_partial(error.partial()))?;
-    let kept = &fitted.result.kept;
+    let compile = |layout| ruleset(&policy, &basis, layout);
+    let mut selection = Selection::new(cli.backend, cli.protect, &compile);
+    let selected =
+        selection.reconcile(&mut Nftables::open()?, &compile).inspect_err(|error| tell_partial(error.partial()))?;
+    let kept = &selected.result.kept;
     basis.settle(kept);
-    tell_fit(&fitted);
-    tell_worries(&fitted.result);
-    let plan = &fitted.result.plan;
+    tell_fit(&selected);
+    tell_worries(&selected.result);
+    let plan = &selected.result.plan;
     match plan.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {}", counted(changes, "change")),
@@ -54,11 +56,11 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     // Last of all, as it may wait for whoever reads it.
     print_done(&if print_rules {
         // What was read back equals what was desired, or reconciling would have failed; but for what was kept.
-        let mut ruleset = fitting.ruleset().clone();
+        let mut ruleset = selection.ruleset().clone();
         ruleset.tables.retain(|table| !kept.contains(&table.id.family));
-        match fitted.shape {
-            Shape::Compat => Family::ALL.map(|family| iptables_save(&ruleset, family)).concat(),
-            Shape::Native(_) => nft(&ruleset),
+        match selected.layout {
+            Layout::IptablesNat => Family::ALL.map(|family| iptables_save(&ruleset, family)).concat(),
+            Layout::OwnTable(_) => nft(&ruleset),
         }
     } else {
         plan_text(plan)
@@ -81,17 +83,17 @@ fn fix_flows(policy: &Policy) -> Result<()> {
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     let mut basis = Basis::new(&cli.flags, recall(cli));
     let (policy, exit) = choose(cli, &mut basis)?;
-    let compile = |shape| ruleset(&policy, &basis, shape);
-    let fitted = Fitting::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
-    tell_fit(&fitted);
-    match fitted.result.changes.len() {
+    let compile = |layout| ruleset(&policy, &basis, layout);
+    let selected = Selection::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
+    tell_fit(&selected);
+    match selected.result.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
         changes => info!("{} would be made; nothing was changed", counted(changes, "change")),
     }
-    if fitted.result.more {
+    if selected.result.more {
         info!("more changes would follow in a commit of their own, so that no packet meets half of them");
     }
-    print(&plan_text(&fitted.result))?;
+    print(&plan_text(&selected.result))?;
     Ok(exit)
 }
 
@@ -129,6 +131,6 @@ fn without_file(cli: &Cli, basis: &mut Basis, error: ReadError) -> Result<Config
 }
 
 /// What shall be in the kernel when the process has ended.
-fn ruleset(policy: &Policy, basis: &Basis, shape: Shape) -> Ruleset {
-    Ruleset { keep_standing: basis.keep_standing().to_vec(), ..compile(policy, shape) }
+fn ruleset(policy: &Policy, basis: &Basis, layout: Layout) -> Ruleset {
+    Ruleset { keep_standing: basis.keep_standing().to_vec(), ..compile(policy, layout) }
 }

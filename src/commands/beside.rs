@@ -8,9 +8,9 @@ use tracing::{info, warn};
 use crate::cli::{self, Beside, Cli, Verb};
 use crate::net::Family;
 use crate::netlink::Connection;
-use crate::ruleset::TableId;
+use crate::rules::TableId;
 use crate::runtime::{Record, RuntimeDir};
-use crate::shown::Shown;
+use crate::text::Shown;
 
 /// What is asked for, as it is meant beside the agent that runs in this network namespace, if one does.
 pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, Cli> {

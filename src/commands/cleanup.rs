@@ -4,11 +4,13 @@ use anyhow::Result;
 use tracing::info;
 
 use super::{plan_text, print, print_done, tell_partial, tell_worries};
-use crate::backend::{Nftables, preview, reconcile};
+use crate::backend::nftables::Cache;
+use crate::backend::nftables::Nftables;
+use crate::backend::{preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::ruleset::{Known, Ruleset};
-use crate::words::counted;
+use crate::rules::Ruleset;
+use crate::text::counted;
 
 pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let nothing = Ruleset::nothing(cli.flags.chain.clone());
@@ -20,7 +22,7 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let outcome =
-        reconcile(&mut backend, &nothing, &mut Known::default()).inspect_err(|error| tell_partial(error.partial()))?;
+        reconcile(&mut backend, &nothing, &mut Cache::default()).inspect_err(|error| tell_partial(error.partial()))?;
     tell_worries(&outcome);
     match outcome.plan.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),

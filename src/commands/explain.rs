@@ -9,21 +9,21 @@ use tracing::debug;
 use super::{configuration, print};
 use crate::backend::{Protect, Wanted};
 use crate::cli::Cli;
+use crate::conntrack::LocalAddresses;
 use crate::exit::Exit;
-use crate::flows::LocalAddresses;
 use crate::net::Family;
 use crate::netlink::Connection;
 use crate::policy::{Origin, Policy};
-use crate::render::{iptables_rule, nft_rule};
-use crate::ruleset::{Answer, Decider, Decision, Packet, Protection, Rule, Shape, TableId, TableName, compile, trace};
-use crate::shown::Shown;
+use crate::rules::render::{iptables_rule, nft_rule};
+use crate::rules::{Answer, Decider, Decision, Layout, Packet, Protection, Rule, TableId, TableName, compile, trace};
+use crate::text::Shown;
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
-    // What the kernel can carry is not asked here; both shapes give the same answers by other rules.
+    // What the kernel can carry is not asked here; both layouts give the same answers by other rules.
     let is_native = cli.backend == Wanted::Nft || cli.protect == Protect::On;
-    let shape = if is_native { Shape::Native(Protection::Off) } else { Shape::Compat };
-    let ruleset = compile(&policy, shape);
+    let layout = if is_native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
+    let ruleset = compile(&policy, layout);
     let destination_is_local = packet.destination_is_local || is_own(packet.destination);
     let packet = Packet { destination_is_local, ..*packet };
     print(&explanation(cli, &policy, &packet, &trace(&ruleset, &packet)))?;
@@ -60,9 +60,10 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
         },
     };
     let _ = writeln!(text, "  {reason}");
-    for Decider { table, chain, number, rule, chance } in &decision.by {
-        let share =
-            chance.map_or_else(String::new, |chance| format!(", for a share of {chance} of the flows that reach it"));
+    for Decider { table, chain, number, rule, probability } in &decision.by {
+        let share = probability.map_or_else(String::new, |probability| {
+            format!(", for a share of {probability} of the flows that reach it")
+        });
         let _ = writeln!(
             text,
             "  rule {number} of chain {chain} in table {table}{share}: {}",

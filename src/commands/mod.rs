@@ -16,17 +16,17 @@ use std::ffi::OsString;
 use anyhow::{Error, Result};
 use tracing::{error, info, warn};
 
-use crate::backend::{Fitted, Outcome, Partial};
+use crate::backend::nftables::Plan;
+use crate::backend::nftables::plan_lines;
+use crate::backend::{Outcome, Partial, Selected};
 use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Warning};
 use crate::exit::Exit;
 use crate::netlink::NetlinkError;
-use crate::render::plan_lines;
-use crate::ruleset::Plan;
 use crate::sandbox::{self, SandboxError};
-use crate::shown::Shown;
 use crate::telemetry::Style;
-use crate::words::counted;
+use crate::text::Shown;
+use crate::text::counted;
 
 use beside::beside_agent;
 use remembered::{keeper, recall};
@@ -112,12 +112,12 @@ fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
     }
 }
 
-/// Tells in which shape something was done, and which were tried before.
-fn tell_fit<R>(fitted: &Fitted<R>) {
-    for refusal in &fitted.refused {
+/// Tells in which layout something was done, and which were tried before.
+fn tell_fit<R>(selected: &Selected<R>) {
+    for refusal in &selected.refused {
         warn!("backend: {refusal}");
     }
-    info!("{}", fitted.choice());
+    info!("{}", selected.choice());
 }
 
 fn plan_text(plan: &Plan) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::cli::Cli;
-use crate::shown::Shown;
-use crate::state::{Answer, Keeper, LastKnownGood, LoadError, StateDir, Task, Writer};
+use crate::last_good::{Answer, Keeper, LastKnownGood, LoadError, StateDir, Task, Writer};
+use crate::text::Shown;
 
 /// A start waits so long for a state file to be renamed.
 const RENAME: Duration = Duration::from_secs(1);

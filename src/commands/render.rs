@@ -9,8 +9,8 @@ use crate::cli::{Cli, Format};
 use crate::exit::Exit;
 use crate::net::Family;
 use crate::policy::Policy;
-use crate::render::{iptables_save, json, nft};
-use crate::ruleset::{Protection, Shape, compile};
+use crate::rules::render::{iptables_save, json, nft};
+use crate::rules::{Layout, Protection, compile};
 
 pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
     let format = format.unwrap_or(match cli.backend {
@@ -18,12 +18,12 @@ pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
         Wanted::Auto | Wanted::NftCompat => Format::Iptables,
     });
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
-    let compat = || compile(&policy, Shape::Compat);
+    let compat = || compile(&policy, Layout::IptablesNat);
     if format == Format::Ip6tables && !cli.flags.ipv6 {
         warn!("there are no IPv6 rules, because IPv6 is not enabled; add --enable-ipv6");
     }
     print(&match format {
-        Format::Nft => nft(&compile(&policy, Shape::Native(Protection::Off))),
+        Format::Nft => nft(&compile(&policy, Layout::OwnTable(Protection::Off))),
         Format::Iptables => iptables_save(&compat(), Family::Ipv4),
         Format::Ip6tables => iptables_save(&compat(), Family::Ipv6),
         Format::Json => json(&compat()),

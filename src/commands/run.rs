@@ -8,11 +8,12 @@ use tracing::{info, warn};
 
 use super::keeper;
 use crate::agent::{Agent, ConfigFile, FlowWorker, RunError, Signals, run as run_agent};
-use crate::backend::{ExistingFlows, KernelFlows, Nftables};
+use crate::backend::nftables::Monitor;
+use crate::backend::nftables::Nftables;
 use crate::cli::{self, Cli};
 use crate::config;
+use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
-use crate::netlink::Monitor;
 use crate::runtime::RuntimeDir;
 use crate::telemetry::write_in_background;
 

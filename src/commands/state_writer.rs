@@ -1,11 +1,11 @@
-//! The process that writes to the state directory ([`Writer`](crate::state::Writer)).
+//! The process that writes to the state directory ([`Writer`](crate::last_good::Writer)).
 
 use anyhow::{Context as _, Result};
 use nix::sys::prctl;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
-use crate::state::{StateDir, Task, serve};
+use crate::last_good::{StateDir, Task, serve};
 
 pub(super) fn state_writer(cli: &Cli, task: Task) -> Result<Exit> {
     // Else it goes by the last part of /proc/self/exe.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::shown::{Bare, Quoted};
+use crate::text::{Bare, Quoted};
 
 /// A span of time as Go's `time.Duration` holds it: signed, in nanoseconds.
 ///

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{ConfigErrors, DurationError, Key, Line};
 use crate::net::{Cidr, CidrError};
-use crate::shown::{Quoted, Shown};
+use crate::text::{Quoted, Shown};
 
 /// What is wrong with a configuration, and on which line.
 #[derive(Clone, Debug, PartialEq, Error)]

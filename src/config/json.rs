@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::error::MAX_DEPTH;
 use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Line, Problem, Warning};
-use crate::shown::excerpt;
+use crate::text::excerpt;
 
 /// Is this text JSON to upstream? It is, if its first character behind any white space is a brace.
 pub(super) fn is_json(bytes: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::spelling::distance;
+use crate::text::distance;
 
 /// A key of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

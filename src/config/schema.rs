@@ -8,7 +8,7 @@ use super::{
     Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap,
 };
 use crate::net::Family;
-use crate::shown::Bare;
+use crate::text::Bare;
 
 /// The configuration that the document asks for.
 pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigErrors> {

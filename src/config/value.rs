@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::warning::Warnings;
 use super::{ConfigErrors, Entry, Key, Line};
 use crate::net::CidrError;
-use crate::shown::{Bare, Quoted};
+use crate::text::{Bare, Quoted};
 
 /// A document.
 #[derive(Debug, Default, PartialEq)]

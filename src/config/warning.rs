@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::place;
 use super::{Duration, Key, Line};
 use crate::net::Cidr;
-use crate::shown::Quoted;
+use crate::text::Quoted;
 
 /// Something odd about a valid configuration, as a value for whoever wants to print it.
 #[derive(Clone, Debug, PartialEq, Eq)]

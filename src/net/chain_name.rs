@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::Family;
-use crate::shown::is_hidden;
+use crate::text::is_hidden;
 
 /// The name of a chain of ours: at most 28 bytes that iptables reads back as it wrote them, and that a terminal shows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -112,7 +112,7 @@ impl NetlinkError {
     }
 
     /// The error that a report of the kernel amounts to.
-    pub(super) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
+    pub(crate) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
         let text = report.text();
         match errno {
             // Together with a change, the object of that change is what is protected, such as another's table.
@@ -126,7 +126,7 @@ impl NetlinkError {
     }
 
     /// The error that a failed system call on the socket amounts to, with `bytes` being sent.
-    pub(super) fn from_io(error: io::Error, bytes: usize) -> Self {
+    pub(crate) fn from_io(error: io::Error, bytes: usize) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMSGSIZE) => Self::TooLarge { bytes },
             Some(Errno::EPERM | Errno::EACCES) => Self::Denied,

@@ -4,7 +4,7 @@
 use nix::errno::Errno;
 
 use crate::net::Family;
-use crate::ruleset::TableFamily;
+use crate::netlink::TableFamily;
 
 use super::wire::{Attributes, Malformed, Writer};
 
@@ -31,11 +31,11 @@ pub(crate) mod flag {
     pub(crate) const CREATE: u16 = 0x400;
     pub(crate) const APPEND: u16 = 0x800;
     /// What was dumped changed meanwhile: the answer is no picture of any one moment.
-    pub(super) const DUMP_INTR: u16 = 0x10;
+    pub(crate) const DUMP_INTR: u16 = 0x10;
     /// In an error: the request is not repeated behind its header.
-    pub(super) const CAPPED: u16 = 0x100;
+    pub(crate) const CAPPED: u16 = 0x100;
     /// In an error: attributes of the extended acknowledgement follow.
-    pub(super) const ACK_TLVS: u16 = 0x200;
+    pub(crate) const ACK_TLVS: u16 = 0x200;
 }
 
 /// The message types used here (`enum nf_tables_msg_types`, `NFNL_MSG_BATCH_*`, `enum cntl_msg_types`, `RTM_*`).

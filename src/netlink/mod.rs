@@ -1,51 +1,22 @@
-//! The netlink codec: rules to bytes and back, transactions, and the connection that carries them; the flows of conntrack,
-//! and the addresses of interfaces.
-//!
-//! The kernel's side is `linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink_conntrack.h`,
-//! `linux/netfilter/nfnetlink.h`, `linux/if_addr.h` and `netlink(7)`. Every thing has its own file with its emission beside its parsing. What the kernel says that we do not know is kept
-//! ([`Expression::Other`]), never guessed at, and no bytes make the parsers panic. Only `socket.rs` does I/O.
+//! Netlink without any protocol of its users: messages, attributes, and the connection that carries requests and their
+//! answers (`netlink(7)`, `linux/netlink.h`, `linux/netfilter/nfnetlink.h`). No bytes make the parsers panic. Only
+//! `socket.rs` does I/O.
 
-mod address;
-mod allowance;
-mod chain;
-pub mod compat;
-mod connection;
-mod destination;
-mod dialect;
-mod element;
-mod error;
-mod expression;
-mod flow;
-mod generation;
-mod message;
-mod monitor;
-pub mod native;
-mod reading;
-mod rule;
-mod set;
-mod socket;
-mod stray;
-mod table;
-mod transaction;
-mod wire;
-mod xt;
-
-pub use address::AddressInfo;
-pub use chain::ChainInfo;
-pub use connection::{Connection, Transport};
-pub use dialect::raise;
-pub use error::NetlinkError;
-pub use expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Counter, Data, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
-    Payload, PayloadBase, VerdictCode,
-};
-pub use flow::{Deletion, FlowInfo, Listing};
-pub use monitor::{Heard, Monitor, Process};
-pub use rule::RuleInfo;
-pub use set::SetInfo;
-pub use socket::NetlinkSocket;
-pub use table::TableInfo;
-pub use transaction::{Batch, Probe, Transaction};
-
+mod budget;
 #[cfg(test)]
-mod tests;
+pub(crate) mod captures;
+mod connection;
+mod error;
+mod message;
+mod socket;
+mod table_family;
+mod wire;
+
+pub(crate) use budget::Budget;
+pub use connection::{Connection, Transport};
+pub(crate) use connection::{End, Received, Request, TRIES};
+pub use error::NetlinkError;
+pub(crate) use message::{Content, Head, Kind, Message, Messages, flag};
+pub use socket::NetlinkSocket;
+pub use table_family::TableFamily;
+pub(crate) use wire::{Attribute, Attributes, Malformed, Writer};

@@ -76,7 +76,7 @@ impl NetlinkSocket {
 
     /// A socket that hears announcements of one kind. The kernel filters them before they are queued: a transaction of
     /// 100,000 elements announces each of them, and would leave no room for anything else.
-    pub(super) fn listening(kind: Kind) -> io::Result<Self> {
+    pub(crate) fn listening(kind: Kind) -> io::Result<Self> {
         let listening = Self::open()?;
         SockRef::from(&listening.socket).attach_filter(&only(kind))?;
         listening.socket.add_membership(NFNLGRP_NFTABLES)?;

@@ -6,7 +6,7 @@ use tracing_subscriber::field::delimited::Delimited;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use crate::shown::Visible;
+use crate::text::Visible;
 
 /// Writes the message and the fields of an event, with hidden characters escaped.
 pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
@@ -23,7 +23,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::shown::is_hidden;
+    use crate::text::is_hidden;
 
     /// The lines that one event leaves in the log.
     fn logged(message: &str, value: &str) -> String {

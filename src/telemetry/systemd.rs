@@ -15,7 +15,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
 use socket2::SockRef;
 use tokio::net::UnixDatagram;
 
-use crate::shown::Shown;
+use crate::text::Shown;
 
 /// Where the service manager listens, if one does, and what it is to know.
 #[derive(Debug, Default)]

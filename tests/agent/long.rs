@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ip_masq_agent::backend::nftables::{Action, Change, Handle, ObservedRule, Unrecognised};
 use ip_masq_agent::net::Family;
 use ip_masq_agent::netlink::Connection;
-use ip_masq_agent::ruleset::{Action, Change, Handle, ObservedRule, Opaque, Rule, TableId, Verdict};
+use ip_masq_agent::rules::{Rule, TableId, Verdict};
 
 use crate::support::daemon::Daemon;
 use crate::support::netns::Netns;
@@ -84,7 +85,7 @@ fn a_lost_jump_and_a_changed_rule_of_a_long_list_are_repaired_while_others_commi
         }
         let delete = |at: usize| Action::Delete {
             chain: CHAIN.to_owned(),
-            was: ObservedRule { handle: Handle(handles[at].parse().unwrap()), rule: Err(Opaque(String::new())) },
+            was: ObservedRule { handle: Handle(handles[at].parse().unwrap()), rule: Err(Unrecognised(String::new())) },
         };
         let other = || Action::Append { chain: CHAIN.to_owned(), rule: Rule::new(Vec::new(), None, Verdict::Return) };
         repaired("a rule in the middle is deleted", &|| commit(&netns, &[delete(handles.len() / 2)]), DEADLINE);

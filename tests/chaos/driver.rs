@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use super::books::Books;
 use super::event::{Event, FileChange, How, Step, storm};
 use super::file::File;
+use super::layout::{Layout, Rules};
 use super::oracle::Moment;
 use super::policy::Policy;
 use super::script::Script;
-use super::shape::{Rules, Shape};
 use super::support::daemon::Daemon;
 use super::support::damage::Order;
 use super::support::netns::{AGENT, Netns};
@@ -32,7 +32,7 @@ const TIMELY: Duration = Duration::from_millis(100);
 pub(crate) struct Driver<'a> {
     /// Dropped first, as that thaws the disk.
     surroundings: Surroundings<'a>,
-    shape: Shape,
+    layout: Layout,
     topology: &'a Topology,
     /// Where nothing is but what the agent makes.
     fresh: Netns,
@@ -62,7 +62,7 @@ pub(crate) struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// Starts the agent and waits until its rules are in force.
     pub(crate) fn start(
-        shape: Shape,
+        layout: Layout,
         topology: &'a Topology,
         fresh: Netns,
         traffic: &'a Traffic,
@@ -72,12 +72,12 @@ impl<'a> Driver<'a> {
         let clock = traffic.clock();
         let defaults = Policy::defaults();
         let mut driver = Self {
-            shape,
+            layout,
             topology,
             traffic,
             file: File::new(topology.node.scratch().join("volume"), &first.text),
-            expected: Rules::made_of(&fresh, shape, &first.text),
-            defaults: (defaults.clone(), Rules::made_of(&fresh, shape, &defaults.text)),
+            expected: Rules::made_of(&fresh, layout, &first.text),
+            defaults: (defaults.clone(), Rules::made_of(&fresh, layout, &defaults.text)),
             fresh,
             target: first,
             agent: None,
@@ -133,10 +133,10 @@ impl<'a> Driver<'a> {
             }
             Event::Damage(what, tool, family) => {
                 let node = &self.topology.node;
-                let Some(order) = Order::prepare(node, family, self.shape.table(), tool) else {
+                let Some(order) = Order::prepare(node, family, self.layout.table(), tool) else {
                     return self.books.tell(format!("there is nothing to damage: {what}"));
                 };
-                if !(self.shape == Shape::NativeProtected && self.is_guarded) {
+                if !(self.layout == Layout::NativeProtected && self.is_guarded) {
                     self.books.history.may_be_damaged(self.books.now());
                 }
                 self.books.tell(format!("{family:?}: {what}"));
@@ -202,7 +202,7 @@ impl<'a> Driver<'a> {
 
     fn edit(&mut self, changes: Vec<(FileChange, Duration)>) {
         let Some((FileChange::Write(_, last), _)) = changes.last() else { panic!("{changes:?} end with no good file") };
-        self.expected = Rules::made_of(&self.fresh, self.shape, &last.text);
+        self.expected = Rules::made_of(&self.fresh, self.layout, &last.text);
         for (change, pause) in changes {
             self.change(change);
             pause_for(pause);
@@ -261,7 +261,13 @@ impl<'a> Driver<'a> {
     /// A command for an agent that keeps the last valid configuration there.
     fn another(&self, state: &Path) -> Command {
         let mut command = self.topology.node.command(AGENT);
-        command.arg("run").arg("--config").arg(self.file.path()).arg("--state-dir").arg(state).args(self.shape.flags());
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.file.path())
+            .arg("--state-dir")
+            .arg(state)
+            .args(self.layout.flags());
         command
     }
 

@@ -4,7 +4,7 @@
 //! damages the rules, kills and starts agents, takes from them what they need ([`Trouble`](trouble::Trouble)), and makes
 //! noise. For each packet that arrives in world the [`oracle`] knows
 //! which answers it may have met. `CHAOS_SEED` repeats a run, as far as the machine lets it; `CHAOS_SECONDS` is how long
-//! each shape is tried, and `CHAOS_TROUBLES` names those that may happen.
+//! each layout is tried, and `CHAOS_TROUBLES` names those that may happen.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,11 +18,11 @@ mod books;
 mod driver;
 mod event;
 mod file;
+mod layout;
 mod oracle;
 mod policy;
 mod random;
 mod script;
-mod shape;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;
@@ -33,8 +33,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use driver::Driver;
+use layout::Layout;
 use script::Script;
-use shape::Shape;
 use support::disk::Ext4;
 use support::netns::Netns;
 use support::topology::Topology;
@@ -48,40 +48,40 @@ const SECONDS: u64 = 14;
 
 #[test]
 fn rules_in_iptables_table_are_the_old_ones_or_the_new_whatever_happens() {
-    survive(Shape::Compat);
+    survive(Layout::IptablesNat);
 }
 
 #[test]
 fn tables_of_our_own_hold_the_old_rules_or_the_new_whatever_happens() {
-    survive(Shape::Native);
+    survive(Layout::OwnTable);
 }
 
 #[test]
 fn protected_tables_hold_the_old_rules_or_the_new_whatever_happens() {
-    survive(Shape::NativeProtected);
+    survive(Layout::NativeProtected);
 }
 
-fn survive(shape: Shape) {
-    // One shape at a time, or they wait for each other's programs.
+fn survive(layout: Layout) {
+    // One layout at a time, or they wait for each other's programs.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (Some(topology), Some(fresh)) = (Topology::new(), Netns::new("fresh")) else { return };
     let troubles = Trouble::chosen();
     if troubles.contains(&Trouble::StateDisk) {
-        Ext4::with(|disk| survive_in(&topology, fresh, Some(disk), shape, &troubles));
+        Ext4::with(|disk| survive_in(&topology, fresh, Some(disk), layout, &troubles));
     } else {
-        survive_in(&topology, fresh, None, shape, &troubles);
+        survive_in(&topology, fresh, None, layout, &troubles);
     }
 }
 
-fn survive_in(topology: &Topology, fresh: Netns, disk: Option<&Ext4>, shape: Shape, troubles: &[Trouble]) {
+fn survive_in(topology: &Topology, fresh: Netns, disk: Option<&Ext4>, layout: Layout, troubles: &[Trouble]) {
     let (seed, seconds) = (setting("CHAOS_SEED", SEED), setting("CHAOS_SECONDS", SECONDS));
-    println!("{shape:?}; this is repeated by: make chaos SEED={seed} SECONDS={seconds}");
+    println!("{layout:?}; this is repeated by: make chaos SEED={seed} SECONDS={seconds}");
     let traffic = Traffic::new(Clock::start());
-    let mut script = Script::new(seed, shape, troubles.to_vec());
+    let mut script = Script::new(seed, layout, troubles.to_vec());
     let first = script.policy();
     let surroundings = Surroundings::new(topology.node.scratch(), disk, troubles);
-    let driver = Driver::start(shape, topology, fresh, &traffic, surroundings, first);
+    let driver = Driver::start(layout, topology, fresh, &traffic, surroundings, first);
     traffic.during(topology, || driver.follow(&mut script, Duration::from_secs(seconds)));
 }
 

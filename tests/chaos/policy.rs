@@ -78,7 +78,7 @@ impl Policy {
         }
         let interval = random.pick(&["1h", "1h", "1h", "5s"]);
         let listed = ranges.iter().map(ToString::to_string);
-        let text = if random.chance(30) {
+        let text = if random.probability(30) {
             let listed: Vec<String> = listed.map(|range| format!("{range:?}")).collect();
             format!(
                 "{{\"nonMasqueradeCIDRs\": [{}], \"cidrLimit\": 100000, \"resyncInterval\": \"{interval}\"}}\n",

@@ -1,4 +1,4 @@
-//! Chance that repeats itself: the same seed gives the same numbers for ever, whatever a library's next version does.
+//! Probability that repeats itself: the same seed gives the same numbers for ever, whatever a library's next version does.
 
 /// `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Random {
     }
 
     /// True so many times of a hundred.
-    pub(crate) fn chance(&mut self, percent: u32) -> bool {
+    pub(crate) fn probability(&mut self, percent: u32) -> bool {
         self.below(100) < percent
     }
 

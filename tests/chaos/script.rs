@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::event::{DORMANT, Event, FileChange, HARMLESS, How, INTERFACES, LEGACY, Step};
+use super::layout::Layout;
 use super::policy::{self, Policy};
 use super::random::Random;
-use super::shape::Shape;
 use super::support::damage::{COMPAT, Damage, NATIVE};
 use super::support::tables::FAMILIES;
 use super::trouble::Trouble;
@@ -88,7 +88,7 @@ enum Second {
 #[derive(Debug)]
 pub(crate) struct Script {
     random: Random,
-    shape: Shape,
+    layout: Layout,
     number: u32,
     file: File,
     /// Has the file changed, or somebody damaged the rules, since all was at rest?
@@ -109,12 +109,12 @@ pub(crate) struct Script {
 
 impl Script {
     /// The agent is running with a policy of its own.
-    pub(crate) fn new(seed: u64, shape: Shape, troubles: Vec<Trouble>) -> Self {
-        let mut random = Random::new(seed ^ (shape as u64) << 56);
+    pub(crate) fn new(seed: u64, layout: Layout, troubles: Vec<Trouble>) -> Self {
+        let mut random = Random::new(seed ^ (layout as u64) << 56);
         let due = random.shuffled(&troubles);
         Self {
             random,
-            shape,
+            layout,
             number: 0,
             file: File::Good,
             is_open: false,
@@ -132,7 +132,7 @@ impl Script {
     /// A policy that has not been before.
     pub(crate) fn policy(&mut self) -> Policy {
         self.number += 1;
-        Policy::random(&mut self.random, self.number, self.shape.most_ranges())
+        Policy::random(&mut self.random, self.number, self.layout.most_ranges())
     }
 
     fn bad(&mut self) -> String {
@@ -143,15 +143,15 @@ impl Script {
     /// What happens next.
     pub(crate) fn step(&mut self) -> Step {
         let may_settle = self.may_settle();
-        let (event, must_settle) = if self.life != Life::Running && self.random.chance(40) {
+        let (event, must_settle) = if self.life != Life::Running && self.random.probability(40) {
             (if self.life == Life::Dead { Event::Start } else { Event::Thaw }, false)
-        } else if self.second == Second::Behind && self.random.chance(30) {
+        } else if self.second == Second::Behind && self.random.probability(30) {
             (Event::SecondEnds, false)
-        } else if let Some(trouble) = self.in_the_way().filter(|_| self.random.chance(30)) {
+        } else if let Some(trouble) = self.in_the_way().filter(|_| self.random.probability(30)) {
             (Event::Ends(trouble), false)
-        } else if self.has_begun(Trouble::Memory) && self.makes_sense(Kind::Huge) && self.random.chance(20) {
+        } else if self.has_begun(Trouble::Memory) && self.makes_sense(Kind::Huge) && self.random.probability(20) {
             (self.event(Kind::Huge), self.must_settle(Kind::Huge))
-        } else if let Some(kind) = self.due().filter(|_| self.random.chance(40)) {
+        } else if let Some(kind) = self.due().filter(|_| self.random.probability(40)) {
             (self.event(kind), self.must_settle(kind))
         } else {
             let kind = loop {
@@ -166,7 +166,7 @@ impl Script {
                 (self.event(kind), self.must_settle(kind))
             }
         };
-        let settled = may_settle && (self.random.chance(75) || must_settle);
+        let settled = may_settle && (self.random.probability(75) || must_settle);
         if settled {
             (self.is_open, self.is_fresh) = (false, false);
             self.is_unsaved = self.has_begun(Trouble::StateDisk);
@@ -209,7 +209,10 @@ impl Script {
             Trouble::StateDisk => self.file == File::Good,
             Trouble::ServiceManager => true,
             Trouble::Dormant => {
-                self.shape == Shape::Compat && is_at_work && self.second == Second::Absent && self.file == File::Good
+                self.layout == Layout::IptablesNat
+                    && is_at_work
+                    && self.second == Second::Absent
+                    && self.file == File::Good
             }
             Trouble::HugeFile | Trouble::Legacy => false,
         }
@@ -229,7 +232,7 @@ impl Script {
     /// Not what would leave open which policy is the one that stays.
     fn makes_sense(&self, kind: Kind) -> bool {
         // Two that hold one table each for itself are for other tests.
-        let must_stay = self.second != Second::Absent && self.shape == Shape::NativeProtected;
+        let must_stay = self.second != Second::Absent && self.layout == Layout::NativeProtected;
         match kind {
             Kind::Edit | Kind::Damage | Kind::Harmless | Kind::Storm | Kind::Interfaces => true,
             Kind::Begins => self.troubles.iter().any(|trouble| self.may_begin(*trouble)),
@@ -272,13 +275,13 @@ impl Script {
             Kind::Spoil => Event::Spoil(self.how(), self.bad()),
             Kind::Delete => Event::Delete,
             Kind::Damage => {
-                let mut damages: &[Damage] = if self.shape == Shape::Compat { &COMPAT } else { &NATIVE };
+                let mut damages: &[Damage] = if self.layout == Layout::IptablesNat { &COMPAT } else { &NATIVE };
                 if self.file == File::Degraded || self.file == File::Bad && self.life == Life::Dead {
                     // Rules that somebody changed and left standing would be as good as any.
                     damages = &damages[..2];
-                } else if self.shape != Shape::Compat
+                } else if self.layout != Layout::IptablesNat
                     && self.troubles.contains(&Trouble::Dormant)
-                    && self.random.chance(8)
+                    && self.random.probability(8)
                 {
                     damages = &[DORMANT];
                 }
@@ -313,7 +316,7 @@ impl Script {
 
     fn edit(&mut self) -> Event {
         let mut changes = Vec::new();
-        if self.random.chance(30) {
+        if self.random.probability(30) {
             for _ in 0..self.random.between(1, 3) {
                 let change = match self.random.below(4) {
                     0 => FileChange::Spoil(self.how(), self.bad()),
@@ -381,7 +384,7 @@ impl Script {
 #[test]
 fn a_seed_makes_the_same_script_again_and_another_seed_another() {
     let script = |seed| {
-        let mut script = Script::new(seed, Shape::Native, Trouble::ALL.to_vec());
+        let mut script = Script::new(seed, Layout::OwnTable, Trouble::ALL.to_vec());
         std::iter::repeat_with(move || script.step()).take(700).collect::<Vec<_>>()
     };
     let one = script(7);

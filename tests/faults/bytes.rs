@@ -142,16 +142,16 @@ pub(crate) fn cut_at_its_end(datagram: &mut Vec<u8>, _: Around) {
 
 /// Turns up to three bits around.
 pub(crate) fn flipped(datagram: &mut Vec<u8>, Around { seed, .. }: Around) {
-    let mut chance = Chance(seed);
-    for _ in 0..=chance.below(3) {
-        let bit = chance.below(datagram.len() * 8);
+    let mut probability = Probability(seed);
+    for _ in 0..=probability.below(3) {
+        let bit = probability.below(datagram.len() * 8);
         datagram[bit / 8] ^= 1 << (bit % 8);
     }
 }
 
 /// Makes the length of one attribute a lie, at whatever depth.
 pub(crate) fn with_a_lying_length(datagram: &mut Vec<u8>, Around { seed, .. }: Around) {
-    let mut chance = Chance(seed);
+    let mut probability = Probability(seed);
     let mut places = Vec::new();
     for start in starts(datagram) {
         let len = u32::from_ne_bytes(datagram[start..start + 4].try_into().unwrap()) as usize;
@@ -160,9 +160,9 @@ pub(crate) fn with_a_lying_length(datagram: &mut Vec<u8>, Around { seed, .. }: A
     if places.is_empty() {
         return without_length(datagram, Around { sequence: 0, seed });
     }
-    let place = places[chance.below(places.len())];
+    let place = places[probability.below(places.len())];
     let len = u16::from_ne_bytes([datagram[place], datagram[place + 1]]);
-    let lie = [0, 3, 4, len.wrapping_sub(4), len.wrapping_add(4), len.wrapping_add(1), u16::MAX][chance.below(7)];
+    let lie = [0, 3, 4, len.wrapping_sub(4), len.wrapping_add(4), len.wrapping_add(1), u16::MAX][probability.below(7)];
     datagram[place..place + 2].copy_from_slice(&lie.to_ne_bytes());
 }
 
@@ -197,9 +197,9 @@ fn starts(datagram: &[u8]) -> Vec<usize> {
 }
 
 /// Numbers that only depend on where they begin (Steele and others, `SplitMix64`).
-struct Chance(u64);
+struct Probability(u64);
 
-impl Chance {
+impl Probability {
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;

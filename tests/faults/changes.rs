@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ip_masq_agent::backend::{Protect, Wanted};
 use ip_masq_agent::net::{ChainName, Cidr, Family, PortRanges};
 use ip_masq_agent::policy::{Exemption, FamilyPolicy, Origin, Policy};
-use ip_masq_agent::ruleset::{Ruleset, Shape, compile};
+use ip_masq_agent::rules::{Layout, Ruleset, compile};
 
 const WIDE: &[&str] = &["10.0.0.0/8", "203.0.113.0/24", "fd00::/8", "2001:db8:a::/48"];
 /// Of the same lengths.
@@ -60,7 +60,7 @@ impl Case {
 }
 
 const fn compat(list: &'static [&'static str]) -> Goal {
-    // Another shape is to be had, so that a fault could lead to it.
+    // Another layout is to be had, so that a fault could lead to it.
     Goal::Rules(Wanted::Auto, Protect::Auto, List::These(list))
 }
 
@@ -87,7 +87,7 @@ pub(crate) const CASES: [Case; 11] = [
 ];
 
 /// The rules that exempt a list, of both families, as a running agent has them.
-pub(crate) fn rules(list: List, shape: Shape) -> Ruleset {
+pub(crate) fn rules(list: List, layout: Layout) -> Ruleset {
     let cidrs: Vec<Cidr> = match list {
         List::These(list) => list.iter().map(|text| text.parse().unwrap()).collect(),
         List::Many(first) => {
@@ -109,5 +109,5 @@ pub(crate) fn rules(list: List, shape: Shape) -> Ruleset {
         random_fully: true,
         to_ports: PortRanges::default(),
     };
-    Ruleset { hold: true, ..compile(&policy, shape) }
+    Ruleset { hold: true, ..compile(&policy, layout) }
 }

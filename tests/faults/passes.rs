@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use ip_masq_agent::backend::{Backend, BackendError, FitError, Fitting, Nftables, ReconcileError, reconcile};
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::nftables::{
+    Action, Cache, Change, Generation, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan, Unrecognised,
+};
+use ip_masq_agent::backend::{Backend, BackendError, ReconcileError, SelectError, Selection, reconcile};
 use ip_masq_agent::net::ChainName;
 use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkSocket};
-use ip_masq_agent::ruleset::{
-    Action, Change, Generation, Known, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Opaque, Plan,
-    Protection, Rule, Ruleset, Shape, TableId,
-};
+use ip_masq_agent::rules::{Layout, Protection, Rule, Ruleset, TableId};
 
 use crate::changes::{CASES, Case, Goal, rules};
 use crate::faulty::{Fault, Faulty, Wire};
@@ -116,7 +117,7 @@ impl<'a> Bench<'a> {
         let mut way = vec![self.state()];
         self.seen.borrow_mut().clear();
         wire.borrow_mut().arm(None, 0);
-        let shape = goal.pass(&mut agent).unwrap();
+        let layout = goal.pass(&mut agent).unwrap();
         let (sends, receives) = wire.borrow().counted();
         way.append(&mut self.seen.borrow_mut());
         let listed = self.listed();
@@ -135,7 +136,7 @@ impl<'a> Bench<'a> {
                 // Each fault at other places, and at each place other faults.
                 for seed in (0..row.times).filter(|seed| (index + number + seed) % every == 0) {
                     let point = Point { row, place, seed: u64::try_from(place * row.times + seed).unwrap() };
-                    counts.add(&self.strike(&wire, &point, &way, shape));
+                    counts.add(&self.strike(&wire, &point, &way, layout));
                 }
             }
         }
@@ -144,7 +145,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Lets one thing go wrong.
-    fn strike(&self, wire: &RefCell<Wire>, point: &Point<'_>, way: &[State], shape: Option<Shape>) -> Counts {
+    fn strike(&self, wire: &RefCell<Wire>, point: &Point<'_>, way: &[State], layout: Option<Layout>) -> Counts {
         let context = || format!("{}: {} at {} ({})", self.case.what, point.row.name, point.place, point.seed);
         let [old, .., new] = way else { panic!("a way has two ends") };
         let mut agent = Nftables::over(Connection::new(Faulty(wire)));
@@ -169,7 +170,7 @@ impl<'a> Bench<'a> {
             assert!(ended.is_err() || state == *new, "{}: not in force: {state:#?}", context());
         }
         match &ended {
-            Ok(used) => assert_eq!(*used, shape, "{}: another shape", context()),
+            Ok(used) => assert_eq!(*used, layout, "{}: another layout", context()),
             Err(error) => {
                 assert_ne!(point.row.promise, Promise::SamePass, "{}: {error}", context());
                 assert!(is_as_promised(point.row, error), "{}: {error}", context());
@@ -178,7 +179,7 @@ impl<'a> Bench<'a> {
 
         let next = goal.pass(&mut agent);
         let used = next.unwrap_or_else(|error| panic!("{}, the next pass: {error}", context()));
-        assert_eq!(used, shape, "{}, the next pass: another shape", context());
+        assert_eq!(used, layout, "{}, the next pass: another layout", context());
         assert_eq!(self.state(), *new, "{}, the next pass", context());
         counts
     }
@@ -212,8 +213,8 @@ struct Point<'a> {
 }
 
 /// An error says whether the next pass can fare better, and a lost privilege and a too small buffer say so themselves.
-fn is_as_promised(row: &Row, error: &FitError) -> bool {
-    let FitError::Reconcile(reconcile) = error else { return false };
+fn is_as_promised(row: &Row, error: &SelectError) -> bool {
+    let SelectError::Reconcile(reconcile) = error else { return false };
     match (reconcile, row.fault) {
         _ if error.is_transient() => true,
         (error, _) if error.is_denied() => row.name.contains("EPERM") || row.promise == Promise::Lie,
@@ -231,36 +232,36 @@ fn is_as_promised(row: &Row, error: &FitError) -> bool {
 /// What is wanted, and what is remembered from one pass to the next.
 struct Aim {
     goal: Goal,
-    fitting: Option<Fitting>,
-    known: Known,
+    selection: Option<Selection>,
+    known: Cache,
 }
 
 impl Aim {
     fn new(goal: Goal) -> Self {
-        let fitting = match goal {
+        let selection = match goal {
             Goal::Empty | Goal::Nothing => None,
-            Goal::Rules(wanted, protect, list) => Some(Fitting::new(wanted, protect, &|shape| rules(list, shape))),
+            Goal::Rules(wanted, protect, list) => Some(Selection::new(wanted, protect, &|layout| rules(list, layout))),
         };
-        Self { goal, fitting, known: Known::default() }
+        Self { goal, selection, known: Cache::default() }
     }
 
     fn renew(&mut self, goal: Goal) {
-        match (&mut self.fitting, self.goal, goal) {
-            (Some(fitting), Goal::Rules(was, before, _), Goal::Rules(is, after, list))
+        match (&mut self.selection, self.goal, goal) {
+            (Some(selection), Goal::Rules(was, before, _), Goal::Rules(is, after, list))
                 if (was, before) == (is, after) =>
             {
-                fitting.renew(&|shape| rules(list, shape));
+                selection.renew(&|layout| rules(list, layout));
                 self.goal = goal;
             }
             _ => *self = Self::new(goal),
         }
     }
 
-    /// The shape in which the rules are in force, if there are any.
-    fn pass(&mut self, agent: &mut Agent<'_>) -> Result<Option<Shape>, FitError> {
-        if let (Some(fitting), Goal::Rules(_, _, list)) = (&mut self.fitting, self.goal) {
-            let fitted = fitting.reconcile(agent, &|shape| rules(list, shape))?;
-            return Ok(Some(fitted.shape));
+    /// The layout in which the rules are in force, if there are any.
+    fn pass(&mut self, agent: &mut Agent<'_>) -> Result<Option<Layout>, SelectError> {
+        if let (Some(selection), Goal::Rules(_, _, list)) = (&mut self.selection, self.goal) {
+            let selected = selection.reconcile(agent, &|layout| rules(list, layout))?;
+            return Ok(Some(selected.layout));
         }
         reconcile(agent, &Ruleset::nothing(ChainName::default()), &mut self.known)?;
         Ok(None)
@@ -272,13 +273,13 @@ struct Eye(Nftables<NetlinkSocket>);
 
 impl Eye {
     fn state(&mut self) -> State {
-        let observed = self.0.observe(&ChainName::default(), &Known::default()).unwrap();
+        let observed = self.0.observe(&ChainName::default(), &Cache::default()).unwrap();
         State::of(observed.tables)
     }
 
     /// Takes iptables' tables away.
     fn empty(&mut self) {
-        let tables = self.0.observe(&ChainName::default(), &Known::default()).unwrap().tables;
+        let tables = self.0.observe(&ChainName::default(), &Cache::default()).unwrap().tables;
         let delete = |id| Change { table: id, action: Action::DeleteTable };
         let changes = tables.iter().map(|table| delete(table.id)).collect();
         let generation: Generation = self.0.generation().unwrap();
@@ -293,9 +294,9 @@ struct State(BTreeMap<TableId, TableState>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct TableState {
-    protection: Result<Protection, Opaque>,
+    protection: Result<Protection, Unrecognised>,
     sets: Vec<ObservedSet>,
-    chains: Vec<(ObservedChain, Vec<Result<Rule, Opaque>>)>,
+    chains: Vec<(ObservedChain, Vec<Result<Rule, Unrecognised>>)>,
 }
 
 impl State {

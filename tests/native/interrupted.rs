@@ -27,7 +27,7 @@ type Applied = (&'static str, &'static str);
 
 /// From what, to what.
 const CHANGES: [(&str, Applied, Applied); 8] = [
-    ("an empty kernel to the native shape", ("", ""), (NATIVE, WIDE)),
+    ("an empty kernel to the native layout", ("", ""), (NATIVE, WIDE)),
     ("an empty kernel to an interval set", ("", ""), (NATIVE, MANY_LENGTHS)),
     ("elements that move to other sets", (NATIVE, WIDE), (NATIVE, NARROW)),
     ("elements that move to new sets", (NATIVE, WIDE), (NATIVE, OTHER_LENGTHS)),

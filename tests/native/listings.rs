@@ -5,11 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use ip_masq_agent::backend::{Nftables, Outcome, reconcile};
+use ip_masq_agent::backend::nftables::Cache;
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::{Outcome, reconcile};
 use ip_masq_agent::net::{Cidr, Family};
 use ip_masq_agent::netlink::{Connection, NetlinkSocket, Transport};
 use ip_masq_agent::policy::{Exemption, FamilyPolicy, Origin, Policy};
-use ip_masq_agent::ruleset::{Known, Protection, Ruleset, Shape, compile};
+use ip_masq_agent::rules::{Layout, Protection, Ruleset, compile};
 
 use crate::support::netns::Netns;
 
@@ -43,7 +45,7 @@ impl Transport for Counting {
 /// An agent's way to the kernel, and what it knows.
 struct Agent {
     backend: Nftables<Counting>,
-    known: Known,
+    known: Cache,
     listings: Rc<Cell<usize>>,
 }
 
@@ -51,7 +53,7 @@ impl Agent {
     fn new() -> Self {
         let listings = Rc::new(Cell::new(0));
         let socket = Counting { socket: NetlinkSocket::open().unwrap(), listings: Rc::clone(&listings) };
-        Self { backend: Nftables::over(Connection::new(socket)), known: Known::default(), listings }
+        Self { backend: Nftables::over(Connection::new(socket)), known: Cache::default(), listings }
     }
 
     /// Brings the rules in line. Gives what was done, and how many sets were listed for it.
@@ -72,7 +74,7 @@ fn rules(count: u32, protection: Protection) -> Ruleset {
         random_fully: true,
         to_ports: "".parse().unwrap(),
     };
-    Ruleset { hold: true, ..compile(&policy, Shape::Native(protection)) }
+    Ruleset { hold: true, ..compile(&policy, Layout::OwnTable(protection)) }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The native shape in a real kernel: tables of our own, with the ranges in sets.
+//! The native layout in a real kernel: tables of our own, with the ranges in sets.
 
 #[cfg(test)]
 mod deltas;

@@ -14,10 +14,10 @@ const APPLY: &str = "apply --backend nft --protect off --enable-ipv6";
 #[test]
 fn a_hundred_thousand_ranges_are_kept_and_changed_one_by_one() {
     for family in FAMILIES {
-        for shape in [Shape::TwoLengths, Shape::ManyLengths] {
+        for layout in [Layout::TwoLengths, Layout::ManyLengths] {
             let Some(netns) = Netns::new("many") else { return };
-            let config = |numbers: &mut dyn Iterator<Item = u32>| config(family, shape, numbers);
-            let context = format!("{family:?} {shape:?}");
+            let config = |numbers: &mut dyn Iterator<Item = u32>| config(family, layout, numbers);
+            let context = format!("{family:?} {layout:?}");
             let before = generation(&netns);
             netns.agent(APPLY, &config(&mut (0..COUNT))).ended_with(0);
             let transactions = generation(&netns) - before;
@@ -37,7 +37,7 @@ fn a_hundred_thousand_ranges_are_kept_and_changed_one_by_one() {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Shape {
+enum Layout {
     /// Hash sets.
     TwoLengths,
     /// So many that a short list would be kept in an interval set.
@@ -45,12 +45,12 @@ enum Shape {
 }
 
 /// A configuration of ranges of which none touches another.
-fn config(family: Family, shape: Shape, numbers: &mut dyn Iterator<Item = u32>) -> String {
+fn config(family: Family, layout: Layout, numbers: &mut dyn Iterator<Item = u32>) -> String {
     let mut text = "cidrLimit: 200000\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true\nnonMasqueradeCIDRs:\n".to_owned();
     for number in numbers {
-        let len = match shape {
-            Shape::TwoLengths => 28 + u8::try_from(number % 2).unwrap(),
-            Shape::ManyLengths => 24 + u8::try_from(number % 9).unwrap(),
+        let len = match layout {
+            Layout::TwoLengths => 28 + u8::try_from(number % 2).unwrap(),
+            Layout::ManyLengths => 24 + u8::try_from(number % 9).unwrap(),
         };
         // Each has 512 addresses for itself; in IPv6 as many /32.
         let bits = number << 9 | 0x4000_0000;

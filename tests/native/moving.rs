@@ -1,4 +1,4 @@
-//! From one shape to the other on one node, and out again.
+//! From one layout to the other on one node, and out again.
 
 use std::net::{SocketAddr, UdpSocket};
 

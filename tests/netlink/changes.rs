@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
+use ip_masq_agent::backend::nftables::{Action, Change, Generation};
+use ip_masq_agent::backend::nftables::{Batch, Transaction};
 use ip_masq_agent::net::{Family, PortRange, Protocol};
-use ip_masq_agent::netlink::{Batch, Transaction};
-use ip_masq_agent::ruleset::{
-    Action, BaseChain, Chance, Change, Generation, Masquerade, Match, Protection, Rule, TableId, Verdict,
-};
+use ip_masq_agent::rules::{BaseChain, Masquerade, Match, Probability, Protection, Rule, TableId, Verdict};
 
 pub(crate) const CHAIN: &str = "IP-MASQ-AGENT";
 
@@ -51,7 +50,7 @@ pub(crate) fn masquerade(fully_random: bool, ports: Option<(u16, u16)>) -> Verdi
 
 /// Every kind of rule that we write, with what follows on `-A CHAIN` in `iptables -S`.
 pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
-    let half = Match::Chance(Chance::of(1, 2).unwrap().for_statistic());
+    let half = Match::Probability(Probability::of(1, 2).unwrap().for_statistic());
     let mut kinds = vec![
         (rule(vec![], "", Verdict::Return), "-j RETURN".to_owned()),
         (

@@ -1,8 +1,10 @@
 //! What the kernel and iptables-nft make of our transactions, and we of theirs.
 
+use ip_masq_agent::backend::nftables::decode;
+use ip_masq_agent::backend::nftables::{Action, Handle, ObservedRule, Unrecognised};
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, NetlinkError, Transport, raise};
-use ip_masq_agent::ruleset::{Action, BaseChain, Handle, ObservedRule, Opaque, Rule, TableId, Verdict};
+use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
+use ip_masq_agent::rules::{BaseChain, Rule, TableId, Verdict};
 use nix::errno::Errno;
 
 use crate::changes::{CHAIN, append, batch, change, create, every_kind, rule, to};
@@ -36,9 +38,9 @@ fn try_run(netns: &Netns, line: &str, input: &str) -> Ran {
     netns.try_run(words[0], &words[1..], input)
 }
 
-fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
+fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Unrecognised>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
-    rules.iter().map(|rule| raise(TableId::nat(family), rule)).collect()
+    rules.iter().map(|rule| decode(TableId::nat(family), rule)).collect()
 }
 
 /// The names of the tables of a family.
@@ -132,7 +134,7 @@ fn rules_are_inserted_before_a_handle_deleted_by_handle_and_flushed_by_chain() {
         kernel.commit(&batch(None, &[change(family, insert)])).unwrap();
         assert_eq!(rules_of(&mut kernel, family, CHAIN), [Ok(a.clone()), Ok(b), Ok(c.clone())]);
 
-        let was = ObservedRule { handle: handle_of(&mut kernel, 1), rule: Err(Opaque(String::new())) };
+        let was = ObservedRule { handle: handle_of(&mut kernel, 1), rule: Err(Unrecognised(String::new())) };
         let delete = Action::Delete { chain: CHAIN.to_owned(), was };
         kernel.commit(&batch(None, &[change(family, delete)])).unwrap();
         assert_eq!(rules_of(&mut kernel, family, CHAIN), [Ok(a), Ok(c)]);
@@ -224,7 +226,7 @@ fn of_more_errors_than_the_receive_buffer_holds_the_first_is_reported() {
         kernel.commit(&batch(None, &create(family))).unwrap();
         let generation = kernel.generation().unwrap();
         let missing = |handle| {
-            let was = ObservedRule { handle: Handle(handle), rule: Err(Opaque(String::new())) };
+            let was = ObservedRule { handle: Handle(handle), rule: Err(Unrecognised(String::new())) };
             change(family, Action::Delete { chain: CHAIN.to_owned(), was })
         };
         let mut changes = vec![append(family, CHAIN, rule(vec![], "", Verdict::Return))];

@@ -1,7 +1,8 @@
 //! A table of our own, in few words.
 
+use ip_masq_agent::backend::nftables::{Action, Change};
 use ip_masq_agent::net::{AddressRange, Cidr, Family, Protocol};
-use ip_masq_agent::ruleset::{Action, BaseChain, Chance, Change, Match, Protection, Rule, SetKind, TableId, Verdict};
+use ip_masq_agent::rules::{BaseChain, Match, Probability, Protection, Rule, SetKind, TableId, Verdict};
 
 use crate::changes::{CHAIN, masquerade, rule, to};
 
@@ -90,7 +91,7 @@ pub(crate) fn own_rules(family: Family) -> Vec<(Rule, String)> {
         Family::Ipv6 => ("fd00::/8", "fe80::/10", "ffff:ffff:ffff:ffff::"),
     };
     let looked_up = |set: &str, prefix_len| Match::DestinationIn { set: set.to_owned(), prefix_len };
-    let part = Match::Chance(Chance::of(28_976, 61_744).unwrap());
+    let part = Match::Probability(Probability::of(28_976, 61_744).unwrap());
     let tcp = || Match::Protocol(Protocol::Tcp);
     let counter = "counter packets 0 bytes 0";
     vec![

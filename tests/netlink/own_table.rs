@@ -1,8 +1,10 @@
 //! What the kernel and nft make of a table of our own, and we of theirs.
 
+use ip_masq_agent::backend::nftables::decode;
+use ip_masq_agent::backend::nftables::{Action, Unrecognised};
 use ip_masq_agent::net::{AddressRange, Family};
-use ip_masq_agent::netlink::{Connection, NetlinkError, Transport, raise};
-use ip_masq_agent::ruleset::{Action, BaseChain, Opaque, Protection, Rule, SetKind, TableId};
+use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
+use ip_masq_agent::rules::{BaseChain, Protection, Rule, SetKind, TableId};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
@@ -15,7 +17,7 @@ use crate::own::{
 };
 
 /// Name, hook, rules.
-type ReadChain = (String, Option<BaseChain>, Vec<Result<Rule, Opaque>>);
+type ReadChain = (String, Option<BaseChain>, Vec<Result<Rule, Unrecognised>>);
 
 /// What is in the table: its sets with their elements, its rules.
 #[derive(Debug, PartialEq)]
@@ -35,7 +37,7 @@ fn find<T: Transport>(kernel: &mut Connection<T>, family: Family) -> Found {
     let chains = kernel.chains(family).unwrap();
     let chains = chains.into_iter().map(|chain| {
         let rules = kernel.rules(family, TABLE, &chain.name).unwrap();
-        let rules = rules.iter().map(|rule| raise(TableId::own(family), rule)).collect();
+        let rules = rules.iter().map(|rule| decode(TableId::own(family), rule)).collect();
         (chain.name, chain.base, rules)
     });
     Found { sets, chains: chains.collect() }
@@ -212,7 +214,7 @@ fn a_probe_finds_what_the_kernel_refuses_and_leaves_nothing_behind() {
             changes.extend(append_own(family));
         }
         let probe = |changes: &[_]| {
-            let mut transaction = ip_masq_agent::netlink::Transaction::begin(Some(generation));
+            let mut transaction = ip_masq_agent::backend::nftables::Transaction::begin(Some(generation));
             for change in changes {
                 transaction.push(change);
             }

@@ -1,8 +1,9 @@
 //! What the kernel makes of the flags `owner` and `persist` of a table (Linux 6.9 and later).
 
+use ip_masq_agent::backend::nftables::{Action, Change};
 use ip_masq_agent::net::Family;
 use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkSocket};
-use ip_masq_agent::ruleset::{Action, Change, Protection};
+use ip_masq_agent::rules::Protection;
 use nix::errno::Errno;
 
 use crate::changes::batch;

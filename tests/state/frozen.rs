@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ip_masq_agent::state::{LastKnownGood, StateDir};
+use ip_masq_agent::last_good::{LastKnownGood, StateDir};
 
 use crate::support::daemon::Daemon;
 use crate::support::disk::Ext4;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use ip_masq_agent::state::{LastKnownGood, StateDir, VERB};
+use ip_masq_agent::last_good::{LastKnownGood, StateDir, VERB};
 
 use crate::support::netns::{AGENT, Netns};
 use crate::support::ran::Ran;

@@ -18,7 +18,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use ip_masq_agent::state::{LastKnownGood, StateDir};
+use ip_masq_agent::last_good::{LastKnownGood, StateDir};
 
 use support::native::listed;
 use support::netns::Netns;
@@ -44,7 +44,7 @@ fn signs(number: u8) -> [String; 2] {
     [format!("10.{number}.0.0"), format!("fd{number}::")]
 }
 
-/// What is in the kernel that is ours, in either shape.
+/// What is in the kernel that is ours, in either layout.
 fn rules(netns: &Netns) -> String {
     saved_text(netns) + &listed(netns)
 }

@@ -15,7 +15,7 @@ use crate::report::{Goal, Row, Section};
 use crate::texts;
 
 const SIZES: [usize; 5] = [4, 64, 1_000, 10_000, 100_000];
-/// Upstream's shape is a rule a range: nobody has more of them.
+/// Upstream's layout is a rule a range: nobody has more of them.
 const COMPAT_SIZES: [usize; 4] = [4, 64, 1_000, 10_000];
 /// Lists that are kept in an interval set.
 const INTERVAL_SIZES: [usize; 3] = [1_000, 10_000, 100_000];
@@ -64,7 +64,7 @@ pub(super) fn apply(bench: &Bench) -> Result<Section> {
 fn of_list(bench: &Bench, backend: Backend, name: &str, ranges: &[Range]) -> Result<[Row; 2]> {
     let size = ranges.len();
     let configuration = bench.configuration("apply.yaml", ranges)?;
-    let ruleset = pure::ruleset(&texts::configuration(ranges, "60s"), pure::shape(backend))?;
+    let ruleset = pure::ruleset(&texts::configuration(ranges, "60s"), pure::layout(backend))?;
     let apply = bench.agent.writing("apply", backend, &configuration);
     let nft_text = bench.file("apply.nft", &bench.nft_text(&configuration)?)?;
     let restore = bench.file("apply.restore", &texts::upstream_restore(ranges))?;

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use ip_masq_agent::agent::{Agent, ConfigFile, Event, Look};
-use ip_masq_agent::backend::{Nftables, Protect};
+use ip_masq_agent::backend::Protect;
+use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::config::Context;
+use ip_masq_agent::last_good::Keeper;
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
-use ip_masq_agent::state::Keeper;
 
 use super::Bench;
 use crate::agent::Backend;

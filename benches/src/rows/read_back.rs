@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use ip_masq_agent::backend::{Fitting, Nftables, Protect};
-use ip_masq_agent::ruleset::compile;
+use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::{Protect, Selection};
+use ip_masq_agent::rules::compile;
 
 use super::Bench;
 use crate::agent::Backend;
@@ -21,7 +22,7 @@ pub(super) fn read_back(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "Read back and compare",
         about:
-            "`Fitting::preview` of the agent's library, which reads the kernel's rules and plans, and finds nothing to \
+            "`Selection::preview` of the agent's library, which reads the kernel's rules and plans, and finds nothing to \
                 do, against `nft list table` of the same table with its output thrown away. *As a process* is \
                 `ip-masq-agent apply` that finds nothing to do, from its start to its end, with the file's parsing."
                 .to_owned(),
@@ -53,15 +54,15 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
     theirs.run(&apply)?;
     let mut connection = ours.inside(|| Ok(Nftables::open()?))?;
     let policy = pure::policy(&pure::parse(&texts::configuration(&ranges, "60s"))?);
-    let compile = |shape| compile(&policy, shape);
-    let mut fitting = Fitting::new(backend.wanted(), Protect::Auto, &compile);
-    fitting.reconcile(&mut connection, &compile)?;
+    let compile = |layout| compile(&policy, layout);
+    let mut selection = Selection::new(backend.wanted(), Protect::Auto, &compile);
+    selection.reconcile(&mut connection, &compile)?;
     let [compared, process, listed] = in_turn(
         bench.effort.repetitions(size),
         [
             Contender::new("preview", || {
                 let start = Instant::now();
-                let plan = fitting.preview(&mut connection, &compile)?.result;
+                let plan = selection.preview(&mut connection, &compile)?.result;
                 let taken = start.elapsed();
                 if !plan.is_empty() {
                     bail!("there was something to do");

@@ -5,9 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use ip_masq_agent::backend::nftables::{Action, Change};
+use ip_masq_agent::backend::nftables::{Heard, Monitor, Transaction};
 use ip_masq_agent::net::{ChainName, Family};
-use ip_masq_agent::netlink::{Connection, Heard, Monitor, NetlinkSocket, Transaction};
-use ip_masq_agent::ruleset::{Action, Change, TableId};
+use ip_masq_agent::netlink::{Connection, NetlinkSocket};
+use ip_masq_agent::rules::TableId;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Bench;

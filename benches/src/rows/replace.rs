@@ -48,7 +48,7 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
         let file = bench.configuration(&format!("replace-{number}.yaml"), list)?;
         let restore = bench.file(&format!("replace-{number}.restore"), &texts::upstream_restore(list))?;
         texts.push(texts::configuration(list, "60s"));
-        rulesets.push(pure::ruleset(&texts::configuration(list, "60s"), pure::shape(Backend::Compat))?);
+        rulesets.push(pure::ruleset(&texts::configuration(list, "60s"), pure::layout(Backend::Compat))?);
         applies.push(bench.agent.writing("apply", Backend::Compat, &file));
         by_nft.push(bench.upstream_restore("nft", &restore));
         by_legacy.push(bench.upstream_restore("legacy", &restore));

@@ -8,10 +8,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::agent::{ConfigFile, Look};
-use crate::backend::memory::Memory;
+use crate::backend::fake::Memory;
+use crate::backend::nftables::ObservedTable;
+use crate::last_good::{InForce, LastKnownGood, StateDir};
 use crate::net::Family;
-use crate::ruleset::{Match, ObservedTable, Rule};
-use crate::state::{InForce, LastKnownGood, StateDir};
+use crate::rules::{Match, Rule};
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16, \"fd01::/16\"]\n";
 const KEPT: &str = "nonMasqueradeCIDRs: [10.2.0.0/16, \"fd02::/16\"]\n";
@@ -122,7 +123,7 @@ fn kernel_with(config: &str, wanted: Wanted) -> Memory {
     agent.agent.backend
 }
 
-/// What was found for each family: the exempt private ranges in the kernel's rules, whatever their shape.
+/// What was found for each family: the exempt private ranges in the kernel's rules, whatever their layout.
 fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
     let of_rule = |table: &ObservedTable, rule: &Rule| -> Vec<String> {
         rule.matches()
@@ -190,7 +191,7 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
             let before = node.kept();
             let kernel = if stands { kernel_with(STANDING, wanted) } else { Memory::default() };
             let generation = kernel.state.generation;
-            // Rules that stand are kept in whatever shape they are.
+            // Rules that stand are kept in whatever layout they are.
             for start_with in [Wanted::NftCompat, Wanted::Nft] {
                 let mut agent = node.start(kernel.clone(), start_with);
                 let pass = agent.next_pass(THERE);
@@ -341,7 +342,7 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
     let mut agent = node.start(kernel, Wanted::NftCompat);
     let pass = agent.next_pass(THERE);
     assert!(
-        matches!(&pass.rules, Err(FitError::Reconcile(error)) if error.to_string().contains("16 times")),
+        matches!(&pass.rules, Err(SelectError::Reconcile(error)) if error.to_string().contains("16 times")),
         "{pass:?}"
     );
     assert!(pass.keep.is_none() && pass.holding.is_none(), "{pass:?}");

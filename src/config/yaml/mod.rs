@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use super::value::{Document, List, Pair, Value};
 use super::{ConfigError, Key, Problem, Warning};
-use crate::shown::excerpt;
+use crate::text::excerpt;
 use resolve::Scalar;
 pub(super) use text::{Decoded, decode};
 use tree::{Children, Content, Id, Node, Tree};

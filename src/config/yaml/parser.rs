@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::resolve::Tag;
 use super::scanner::{Scanner, Token};
 use crate::config::ConfigError;
-use crate::shown::Bare;
+use crate::text::Bare;
 
 /// One step through the structure of a document.
 #[derive(Debug, PartialEq)]

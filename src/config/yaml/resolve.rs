@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::shown::Quoted;
+use crate::text::Quoted;
 
 /// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use super::records::{Head, Kind, Records};
 use super::resolve::{self, Scalar, Tag};
 use crate::config::error::MAX_DEPTH;
 use crate::config::{ConfigError, Line, Problem};
-use crate::shown::Bare;
+use crate::text::Bare;
 
 /// The first document of a text. Its nodes lie in one row, in the order of the text: an alias is the place of another node,
 /// so that no alias is ever expanded, and neither reading nor dropping the deepest tree needs a stack. A text of two bytes can

@@ -1,9 +1,9 @@
 //! Asking until an answer can be believed.
 
 use super::{Connection, End, Request, TRIES, Transport};
+use crate::netlink::Budget;
 use crate::netlink::NetlinkError;
-use crate::netlink::allowance::Allowance;
-use crate::netlink::wire::{Attributes, Malformed};
+use crate::netlink::{Attributes, Malformed};
 
 /// What one attempt to read came to.
 enum Attempt<I> {
@@ -15,7 +15,7 @@ enum Attempt<I> {
 
 impl<T: Transport> Connection<T> {
     /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
-    pub(in crate::netlink) fn read<I>(
+    pub(crate) fn read<I>(
         &mut self,
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
@@ -26,7 +26,7 @@ impl<T: Transport> Connection<T> {
     /// The same for a list of one chain or set, which can be so long that others always commit meanwhile. What two answers
     /// agree in counts. The kernel gives a list in parts, and goes on behind as many entries as it has given: what others do
     /// elsewhere shifts nothing, and what is shifted in the list itself is seen in one of two answers, but not in the next.
-    pub(super) fn read_long<I>(
+    pub(crate) fn read_long<I>(
         &mut self,
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
@@ -74,7 +74,7 @@ impl<T: Transport> Connection<T> {
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Attempt<I>, NetlinkError> {
         let mut items = Vec::new();
-        let end = self.exchange_within(Allowance::KEPT, request, |attributes| {
+        let end = self.exchange_within(Budget::KEPT, request, |attributes| {
             items.extend(parse(attributes)?);
             Ok::<_, NetlinkError>(())
         })?;

@@ -6,9 +6,9 @@ use nix::sys::signal::Signal;
 
 use super::{Driver, pause_for};
 use crate::event::{FileChange, How};
+use crate::layout::Rules;
 use crate::oracle::Moment;
 use crate::policy::Policy;
-use crate::shape::Rules;
 use crate::support::DEADLINE;
 use crate::support::generation::{commits_are_over, generation};
 use crate::support::netns::AGENT;
@@ -57,7 +57,7 @@ impl Driver<'_> {
                 // What is listed afterwards has been there since before this moment, if nobody has committed meanwhile.
                 commits_are_over(node);
                 let at = self.books.now();
-                let rules = Rules::of(node, self.shape);
+                let rules = Rules::of(node, self.layout);
                 if generation(node) == now {
                     if rules.as_ref() == Some(&self.expected) && self.is_kept() {
                         return at;
@@ -103,7 +103,7 @@ impl Driver<'_> {
         println!(
             "{:?}\n{}  {repairs} repairs\n  resident memory: {first} KiB at first, {most} KiB at most\n  the slowest end \
              by SIGTERM: {:?}",
-            self.shape,
+            self.layout,
             self.books.report(self.traffic.sent()),
             self.slowest_end
         );
@@ -118,7 +118,7 @@ impl Driver<'_> {
     fn would_change_nothing(&self) {
         let file = self.file.path();
         let mut arguments = vec!["apply", "--dry-run", "--config", file.to_str().expect("a scratch path in UTF-8")];
-        arguments.extend(self.shape.flags());
+        arguments.extend(self.layout.flags());
         let plan = self.topology.node.try_run(AGENT, &arguments, "").stdout();
         assert_eq!(plan, "", "this is left to do: {}", self.books.story());
     }

@@ -18,14 +18,16 @@ mod own;
 mod replay;
 mod rustables_judge;
 
+use ip_masq_agent::backend::nftables::Unrecognised;
+use ip_masq_agent::backend::nftables::decode;
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, Transport, raise};
-use ip_masq_agent::ruleset::{Opaque, Rule, TableId};
+use ip_masq_agent::netlink::{Connection, Transport};
+use ip_masq_agent::rules::{Rule, TableId};
 
 /// The rules of a chain of the `nat` table, as we read them.
-fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Opaque>> {
+fn rules_of<T: Transport>(kernel: &mut Connection<T>, family: Family, chain: &str) -> Vec<Result<Rule, Unrecognised>> {
     let rules = kernel.rules(family, "nat", chain).unwrap();
-    rules.iter().map(|rule| raise(TableId::nat(family), rule)).collect()
+    rules.iter().map(|rule| decode(TableId::nat(family), rule)).collect()
 }
 
 /// The names of the tables of a family.

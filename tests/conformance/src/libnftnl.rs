@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ip_masq_agent::net::{Family, Protocol};
 use ip_masq_agent::netlink::Connection;
-use ip_masq_agent::ruleset::{BaseChain, Chance, Match, Rule, Verdict};
+use ip_masq_agent::rules::{BaseChain, Match, Probability, Rule, Verdict};
 use nftnl::expr::{Bitwise, Cmp, CmpOp, Counter, Immediate, Meta, NetworkHeaderField, Payload};
 use nftnl::{Batch, Chain, ChainType, Hook, MsgType, Policy, ProtoFamily, Table};
 
@@ -120,7 +120,8 @@ fn fill<'a>(family: Family, chain: &'a Chain<'a>) -> Vec<(nftnl::Rule<'a>, Rule)
     ports.add_expr(&Cmp::new(CmpOp::Eq, Protocol::Tcp.number()));
     ports.add_expr(&half());
     ports.add_expr(&masquerade_target(family));
-    let matches = vec![Match::Protocol(Protocol::Tcp), Match::Chance(Chance::of(1, 2).unwrap().for_statistic())];
+    let matches =
+        vec![Match::Protocol(Protocol::Tcp), Match::Probability(Probability::of(1, 2).unwrap().for_statistic())];
     rules.push((ports, rule(matches, "", masquerade(true, Some((1024, 2000))))));
     rules
 }
@@ -180,8 +181,8 @@ fn a_comment_that_libnftnl_keeps_beside_the_expressions_is_read() {
         let rules = Connection::open().unwrap().rules(Family::Ipv4, "nat", CHAIN).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].comment.as_deref(), Some("kept by nft"));
-        let immediate = ip_masq_agent::netlink::Immediate { register: 1, value: 7_u32.to_ne_bytes().into() };
-        assert_eq!(rules[0].expressions[0], ip_masq_agent::netlink::Expression::Immediate(immediate));
+        let immediate = ip_masq_agent::backend::nftables::Immediate { register: 1, value: 7_u32.to_ne_bytes().into() };
+        assert_eq!(rules[0].expressions[0], ip_masq_agent::backend::nftables::Expression::Immediate(immediate));
     });
 }
 
@@ -249,7 +250,7 @@ fn libnftnl_reads_what_we_write_as_the_expressions_that_are_meant() {
 fn libnftnl_reads_our_xtables_parameters_as_the_kernels_headers_have_them() {
     let of = |xtables: Xtables| (xtables.name.to_owned(), xtables.revision, xtables.info);
     for family in Family::ALL {
-        let half_chance = Match::Chance(Chance::of(1, 2).unwrap().for_statistic());
+        let half_chance = Match::Probability(Probability::of(1, 2).unwrap().for_statistic());
         let matches = vec![Match::Protocol(Protocol::Udp), Match::DestinationNotLocal, half_chance];
         let rule = rule(matches, "all of them", masquerade(true, Some((1024, 2000))));
         let batch = batch(None, &[append(family, CHAIN, rule)]);

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ip_masq_agent::backend::nftables::Unrecognised;
+use ip_masq_agent::backend::nftables::{SetInfo, decode};
 use ip_masq_agent::net::{AddressRange, Family};
-use ip_masq_agent::netlink::{Connection, SetInfo, raise};
-use ip_masq_agent::ruleset::{Match, Opaque, Rule, SetKind, TableId, Verdict};
+use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::rules::{Match, Rule, SetKind, TableId, Verdict};
 use nftnl::expr::{Counter, Lookup, Masquerade, NetworkHeaderField, Payload};
 use nftnl::set::{Set, SetKey};
 use nftnl::{Batch, Chain, MsgType, Table};
@@ -102,7 +104,7 @@ fn the_rules_that_libnftnl_read_of_ours_it_writes_again_as_the_same() {
         let again = again.map(|(message, handle)| ReadRule::parse(&message).write(number, handle));
         let mut replay = Connection::new(Replay::new(again.collect()));
         let read = replay.rules(family, TABLE, CHAIN).unwrap();
-        let read: Vec<Rule> = read.iter().map(|rule| raise(TableId::own(family), rule).unwrap()).collect();
+        let read: Vec<Rule> = read.iter().map(|rule| decode(TableId::own(family), rule).unwrap()).collect();
         let meant: Vec<Rule> = own_rules(family).into_iter().skip(1).map(|(rule, _)| rule).collect();
         assert_eq!(read, meant);
     }
@@ -198,13 +200,13 @@ fn libnftnl_writes<K: SetKey + Copy + Into<IpAddr>>(family: Family, keys: [K; 2]
     let mut kernel = Connection::open().unwrap();
     let kind = SetKind::Addresses { size: 64 };
     // The crate has no way to give a set room, without which it is none of ours; its elements can be read all the same.
-    let boundless = Err(Opaque("has the flags 0x0 and room without bounds".to_owned()));
+    let boundless = Err(Unrecognised("has the flags 0x0 and room without bounds".to_owned()));
     let info = SetInfo { name: "exempt-32".to_owned(), kind: boundless, count: u32::try_from(keys.len()).ok() };
     assert_eq!(kernel.sets(family, TABLE).unwrap(), [info]);
     let elements = keys.map(|key| AddressRange::single(key.into())).to_vec();
     assert_eq!(kernel.elements(family, TABLE, "exempt-32", kind).unwrap(), Ok(elements));
     let rules = kernel.rules(family, TABLE, CHAIN).unwrap();
-    let rules: Vec<_> = rules.iter().map(|rule| raise(TableId::own(family), rule)).collect();
+    let rules: Vec<_> = rules.iter().map(|rule| decode(TableId::own(family), rule)).collect();
     let in_set = Match::DestinationIn { set: "exempt-32".to_owned(), prefix_len: None };
     let meant = [rule(vec![in_set], "kept", Verdict::Return), rule(vec![], "", masquerade(false, None))];
     assert_eq!(rules, meant.map(Ok));

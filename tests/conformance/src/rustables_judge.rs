@@ -4,9 +4,10 @@
 //! name, and bytes that it only shows in its `Debug` text. It reads through a socket of its own only, so what we write
 //! goes through the kernel first.
 
+use ip_masq_agent::backend::nftables::codec::compat;
 use ip_masq_agent::net::{Family, Protocol};
-use ip_masq_agent::netlink::{Connection, compat};
-use ip_masq_agent::ruleset::{BaseChain, Match, Verdict};
+use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::rules::{BaseChain, Match, Verdict};
 use rustables::expr::{
     Bitwise, Cmp, CmpOp, Counter, ExpressionVariant, Immediate, Meta, MetaType, Payload, RawExpression, Register,
     VerdictKind,
@@ -166,7 +167,7 @@ fn shown(expression: &RawExpression) -> String {
 }
 
 /// What it should show, built with its own types from the meaning of the rule.
-fn expected(family: Family, rule: &ip_masq_agent::ruleset::Rule) -> Vec<String> {
+fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
     let mut expressions: Vec<RawExpression> = Vec::new();
     let mut carried = 0;
     for condition in rule.matches() {
@@ -194,7 +195,7 @@ fn expected(family: Family, rule: &ip_masq_agent::ruleset::Rule) -> Vec<String> 
                     expressions.push(Cmp::new(CmpOp::Eq, octets).into());
                 }
             }
-            Match::DestinationNotLocal | Match::Chance(_) => carried += 1,
+            Match::DestinationNotLocal | Match::Probability(_) => carried += 1,
             Match::DestinationIn { .. } => unreachable!("not in the nat table"),
         }
     }

@@ -1,0 +1,62 @@
+//! Expressions as our rules, by meaning.
+
+use std::borrow::Cow;
+
+use crate::backend::nftables::Unrecognised;
+use crate::backend::nftables::codec::expression::{Expression, Extension};
+use crate::backend::nftables::codec::reading;
+use crate::backend::nftables::codec::reading::{Reading, misplaced, unrecognised};
+use crate::backend::nftables::codec::xt;
+use crate::net::Family;
+use crate::rules::{Match, Rule, Verdict};
+
+/// The rule that these expressions, in a table of `family`, and the comment beside them amount to.
+///
+/// All matches of a rule have to hold, so their order does not matter; counters change nothing.
+///
+/// # Errors
+///
+/// What cannot be said in our types, in words that follow on “the rule”.
+pub fn decode(family: Family, expressions: &[Expression], beside: Option<&str>) -> Result<Rule, Unrecognised> {
+    let (last, conditions) = expressions.split_last().ok_or_else(|| unrecognised("is empty"))?;
+    let verdict = verdict(family, last)?;
+    let mut reading = Reading::new(family);
+    let mut comment = beside.map(Cow::Borrowed);
+    for expression in conditions {
+        match expression {
+            Expression::Payload(payload) => reading.payload(payload)?,
+            Expression::Meta(meta) => reading.meta(*meta)?,
+            Expression::Bitwise(bitwise) => reading.bitwise(bitwise)?,
+            Expression::Cmp(cmp) => reading.cmp(cmp)?,
+            Expression::Counter(_) => {}
+            Expression::Match(extension) if extension.name == xt::comment::NAME => {
+                if comment.replace(Cow::Owned(xt::comment::parse(extension)?)).is_some() {
+                    return Err(unrecognised("has two comments"));
+                }
+            }
+            Expression::Match(extension) => reading.condition(condition(extension)?),
+            // Whatever iptables itself does not write.
+            other => return Err(misplaced(other)),
+        }
+    }
+    reading.finish(comment.as_deref(), verdict)
+}
+
+fn verdict(family: Family, expression: &Expression) -> Result<Verdict, Unrecognised> {
+    match expression {
+        Expression::Target(target) if target.name == xt::masquerade::NAME => {
+            xt::masquerade::parse(family, target).map(Verdict::Masquerade)
+        }
+        Expression::Target(target) => Err(Unrecognised(format!("has the target {}", target.name))),
+        other => reading::verdict(other)
+            .ok_or_else(|| unrecognised("ends in something other than return, jump and MASQUERADE")),
+    }
+}
+
+fn condition(extension: &Extension) -> Result<Match, Unrecognised> {
+    match extension.name.as_str() {
+        xt::addrtype::NAME => xt::addrtype::parse(extension).map(|()| Match::DestinationNotLocal),
+        xt::statistic::NAME => xt::statistic::parse(extension).map(Match::Probability),
+        name => Err(Unrecognised(format!("has the match {name}"))),
+    }
+}

@@ -1,0 +1,93 @@
+//! Values and verdicts that stand in the rule itself (`enum nft_immediate_attributes`, `enum nft_verdict_attributes`).
+
+use crate::netlink::{Attribute, Attributes, Writer};
+
+use super::{Data, Expression, emit_value, parse_value};
+
+pub(super) const NAME: &str = "immediate";
+
+const NFTA_IMMEDIATE_DREG: u16 = 1;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;
+/// The register that holds what becomes of the packet (`NFT_REG_VERDICT`).
+const REGISTER_VERDICT: u32 = 0;
+
+/// Loads a value into a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Immediate {
+    /// The register to load into; never the verdict's.
+    pub register: u32,
+    /// The value.
+    pub value: Data,
+}
+
+/// What becomes of the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictCode {
+    /// `enum nft_verdicts`, or `NF_*` of linux/netfilter.h.
+    pub code: i32,
+    /// The chain to go to, for the verdicts that have one.
+    pub chain: Option<String>,
+}
+
+impl VerdictCode {
+    /// On to a chain, and back behind this rule if that chain does not decide (`NFT_JUMP`).
+    pub const JUMP: i32 = -3;
+    /// Back to the chain that jumped here (`NFT_RETURN`).
+    pub const RETURN: i32 = -5;
+
+    pub(super) fn emit(&self, writer: &mut Writer) {
+        writer.be32(NFTA_IMMEDIATE_DREG, REGISTER_VERDICT);
+        writer.nested(NFTA_IMMEDIATE_DATA, |writer| {
+            writer.nested(NFTA_DATA_VERDICT, |writer| {
+                writer.be32(NFTA_VERDICT_CODE, self.code.cast_unsigned());
+                if let Some(chain) = &self.chain {
+                    writer.text(NFTA_VERDICT_CHAIN, chain);
+                }
+            });
+        });
+    }
+
+    fn parse(data: &Attribute<'_>) -> Option<Self> {
+        let (mut code, mut chain) = (None, None);
+        for outer in data.nested() {
+            let outer = outer.ok().filter(|outer| outer.kind == NFTA_DATA_VERDICT)?;
+            for attribute in outer.nested() {
+                let attribute = attribute.ok()?;
+                match attribute.kind {
+                    NFTA_VERDICT_CODE => code = Some(attribute.be32().ok()?.cast_signed()),
+                    NFTA_VERDICT_CHAIN => chain = Some(attribute.text()),
+                    _ => return None,
+                }
+            }
+        }
+        Some(Self { code: code?, chain })
+    }
+}
+
+impl Immediate {
+    pub(super) fn emit(&self, writer: &mut Writer) {
+        writer.be32(NFTA_IMMEDIATE_DREG, self.register);
+        emit_value(writer, NFTA_IMMEDIATE_DATA, &self.value);
+    }
+}
+
+/// Both expressions that the kernel calls by this name: the register tells them apart.
+pub(super) fn parse(attributes: Attributes<'_>) -> Option<Expression> {
+    let (mut register, mut data) = (None, None);
+    for attribute in attributes {
+        let attribute = attribute.ok()?;
+        match attribute.kind {
+            NFTA_IMMEDIATE_DREG => register = Some(attribute.be32().ok()?),
+            NFTA_IMMEDIATE_DATA => data = Some(attribute),
+            _ => return None,
+        }
+    }
+    let data = data?;
+    match register? {
+        REGISTER_VERDICT => VerdictCode::parse(&data).map(Expression::Verdict),
+        register => Some(Expression::Immediate(Immediate { register, value: parse_value(&data)? })),
+    }
+}

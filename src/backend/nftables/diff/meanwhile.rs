@@ -1,0 +1,172 @@
+//! Addresses that stay in an interval set while its intervals change around them.
+//!
+//! Where an interval gives way to another that shares addresses with it, kernels before the one whose interval sets are
+//! arrays (6.12 and 6.1 were seen, 6.18 not) lose sight of these addresses while they commit: a lookup takes the nearest
+//! beginning of an interval, be it of one that does not count yet, and looks no further (`nft_rbtree_lookup`). So for that
+//! time the addresses are also in sets of single addresses, which a rule next to the other looks up.
+
+use std::net::IpAddr;
+
+use super::step::{Delta, is_looked_up};
+use crate::backend::nftables::{ObservedSet, ObservedTable};
+use crate::net::AddressRange;
+use crate::rules::sets_of_addresses;
+use crate::rules::{Elements, Match, Rule, Set, SetKind, Table};
+
+/// The table on the way to the desired one, as long as intervals with shared addresses have to change; `None` if none have.
+pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Table> {
+    let mut table = desired.clone();
+    let mut changes = false;
+    for set in desired.sets.iter().filter(|set| set.kind == SetKind::Intervals && is_looked_up(present, &set.name)) {
+        let Some(before) = present.set(&set.name) else { continue };
+        let Delta { come, gone } = Delta::of(Some(before), set);
+        let both = shared(&come, &gone);
+        if both.is_empty() {
+            continue;
+        }
+        changes = true;
+        let sets = sets_of_addresses(&both).into_iter().map(|(other, lookup)| named(&set.name, other, &lookup));
+        let (sets, lookups): (Vec<Set>, Vec<Match>) = sets.unzip();
+        let stand = sets.iter().all(|set| {
+            let stands = |present: &ObservedSet| Delta::of(Some(present), set).come.is_empty();
+            is_looked_up(present, &set.name) && present.set(&set.name).is_some_and(stands)
+        });
+        if !stand {
+            // First they come, and nothing else changes in the interval set.
+            table.sets.iter_mut().filter(|other| other.name == set.name).for_each(|set| {
+                set.elements = before.elements.clone();
+            });
+        }
+        table.sets.extend(sets);
+        look_up_as_well(&mut table, &set.name, &lookups);
+    }
+    changes.then_some(table)
+}
+
+/// The set under a name that none of the others has.
+fn named(of: &str, mut set: Set, lookup: &Match) -> (Set, Match) {
+    let prefix_len = match lookup {
+        Match::DestinationIn { prefix_len, .. } => *prefix_len,
+        _ => None,
+    };
+    set.name = format!("{of}-meanwhile-{}", prefix_len.unwrap_or_default());
+    let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len };
+    (set, lookup)
+}
+
+/// Each rule that looks the set up comes after others that do the same by these lookups.
+fn look_up_as_well(table: &mut Table, set: &str, lookups: &[Match]) {
+    let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { set: other, .. } if other == set);
+    for chain in &mut table.chains {
+        let with_others = |rule: &Rule| {
+            let is_one = rule.matches().iter().any(is_lookup);
+            let others = lookups.iter().filter(|_| is_one).map(|lookup| rule.with(&is_lookup, lookup));
+            others.chain([rule.clone()]).collect::<Vec<_>>()
+        };
+        chain.rules = chain.rules.iter().flat_map(with_others).collect();
+    }
+}
+
+/// The addresses that are in ranges of both lists.
+fn shared(one: &Elements, other: &Elements) -> Vec<AddressRange> {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    let mut shared = Vec::new();
+    while let (Some(a), Some(b)) = (one.peek(), other.peek()) {
+        let (first, last): (IpAddr, IpAddr) = (a.first().max(b.first()), a.last().min(b.last()));
+        shared.extend(AddressRange::new(first, last));
+        if a.last() < b.last() {
+            one.next();
+        } else {
+            other.next();
+        }
+    }
+    shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::SEVEN_LENGTHS;
+    use super::*;
+    use crate::backend::nftables::tests::plans::standing;
+    use crate::net::Cidr;
+    use crate::rules::tests::policy;
+    use crate::rules::{Layout, Protection, Ruleset, compile};
+
+    fn range(text: &str) -> AddressRange {
+        text.parse::<Cidr>().unwrap().into()
+    }
+
+    fn elements(texts: &[&str]) -> Elements {
+        texts.iter().map(|text| range(text)).collect::<Vec<_>>().into()
+    }
+
+    /// A table with so many prefix lengths that they are kept as intervals, one of which is given.
+    fn with_interval(text: &str) -> Table {
+        let exempt = [&[text], &SEVEN_LENGTHS[1..], &["80.0.0.0/15"]].concat();
+        compile(&policy(&exempt, ""), Layout::OwnTable(Protection::Off)).tables.remove(0)
+    }
+
+    fn kernel_with(table: &Table) -> ObservedTable {
+        let ruleset = compile(&policy(&[], ""), Layout::IptablesNat);
+        standing(&Ruleset { tables: vec![table.clone()], ..ruleset }).tables.remove(0)
+    }
+
+    #[test]
+    fn what_stays_of_an_interval_is_in_a_set_that_is_looked_up_before_the_interval_changes() {
+        let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
+        let intervals = |table: &Table| table.set("exempt").unwrap().elements.clone();
+        let first = meanwhile(&kernel_with(&wide), &narrow).unwrap();
+        assert_eq!(intervals(&first), intervals(&wide), "first the set comes");
+        let set = first.set("exempt-meanwhile-16").unwrap();
+        assert_eq!(set.elements, vec![AddressRange::single(range("10.64.0.0/16").first())].into());
+        let lookups: Vec<&[Match]> = first.chains[1].rules.iter().map(Rule::matches).collect();
+        let lookup = |set: &str, prefix_len| [Match::DestinationIn { set: set.to_owned(), prefix_len }];
+        assert_eq!(lookups[..2], [&lookup("exempt-meanwhile-16", Some(16))[..], &lookup("exempt", None)]);
+        assert_eq!(lookups.len(), wide.chains[1].rules.len() + 1);
+
+        let second = meanwhile(&kernel_with(&first), &narrow).unwrap();
+        assert_eq!(intervals(&second), intervals(&narrow), "then the intervals change");
+        assert_eq!(second.set("exempt-meanwhile-16"), Some(set));
+        assert_eq!(meanwhile(&kernel_with(&second), &narrow), None, "then the set may go");
+
+        // As an agent leaves it that is stopped in between: the set is there, but incomplete or not looked up.
+        let mut incomplete = kernel_with(&first);
+        incomplete.sets.iter_mut().filter(|found| found.name == set.name).for_each(|found| {
+            found.elements = Elements::default();
+        });
+        let mut unused = kernel_with(&first);
+        unused.chains[1].rules.remove(0);
+        for present in [incomplete, unused] {
+            assert_eq!(meanwhile(&present, &narrow), Some(first.clone()), "it comes again");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_between_where_nobody_looks_up_the_intervals_or_none_shares_an_address_with_another() {
+        let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
+        let mut unused = kernel_with(&wide);
+        unused.chains[1].rules.clear();
+        assert_eq!(meanwhile(&unused, &narrow), None);
+        assert_eq!(meanwhile(&kernel_with(&wide), &wide), None);
+        assert_eq!(meanwhile(&kernel_with(&wide), &with_interval("11.0.0.0/8")), None);
+    }
+
+    #[test]
+    fn shared_is_what_is_in_ranges_of_both_lists() {
+        for (one, other, expected) in [
+            (&[][..], &["10.0.0.0/8"][..], &[][..]),
+            (&["10.0.0.0/8"], &["11.0.0.0/8"], &[]),
+            (&["10.0.0.0/8"], &["10.0.0.0/8"], &["10.0.0.0/8"]),
+            (
+                &["10.1.0.0/16", "10.3.0.0/16", "12.0.0.0/8"],
+                &["10.0.0.0/8", "12.1.0.0/16", "12.3.0.0/16"],
+                &["10.1.0.0/16", "10.3.0.0/16", "12.1.0.0/16", "12.3.0.0/16"],
+            ),
+            (&["10.0.0.0/16", "10.1.0.0/16"], &["10.0.0.0/15"], &["10.0.0.0/16", "10.1.0.0/16"]),
+        ] {
+            let expected: Vec<AddressRange> = elements(expected).to_vec();
+            assert_eq!(shared(&elements(one), &elements(other)), expected, "{one:?} {other:?}");
+            assert_eq!(shared(&elements(other), &elements(one)), expected, "{other:?} {one:?}");
+        }
+    }
+}

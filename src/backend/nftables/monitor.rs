@@ -1,0 +1,151 @@
+//! Hearing of every commit to the rules of a network namespace (`NFNLGRP_NFTABLES`, `NFT_MSG_NEWGEN`).
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+
+use super::generation;
+use crate::netlink::{Content, Kind, Messages};
+use crate::netlink::{NetlinkError, NetlinkSocket, Transport};
+
+/// No more announcements than this are taken at once; the rest stays queued.
+const AT_ONCE: usize = 1024;
+
+/// Of no more processes than this the names are kept.
+const NAMES: usize = 4;
+
+/// Listens to what others commit. The kernel announces each commit within it, so what was heard has happened.
+#[derive(Debug)]
+pub struct Monitor<T> {
+    transport: T,
+    /// The port of the socket over which we commit ourselves.
+    own: u32,
+    datagram: Vec<u8>,
+}
+
+/// What was heard of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// How many commits were announced.
+    pub commits: u64,
+    /// Were there more than the socket could queue?
+    pub lost: bool,
+    /// Some of the processes that committed, each name once.
+    pub processes: Vec<Process>,
+}
+
+/// A process that committed (`NFTA_GEN_PROC_PID`, `NFTA_GEN_PROC_NAME`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number, in the first of all pid namespaces.
+    pub pid: u32,
+    /// What it calls itself, at most 15 bytes.
+    pub name: String,
+}
+
+impl Monitor<NetlinkSocket> {
+    /// Begins to listen. `own` is the port of the socket ([`Transport::port`]) whose commits are not worth a word.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Unsupported`] if the kernel has no netfilter; [`NetlinkError::Io`].
+    pub fn open(own: u32) -> Result<Self, NetlinkError> {
+        let socket = NetlinkSocket::listening(Kind::NEW_GEN).map_err(|error| NetlinkError::from_io(error, 0))?;
+        Ok(Self::new(socket, own))
+    }
+}
+
+impl<T: Transport> Monitor<T> {
+    /// Listens on `transport`.
+    #[must_use]
+    pub const fn new(transport: T, own: u32) -> Self {
+        Self { transport, own, datagram: Vec::new() }
+    }
+
+    /// Takes what is queued and adds what others did to `heard`. Comes back at once: `true` if nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Io`] if the socket fails; the next call may fare better.
+    pub fn listen(&mut self, heard: &mut Heard) -> Result<bool, NetlinkError> {
+        for _ in 0..AT_ONCE {
+            match self.transport.receive(&mut self.datagram) {
+                Ok(()) => self.take(heard),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => heard.lost = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(NetlinkError::from_io(error, 0)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// What cannot be read counts as lost: something was committed.
+    fn take(&self, heard: &mut Heard) {
+        for message in Messages::new(&self.datagram) {
+            let Ok(message) = message else {
+                heard.lost = true;
+                return;
+            };
+            let Content::Object { kind: Kind::NEW_GEN, attributes } = message.content else { continue };
+            if message.port == self.own {
+                continue;
+            }
+            heard.commits += 1;
+            if let Some(process) = generation::parse_process(attributes) {
+                heard.remember(process);
+            }
+        }
+    }
+}
+
+impl AsRawFd for Monitor<NetlinkSocket> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.transport.as_raw_fd()
+    }
+}
+
+impl AsFd for Monitor<NetlinkSocket> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}
+
+impl Heard {
+    /// Has somebody else committed anything?
+    #[must_use]
+    pub const fn is_something(&self) -> bool {
+        self.commits > 0 || self.lost
+    }
+
+    /// What was heard then and now.
+    pub fn extend(&mut self, later: Self) {
+        self.commits += later.commits;
+        self.lost |= later.lost;
+        for process in later.processes {
+            self.remember(process);
+        }
+    }
+
+    /// The latest come last, and of one name the latest stays.
+    fn remember(&mut self, process: Process) {
+        self.processes.retain(|known| known.name != process.name);
+        if self.processes.len() == NAMES {
+            self.processes.remove(0);
+        }
+        self.processes.push(process);
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A process can call itself anything.
+        write!(f, "{} (pid {})", self.name.escape_debug(), self.pid)
+    }
+}
+
+#[cfg(test)]
+#[path = "monitor_tests.rs"]
+mod tests;

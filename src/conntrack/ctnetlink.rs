@@ -1,0 +1,185 @@
+//! The flows of conntrack (`linux/netfilter/nfnetlink_conntrack.h`, ctnetlink).
+
+use std::net::IpAddr;
+
+use super::rtnetlink;
+use crate::conntrack::{Flow, Status, Tuple};
+use crate::net::Family;
+use crate::netlink::{Attribute, Attributes, Malformed, Writer};
+use crate::netlink::{Connection, NetlinkError, Transport};
+use crate::netlink::{End, Request, TRIES};
+use crate::netlink::{Kind, flag};
+
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
+const CTA_ID: u16 = 12;
+const CTA_ZONE: u16 = 18;
+const CTA_STATUS_MASK: u16 = 26;
+
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_TUPLE_ZONE: u16 = 3;
+
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+
+/// A flow that is listed, as long as the bytes live that list it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowInfo<'a> {
+    /// What it is.
+    pub flow: Flow,
+    /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
+    pub(super) original: &'a [u8],
+    /// What tells it from a later flow with the same tuples, unless that comes to lie in the same memory
+    /// (`nf_ct_get_id`).
+    pub(super) id: u32,
+}
+
+/// What a listing of flows came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Every flow that was there from beginning to end was listed.
+    Whole,
+    /// Some may be missing; list them again.
+    Interrupted,
+}
+
+/// What the deletion of a flow came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is gone now.
+    Deleted,
+    /// It was gone already, or another flow has taken its place.
+    Vanished,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Hands on the flows of a family one by one, as the kernel lists them: none is kept. Kernels that do not know
+    /// `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
+    ///
+    /// # Errors
+    ///
+    /// Those of `each`, which end the listing; those of [`Connection::generation`]; `EINVAL` as
+    /// [`NetlinkError::Rejected`] if the kernel has no ctnetlink.
+    pub fn flows<E: From<NetlinkError>>(
+        &mut self,
+        family: Family,
+        without: Status,
+        mut each: impl FnMut(&FlowInfo<'_>) -> Result<(), E>,
+    ) -> Result<Listing, E> {
+        let content = |writer: &mut Writer| {
+            writer.be32(CTA_STATUS, 0);
+            writer.be32(CTA_STATUS_MASK, without.0);
+        };
+        let request = Request::dump(Kind::GET_FLOW, family, &content, Kind::NEW_FLOW);
+        let end = self.exchange(&request, |attributes| each(&parse(attributes).map_err(NetlinkError::from)?))?;
+        Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
+    }
+
+    /// Deletes a flow: this one, and not another that has come to have its tuple, as far as its id tells them apart.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`NetlinkError`] that is not about a transaction. On older kernels `EBUSY` as
+    /// [`NetlinkError::Rejected`] if the flow was offloaded to a flowtable.
+    pub fn delete_flow(&mut self, flow: &FlowInfo<'_>) -> Result<Deletion, NetlinkError> {
+        let request = Request {
+            kind: Kind::DEL_FLOW,
+            family: Some(Family::of(flow.flow.original.source).into()),
+            flags: flag::ACK,
+            content: &|writer| emit(writer, flow),
+            answer: Kind::DEL_FLOW,
+        };
+        // A deletion whose answer was lost finds nothing the second time.
+        for _ in 0..TRIES {
+            match self.exchange(&request, |_| Ok::<_, NetlinkError>(()))? {
+                End::Whole => return Ok(Deletion::Deleted),
+                End::Missing => return Ok(Deletion::Vanished),
+                End::Interrupted | End::Overtaken => {}
+            }
+        }
+        Err(NetlinkError::Interrupted { tries: TRIES })
+    }
+}
+
+/// What names a flow. Without its tuple, the kernel would delete all flows. Without a zone it is that of everybody; kernels
+/// without zones refuse to hear of one.
+pub(super) fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
+    writer.nested(CTA_TUPLE_ORIG, |writer| writer.raw(flow.original));
+    writer.be32(CTA_ID, flow.id);
+}
+
+/// A flow that was listed.
+pub(crate) fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malformed> {
+    let (mut original, mut reply, mut status, mut id) = (None, None, None, None);
+    let mut in_other_zone = false;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            CTA_TUPLE_ORIG => original = Some((attribute.payload, tuple(&attribute, &mut in_other_zone)?)),
+            CTA_TUPLE_REPLY => reply = Some(tuple(&attribute, &mut in_other_zone)?),
+            CTA_STATUS => status = Some(Status(attribute.be32()?)),
+            CTA_ID => id = Some(attribute.be32()?),
+            CTA_ZONE => in_other_zone = true,
+            _ => {}
+        }
+    }
+    let whole = || Some((original?, reply?, status?, id?));
+    let ((bytes, original), reply, status, id) =
+        whole().ok_or(Malformed("a flow lacks a tuple, its status or its id"))?;
+    Ok(FlowInfo { flow: Flow { original, reply, status, in_other_zone }, original: bytes, id })
+}
+
+/// The kernel names a zone only where it is not that of everybody: beside the tuples, or in the one whose direction it is
+/// for.
+fn tuple(attribute: &Attribute<'_>, in_other_zone: &mut bool) -> Result<Tuple, Malformed> {
+    let (mut addresses, mut ports) = (None, None);
+    for part in attribute.nested() {
+        let part = part?;
+        match part.kind {
+            CTA_TUPLE_IP => addresses = Some(ends(&part)?),
+            CTA_TUPLE_PROTO => ports = both_ports(&part)?,
+            CTA_TUPLE_ZONE => *in_other_zone = true,
+            _ => {}
+        }
+    }
+    let (source, destination) = addresses.ok_or(Malformed("a flow's tuple has no addresses"))?;
+    Ok(Tuple { source, destination, ports })
+}
+
+fn ends(addresses: &Attribute<'_>) -> Result<(IpAddr, IpAddr), Malformed> {
+    let (mut source, mut destination) = (None, None);
+    for part in addresses.nested() {
+        let part = part?;
+        match part.kind {
+            CTA_IP_V4_SRC | CTA_IP_V6_SRC => source = rtnetlink::ip(&part),
+            CTA_IP_V4_DST | CTA_IP_V6_DST => destination = rtnetlink::ip(&part),
+            _ => {}
+        }
+    }
+    source.zip(destination).ok_or(Malformed("a flow's tuple lacks an address"))
+}
+
+/// Source and destination port; `None` for protocols without ports.
+fn both_ports(protocol: &Attribute<'_>) -> Result<Option<(u16, u16)>, Malformed> {
+    let (mut source, mut destination) = (None, None);
+    for part in protocol.nested() {
+        let part = part?;
+        match part.kind {
+            CTA_PROTO_SRC_PORT => source = Some(part.be16()?),
+            CTA_PROTO_DST_PORT => destination = Some(part.be16()?),
+            _ => {}
+        }
+    }
+    Ok(source.zip(destination))
+}
+
+#[cfg(test)]
+#[path = "ctnetlink_tests.rs"]
+pub(crate) mod tests;

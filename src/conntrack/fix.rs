@@ -1,0 +1,229 @@
+//! The edge to conntrack: has the flows whose NAT does not fit the policy any more begin anew.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use crate::conntrack::{Before, Decisions, LocalAddresses, Reason, Status, Verdict, verdict};
+use crate::conntrack::{Deletion, FlowInfo, Listing};
+use crate::net::Family;
+use crate::netlink::{Connection, NetlinkError, Transport};
+use crate::text::counted;
+
+/// How often the flows are listed again because the listing was disturbed.
+const LISTINGS: u32 = 8;
+
+/// `--conntrack`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExistingFlows {
+    /// Flows keep the source that they began with, until they end
+    #[default]
+    Keep,
+    /// Flows that a change of the policy concerns begin anew: they are deleted from conntrack
+    Fix,
+}
+
+/// A way to the flows of a network namespace.
+pub trait FixFlows: fmt::Debug + Send {
+    /// Deletes the flows whose NAT is not the one that the policy gives them `now`, and that can have begun under what was
+    /// `before`, so that their next packets are treated as the first ones of new flows. Nobody else's are touched.
+    ///
+    /// Once `interrupted`, no more flows are judged: the one that is being deleted is the last.
+    ///
+    /// # Errors
+    ///
+    /// [`ConntrackError`]; some flows may have been deleted, and doing it again is safe.
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError>;
+}
+
+/// What became of the flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fixed {
+    /// How many the kernel listed.
+    pub looked_at: usize,
+    /// How many were deleted because they were masqueraded and are exempt now.
+    pub exempt: usize,
+    /// How many were deleted because they kept their source and are masqueraded now.
+    pub masqueraded: usize,
+    /// How many ended by themselves before they could be deleted.
+    pub vanished: usize,
+    /// How many the kernel did not delete. Older kernels do not delete flows that are offloaded to a flowtable.
+    pub refused: usize,
+}
+
+/// Why the flows could not be brought in line.
+#[derive(Debug, Error)]
+pub enum ConntrackError {
+    /// The kernel knows no flows, or does not speak of them.
+    #[error(
+        "this kernel has no way to list and delete flows ({}); load the module nf_conntrack_netlink, or run with \
+         --conntrack=keep", .0.desc()
+    )]
+    Unsupported(Errno),
+    /// Something else failed.
+    #[error("could not {doing}: {source}")]
+    Netlink {
+        /// What was being done, in words that follow "could not".
+        doing: &'static str,
+        /// What the kernel said.
+        source: NetlinkError,
+    },
+    /// The caller asked to stop.
+    #[error("the look at the flows was interrupted")]
+    Interrupted,
+}
+
+/// The flows of the network namespace of this process. Sockets are open only while there is something to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelFlows;
+
+impl FixFlows for KernelFlows {
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
+        let opening = |error| explain("reach conntrack", error);
+        let mut conntrack = Conntrack {
+            interfaces: Connection::open_to_interfaces().map_err(opening)?,
+            listing: Connection::open().map_err(opening)?,
+            deleting: Connection::open().map_err(opening)?,
+        };
+        conntrack.fix(before, now, interrupted)
+    }
+}
+
+/// What is said to the kernel about flows. Two connections, because flows are deleted while they are being listed: so none
+/// is kept in memory, however many there are.
+#[derive(Debug)]
+struct Conntrack<T> {
+    interfaces: Connection<T>,
+    listing: Connection<T>,
+    deleting: Connection<T>,
+}
+
+impl<T: Transport> Conntrack<T> {
+    fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
+        let node = self.local_addresses()?;
+        let mut fixed = Fixed::default();
+        for family in Family::ALL.into_iter().filter(|family| now.treats(*family)) {
+            let judge = |flow: &FlowInfo<'_>| {
+                let goes_on = !interrupted.load(Ordering::Acquire);
+                if goes_on { Ok(verdict(&flow.flow, before, now, &node)) } else { Err(Failed::Interrupted) }
+            };
+            self.fix_family(family, judge, &mut fixed)?;
+        }
+        Ok(fixed)
+    }
+
+    fn local_addresses(&mut self) -> Result<LocalAddresses, ConntrackError> {
+        let addresses = self.interfaces.addresses().map_err(|error| explain("list the node's own addresses", error))?;
+        Ok(LocalAddresses::new(
+            addresses.iter().map(|info| info.address),
+            addresses.iter().filter_map(|info| info.broadcast),
+        ))
+    }
+
+    /// Of a listing that was disturbed, what was deleted is deleted, and what was missed is in the next.
+    fn fix_family(
+        &mut self,
+        family: Family,
+        judge: impl Fn(&FlowInfo<'_>) -> Result<Verdict, Failed>,
+        fixed: &mut Fixed,
+    ) -> Result<(), ConntrackError> {
+        let Self { listing, deleting, .. } = self;
+        let looked_at_before = fixed.looked_at;
+        for _ in 0..LISTINGS {
+            fixed.looked_at = looked_at_before;
+            let listed = listing.flows(family, Status::NOT_OURS, |flow| {
+                fixed.looked_at += 1;
+                match judge(flow)? {
+                    Verdict::Fits => Ok(()),
+                    Verdict::NoLonger(reason) => fixed.count(reason, deleting.delete_flow(flow)),
+                }
+            });
+            match listed? {
+                Listing::Whole => return Ok(()),
+                Listing::Interrupted => {}
+            }
+        }
+        Err(explain("list the flows", NetlinkError::Interrupted { tries: LISTINGS }))
+    }
+}
+
+impl Fixed {
+    /// How many flows were deleted.
+    #[must_use]
+    pub const fn deleted(&self) -> usize {
+        self.exempt + self.masqueraded
+    }
+
+    fn count(&mut self, reason: Reason, deletion: Result<Deletion, NetlinkError>) -> Result<(), Failed> {
+        let counter = match (deletion, reason) {
+            (Ok(Deletion::Deleted), Reason::Exempt) => &mut self.exempt,
+            (Ok(Deletion::Deleted), Reason::Masqueraded) => &mut self.masqueraded,
+            (Ok(Deletion::Vanished), _) => &mut self.vanished,
+            // About this flow alone; the others are not worse off.
+            (Err(NetlinkError::Rejected { .. }), _) => &mut self.refused,
+            (Err(source), _) => return Err(Failed::Exchange { doing: "delete a flow", source }),
+        };
+        *counter += 1;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { looked_at, exempt, masqueraded, vanished, refused } = self;
+        write!(
+            f,
+            "{} deleted from conntrack because their NAT no longer fits the policy ({exempt} now exempt, \
+             {masqueraded} now masqueraded), of {looked_at} looked at",
+            counted(self.deleted(), "flow")
+        )?;
+        if *vanished > 0 {
+            write!(f, "; {vanished} more ended by themselves")?;
+        }
+        if *refused > 0 {
+            write!(f, "; {refused} more the kernel did not delete, so they stay as they are until they end")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a listing was given up.
+enum Failed {
+    /// An exchange failed, and what it was for.
+    Exchange {
+        doing: &'static str,
+        source: NetlinkError,
+    },
+    Interrupted,
+}
+
+impl From<NetlinkError> for Failed {
+    fn from(source: NetlinkError) -> Self {
+        Self::Exchange { doing: "list the flows", source }
+    }
+}
+
+impl From<Failed> for ConntrackError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Exchange { doing, source } => explain(doing, source),
+            Failed::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// A netfilter without ctnetlink calls its messages invalid (`nfnetlink_rcv_msg`).
+fn explain(doing: &'static str, source: NetlinkError) -> ConntrackError {
+    match source {
+        NetlinkError::Unsupported { errno, .. } | NetlinkError::Rejected { errno: errno @ Errno::EINVAL, .. } => {
+            ConntrackError::Unsupported(errno)
+        }
+        source => ConntrackError::Netlink { doing, source },
+    }
+}
+
+#[cfg(test)]
+#[path = "fix_tests.rs"]
+mod tests;

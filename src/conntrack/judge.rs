@@ -1,0 +1,124 @@
+//! The flows that conntrack knows, and whether the NAT that each has is still the one that the policy gives it.
+//!
+//! A flow's NAT is decided by its first packet and holds until it ends. What is said here of a flow is what its first
+//! packet would meet now. Everything is a pure function over plain values.
+
+use std::net::IpAddr;
+
+use super::{Before, Decisions, LocalAddresses};
+use crate::net::Family;
+
+/// A flow as conntrack keeps it (`struct nf_conn`, `net/netfilter/nf_conntrack.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// How the first packet looked when it came in.
+    pub original: Tuple,
+    /// How the packets that answer look when they come in: what was translated shows as a difference.
+    pub reply: Tuple,
+    /// What conntrack and NAT did to it.
+    pub status: Status,
+    /// Is it in a zone other than that of everybody (`CTA_ZONE`)? Whoever uses zones translates by rules of his own.
+    pub in_other_zone: bool,
+}
+
+/// The addresses of the packets of one direction (`struct nf_conntrack_tuple`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    /// Where they come from.
+    pub source: IpAddr,
+    /// Where they go.
+    pub destination: IpAddr,
+    /// Their ports, source first, if their protocol has any.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// `IPS_*` (`linux/netfilter/nf_conntrack_common.h`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status(pub u32);
+
+/// Does the NAT of a flow fit the policy?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does, or it is not for us to say.
+    Fits,
+    /// It did once.
+    NoLonger(Reason),
+}
+
+/// Why the NAT of a flow does not fit the policy any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is masqueraded, and its destination is exempt now.
+    Exempt,
+    /// It keeps its source, and its destination is not exempt any more.
+    Masqueraded,
+}
+
+impl Status {
+    /// `IPS_EXPECTED`: it belongs to another flow, such as the data of FTP, and is translated as that one is.
+    pub const EXPECTED: Self = Self(1 << 0);
+    /// `IPS_SRC_NAT`: its source is translated.
+    pub const SOURCE_NAT: Self = Self(1 << 4);
+    /// `IPS_DST_NAT`: its destination is translated.
+    pub const DESTINATION_NAT: Self = Self(1 << 5);
+    /// `IPS_DYING`: it is being deleted.
+    pub const DYING: Self = Self(1 << 9);
+    /// `IPS_TEMPLATE`: what other flows are made after, not a flow.
+    pub const TEMPLATE: Self = Self(1 << 11);
+    /// `IPS_UNTRACKED`: what stood for packets that are not tracked, up to Linux 4.11.
+    pub const UNTRACKED: Self = Self(1 << 12);
+
+    /// A flow that has any of these is none of ours. A translated destination means a service, a port forward: whose rule
+    /// that was, masquerades by a mark of its own where it has to (kube-proxy), and its flows may depend on each other.
+    pub const NOT_OURS: Self =
+        Self(Self::EXPECTED.0 | Self::DESTINATION_NAT.0 | Self::DYING.0 | Self::TEMPLATE.0 | Self::UNTRACKED.0);
+
+    const fn has_any_of(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+/// Is the NAT of a flow the one that the policy gives it `now`? `before` says under which policies it may have begun. What
+/// cannot be ours by what those say, and by how the flow looks, fits.
+#[must_use]
+pub fn verdict(flow: &Flow, before: &Before, now: &Decisions, node: &LocalAddresses) -> Verdict {
+    let Flow { original, reply, status, in_other_zone } = flow;
+    // The destination as the rules see it, behind every translation of destinations.
+    let destination = reply.source;
+    let is_out_of_reach = *in_other_zone
+        || status.has_any_of(Status::NOT_OURS)
+        || destination != original.destination
+        || !now.treats(Family::of(destination))
+        || node.receives(destination);
+    if is_out_of_reach {
+        return Verdict::Fits;
+    }
+    if status.has_any_of(Status::SOURCE_NAT) {
+        let is_ours = looks_masqueraded_by_us(flow, now, node) && before.may_have_masqueraded(destination);
+        return no_longer(Reason::Exempt, is_ours && !now.masquerades(destination));
+    }
+    // The node's own flows have the node's address already, or one that a program chose on purpose.
+    let keeps_foreign_source = reply.destination == original.source && !node.owns(original.source);
+    let is_ours = keeps_foreign_source && before.may_have_kept(destination);
+    no_longer(Reason::Masqueraded, is_ours && now.masquerades(destination))
+}
+
+const fn no_longer(reason: Reason, holds: bool) -> Verdict {
+    if holds { Verdict::NoLonger(reason) } else { Verdict::Fits }
+}
+
+/// Can a rule of ours have translated the source? It gives an address of the node, by ports that the flags name. Others'
+/// rules can have done the same, but not if the port was kept where ours are drawn at random: of ours one in thousands is.
+fn looks_masqueraded_by_us(flow: &Flow, now: &Decisions, node: &LocalAddresses) -> bool {
+    let to = flow.reply.destination;
+    let ports_fit = match (flow.original.ports, flow.reply.ports) {
+        (Some((old, _)), Some((_, new))) => now.may_translate_port(old, new),
+        _ => true,
+    };
+    // A node's own flow of which only the port is translated looks the same to the receiver either way.
+    to != flow.original.source && node.owns(to) && ports_fit
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! Could a user who may not say what the rules are have written a state file?
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
+use thiserror::Error;
+
+use crate::text::Shown;
+
+/// Others could have put a state file there, or changed it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Distrust {
+    /// Its owner can change it at will.
+    #[error(
+        "{} belongs to user {owner}, but is trusted only if it belongs to root or to the agent's user ({}); `chown` it, or \
+         keep the state in another directory",
+        Shown(&**.path),
+        geteuid()
+    )]
+    Owner {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Its group, or everybody, can change it.
+    #[error(
+        "{} can be written by others than its owner (mode {mode:04o}), and is not trusted; `chmod go-w` it",
+        Shown(&**.path)
+    )]
+    Mode {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// Checks the directory, and the file in it. What is not there is no reason to distrust: whatever was put there since is not
+/// looked at either.
+pub(super) fn check(directory: &Path, file: &Path) -> Result<(), Distrust> {
+    if let Ok(found) = fs::metadata(directory) {
+        is_ours(directory, found.uid())?;
+        // Where only owners may rename and delete, others cannot take a file's place.
+        if found.mode() & Mode::S_ISVTX.bits() == 0 {
+            is_ours_to_write(directory, &found)?;
+        }
+    }
+    if let Ok(found) = fs::symlink_metadata(file) {
+        is_ours(file, found.uid())?;
+    }
+    if let Ok(found) = fs::metadata(file) {
+        is_ours(file, found.uid())?;
+        is_ours_to_write(file, &found)?;
+    }
+    Ok(())
+}
+
+fn is_ours(path: &Path, owner: u32) -> Result<(), Distrust> {
+    if owner == 0 || owner == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(Distrust::Owner { path: path.to_owned(), owner })
+}
+
+fn is_ours_to_write(path: &Path, found: &Metadata) -> Result<(), Distrust> {
+    let others = Mode::S_IWGRP | Mode::S_IWOTH;
+    if found.mode() & others.bits() == 0 {
+        return Ok(());
+    }
+    Err(Distrust::Mode { path: path.to_owned(), mode: found.mode() & 0o7777 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A directory and a file with these permissions.
+    fn node(directory_mode: u32, file_mode: Option<u32>) -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("state");
+        let file = directory.join("file");
+        fs::create_dir(&directory).unwrap();
+        if let Some(mode) = file_mode {
+            fs::write(&file, "").unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(&directory, Permissions::from_mode(directory_mode)).unwrap();
+        (scratch, directory, file)
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_trusted_and_the_message_says_how_to_mend_it() {
+        for (directory_mode, file_mode, distrusted) in [
+            (0o700, Some(0o600), None),
+            (0o755, Some(0o644), None),
+            (0o1777, Some(0o600), None),
+            (0o700, None, None),
+            (0o777, Some(0o600), Some("state")),
+            (0o775, None, Some("state")),
+            (0o700, Some(0o660), Some("state/file")),
+            (0o1777, Some(0o602), Some("state/file")),
+        ] {
+            let (scratch, directory, file) = node(directory_mode, file_mode);
+            let checked = check(&directory, &file).map_err(|distrust| distrust.to_string());
+            let case = format!("{directory_mode:o} {file_mode:?}");
+            match distrusted {
+                None => assert_eq!(checked, Ok(()), "{case}"),
+                Some(name) => {
+                    let message = checked.unwrap_err();
+                    let path = scratch.path().join(name);
+                    assert!(message.starts_with(&format!("{} can be written by others", path.display())), "{message}");
+                    assert!(message.contains("`chmod go-w` it"), "{message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_reason_to_distrust() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("state");
+        assert_eq!(check(&directory, &directory.join("file")), Ok(()));
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_trusted() {
+        let path = Path::new("/state");
+        for owner in [0, geteuid().as_raw()] {
+            assert_eq!(is_ours(path, owner), Ok(()));
+        }
+        let message = is_ours(path, 65_534).unwrap_err().to_string();
+        assert!(message.starts_with("/state belongs to user 65534, but is trusted only if"), "{message}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The text that `nft -f` reads, and much of what `nft list` prints, for a table of our own.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::net::{Cidr, Family, PortRange};
+use crate::rules::{Chain, Masquerade, Match, Rule, Ruleset, Set, SetKind, Verdict};
+
+/// The tables of a ruleset in the native layout. `nft -f` of it replaces what stands under their names in one transaction.
+#[must_use]
+pub fn nft(ruleset: &Ruleset) -> String {
+    let mut text = String::new();
+    for table in &ruleset.tables {
+        let id = table.id;
+        // Created so that it can be deleted; deleted so that nothing of before is left.
+        let _ = writeln!(text, "table {id}\ndelete table {id}\ntable {id} {{");
+        let sets = table.sets.iter().map(|set| set_text(set, id.family));
+        let chains = table.chains.iter().map(|chain| chain_text(chain, id.family));
+        text.push_str(&sets.chain(chains).collect::<Vec<_>>().join("\n"));
+        text.push_str("}\n");
+    }
+    text
+}
+
+fn set_text(set: &Set, family: Family) -> String {
+    let mut text = format!("\tset {} {{\n\t\ttype {}\n", set.name, address_type(family));
+    let _ = match set.kind {
+        SetKind::Addresses { size } => writeln!(text, "\t\tsize {size}"),
+        SetKind::Intervals => writeln!(text, "\t\tflags interval"),
+    };
+    if !set.elements.is_empty() {
+        let elements: Vec<String> = set.elements.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "\t\telements = {{ {} }}", elements.join(",\n\t\t\t     "));
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+const fn address_type(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipv4_addr",
+        Family::Ipv6 => "ipv6_addr",
+    }
+}
+
+fn chain_text(chain: &Chain, family: Family) -> String {
+    let mut text = format!("\tchain {} {{\n", chain.name);
+    if let Some(base) = &chain.base {
+        let _ = writeln!(
+            text,
+            "\t\ttype {} hook {} priority {}; policy accept;",
+            base.kind,
+            base.hook_name(),
+            base.priority
+        );
+    }
+    for rule in &chain.rules {
+        let _ = writeln!(text, "\t\t{}", nft_rule(family, rule));
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+/// A rule of a table of our own, as `nft` writes it.
+#[must_use]
+pub fn nft_rule(family: Family, rule: &Rule) -> String {
+    let mut words: Vec<String> = rule.matches().iter().map(|condition| condition_text(family, condition)).collect();
+    words.push("counter".to_owned());
+    words.push(match rule.verdict() {
+        Verdict::Return => "return".to_owned(),
+        Verdict::Jump(chain) => format!("jump {chain}"),
+        Verdict::Masquerade(how) => masquerade_text(*how),
+    });
+    if let Some(comment) = rule.comment() {
+        words.push(format!("comment \"{comment}\""));
+    }
+    words.join(" ")
+}
+
+fn condition_text(family: Family, condition: &Match) -> String {
+    match condition {
+        Match::Destination(cidr) => format!("{family} daddr {cidr}"),
+        Match::DestinationIn { set, prefix_len: None } => format!("{family} daddr @{set}"),
+        Match::DestinationIn { set, prefix_len: Some(len) } => {
+            format!("{family} daddr & {} @{set}", mask(family, *len))
+        }
+        Match::Protocol(protocol) => format!("meta l4proto {protocol}"),
+        Match::DestinationNotLocal => "fib daddr type != local".to_owned(),
+        Match::Probability(probability) => {
+            format!("numgen random mod {} < {}", probability.whole(), probability.part())
+        }
+    }
+}
+
+/// The address of which so many leading bits are set.
+fn mask(family: Family, prefix_len: u8) -> IpAddr {
+    let ones: IpAddr = match family {
+        Family::Ipv4 => IpAddr::V4(u32::MAX.into()),
+        Family::Ipv6 => IpAddr::V6(u128::MAX.into()),
+    };
+    // No prefix is longer than the addresses of its family.
+    Cidr::around(ones, prefix_len).map_or(ones, |cidr| cidr.network())
+}
+
+fn masquerade_text(how: Masquerade) -> String {
+    let ports = how.ports.map(|ports: PortRange| format!(" to :{ports}")).unwrap_or_default();
+    let random = if how.fully_random { " fully-random" } else { "" };
+    format!("masquerade{ports}{random}")
+}
