@@ -17,6 +17,7 @@ DEPENDENCIES := \
 	mount:mount \
 	strace:strace \
 	file:file \
+	jq:jq \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \
 	clang:clang

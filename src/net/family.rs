@@ -3,16 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 /// An address family of nf_tables, printed as `nft` prints it (`ip`, `ip6`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// `ip`, `NFPROTO_IPV4`.
-    #[serde(rename = "ip")]
     Ipv4,
     /// `ip6`, `NFPROTO_IPV6`.
-    #[serde(rename = "ip6")]
     Ipv6,
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// Ports `first` to `last`, both included. Port 0 is one: upstream applies it, and the kernel draws it like any other.
@@ -136,12 +135,6 @@ impl fmt::Display for PortRange {
             return write!(f, "{}", self.first);
         }
         write!(f, "{}-{}", self.first, self.last)
-    }
-}
-
-impl Serialize for PortRange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// A transport protocol with ports (the IANA protocol number is [`Protocol::number`]).
@@ -61,11 +60,5 @@ impl FromStr for Protocol {
             .into_iter()
             .find(|protocol| protocol.to_string() == text)
             .ok_or_else(|| ProtocolError(text.to_owned()))
-    }
-}
-
-impl Serialize for Protocol {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }

@@ -3,8 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-
 use crate::net::AddressRange;
 
 /// Ranges of addresses: sorted, and no two of them share one. A hundred thousand of them are in the rules that shall be, in
@@ -45,11 +43,5 @@ impl<'a> IntoIterator for &'a Elements {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-impl Serialize for Elements {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self)
     }
 }

@@ -17,12 +17,10 @@ pub use trace::{Answer, Decider, Decision, Packet, trace};
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::net::{ChainName, Cidr, Family, PortRange, Protocol};
 
 /// The rules that shall be in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruleset {
     /// The chain that carries our rules in iptables' table. A chain of this name is ours there. In tables of our own
     /// everything is ours, and the names are fixed.
@@ -30,32 +28,27 @@ pub struct Ruleset {
     /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
     pub tables: Vec<Table>,
     /// Shall this process own its protected tables for as long as it lives?
-    #[serde(skip)]
     pub hold: bool,
     /// The families of which whatever rules of ours are found standing stay as they are: these here only fill the place of
     /// missing ones.
-    #[serde(skip)]
     pub keep_standing: Vec<Family>,
 }
 
 /// A table and those of its parts that concern us.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Which table.
-    #[serde(flatten)]
     pub id: TableId,
     /// Who may change it.
-    #[serde(skip_serializing_if = "Protection::is_off")]
     pub protection: Protection,
     /// Its sets, in the order in which they are created.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<Set>,
     /// Its chains, in the order in which they are created.
     pub chains: Vec<Chain>,
 }
 
 /// A table's family and name: what identifies it in a network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId {
     /// The address family.
     pub family: Family,
@@ -64,19 +57,16 @@ pub struct TableId {
 }
 
 /// The tables in which rules of ours can stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TableName {
     /// iptables' `nat` table, shared with everybody: its base chain and all chains but ours belong to others.
-    #[serde(rename = "nat")]
     Nat,
     /// `ip-masq-agent`, a table of our own: everything in it is ours.
-    #[serde(rename = "ip-masq-agent")]
     Own,
 }
 
 /// Who may change a table (`NFTA_TABLE_FLAGS`, Linux 6.9 and later for both flags together).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protection {
     /// Everybody with the privilege.
     #[default]
@@ -87,7 +77,7 @@ pub enum Protection {
 }
 
 /// A set of addresses that rules look destinations up in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     /// The name.
     pub name: String,
@@ -98,8 +88,7 @@ pub struct Set {
 }
 
 /// How the kernel keeps a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetKind {
     /// A hash table of single addresses with room for so many: a lookup and a change cost the same at any size. The
     /// kernel has a quicker table where it knows the room, and lists it in half the time.
@@ -112,22 +101,20 @@ pub enum SetKind {
 }
 
 /// A chain and its rules.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The name.
     pub name: String,
     /// Where the kernel enters the chain; `None` if only jumps lead to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseChain>,
     /// The rules, in order. In a base chain of a shared table these are ours among others.
     pub rules: Vec<Rule>,
 }
 
 /// Where the kernel enters a base chain: as iptables registers POSTROUTING of its nat table, or elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseChain {
     /// The chain type, such as `nat`.
-    #[serde(rename = "type")]
     pub kind: Cow<'static, str>,
     /// The netfilter hook's number (`NF_INET_POST_ROUTING` is 4).
     pub hook: u32,
@@ -136,20 +123,18 @@ pub struct BaseChain {
 }
 
 /// One rule: all matches must hold, then the verdict is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The matches in the order of [`Match`]'s variants: two rules that mean the same are equal.
     matches: Vec<Match>,
     /// The comment that listings show.
-    #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<Cow<'static, str>>,
     /// What happens to a packet that matches.
     verdict: Verdict,
 }
 
 /// One condition of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Match {
     /// The destination address is in the range.
     Destination(Cidr),
@@ -158,7 +143,6 @@ pub enum Match {
         /// The set's name.
         set: String,
         /// Only so many leading bits of the address are looked up, the others being taken for zero; `None` for all.
-        #[serde(skip_serializing_if = "Option::is_none")]
         prefix_len: Option<u8>,
     },
     /// The packet is of this transport protocol.
@@ -166,13 +150,11 @@ pub enum Match {
     /// The destination is no address of this host (route type LOCAL; `rtnetlink(7)`).
     DestinationNotLocal,
     /// A throw of the dice, so that the first packets of flows spread over several rules.
-    #[serde(rename = "chance")]
     Probability(Probability),
 }
 
 /// What a rule does to a packet that matches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Back to the chain that jumped here.
     Return,
@@ -183,13 +165,11 @@ pub enum Verdict {
 }
 
 /// How a packet is masqueraded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Masquerade {
     /// The source port is drawn at random (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), not kept where it is free.
     pub fully_random: bool,
     /// The source ports to use, if not all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortRange>,
 }
 
@@ -218,13 +198,6 @@ impl TableId {
     #[must_use]
     pub const fn own(family: Family) -> Self {
         Self { family, name: TableName::Own }
-    }
-}
-
-impl Protection {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-    fn is_off(&self) -> bool {
-        *self == Self::Off
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 /// A probability strictly between 0 and 1, as a fraction of integers, so that equality means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probability {
@@ -57,12 +55,6 @@ impl fmt::Display for Probability {
         let (part, whole) = (u128::from(self.part), u128::from(self.whole));
         let scaled = (part * DIGITS * 2 + whole) / (whole * 2);
         write!(f, "{}.{:011}", scaled / DIGITS, scaled % DIGITS)
-    }
-}
-
-impl Serialize for Probability {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -1,13 +1,172 @@
-//! Rules for programs.
+//! Rules for programs: a format with a version, apart from the types that the program itself works with. docs/json.md
+//! describes it.
+//!
+//! The version rises whenever a program that reads the format may misread the new one. Keys, fields, tests and verdicts
+//! that are added leave it as it is.
 
-use crate::rules::Ruleset;
+use serde::Serialize;
 
-/// The ruleset as indented JSON, with a newline at its end. The keys are the field names of [`Ruleset`] and the types
-/// below it; `jq` paths over them are stable.
+use crate::rules::{self, Masquerade, Match, Protection, SetKind, Verdict};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// The ruleset as indented JSON, with a newline at its end.
 #[must_use]
-pub fn json(ruleset: &Ruleset) -> String {
+pub fn json(ruleset: &rules::Ruleset) -> String {
     // Maps with string keys and finite numbers only: nothing here can fail to serialise.
-    let mut text = serde_json::to_string_pretty(ruleset).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&Ruleset::from(ruleset)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+#[derive(Serialize)]
+struct Ruleset<'a> {
+    version: u32,
+    chain: String,
+    tables: Vec<Table<'a>>,
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    family: String,
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sets: Vec<Set<'a>>,
+    chains: Vec<Chain<'a>>,
+}
+
+#[derive(Serialize)]
+struct Set<'a> {
+    name: &'a str,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
+    elements: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Chain<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<BaseChain<'a>>,
+    rules: Vec<Rule<'a>>,
+}
+
+#[derive(Serialize)]
+struct BaseChain<'a> {
+    r#type: &'a str,
+    hook: &'static str,
+    priority: i32,
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    matches: Vec<Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<&'a str>,
+    verdict: Action<'a>,
+}
+
+/// A field of the packet, and what is asked of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    field: &'static str,
+    test: &'static str,
+    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix_length: Option<u8>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Action<'a> {
+    Return,
+    Jump {
+        chain: &'a str,
+    },
+    Masquerade {
+        fully_random: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ports: Option<String>,
+    },
+}
+
+impl<'a> From<&'a rules::Ruleset> for Ruleset<'a> {
+    fn from(ruleset: &'a rules::Ruleset) -> Self {
+        Self {
+            version: VERSION,
+            chain: ruleset.chain.to_string(),
+            tables: ruleset.tables.iter().map(Table::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a rules::Table> for Table<'a> {
+    fn from(table: &'a rules::Table) -> Self {
+        Self {
+            family: table.id.family.to_string(),
+            name: table.id.name.as_str(),
+            protection: match table.protection {
+                Protection::Off => None,
+                Protection::OwnerPersist => Some("ownerPersist"),
+            },
+            sets: table.sets.iter().map(Set::from).collect(),
+            chains: table.chains.iter().map(Chain::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a rules::Set> for Set<'a> {
+    fn from(set: &'a rules::Set) -> Self {
+        let (kind, size) = match set.kind {
+            SetKind::Addresses { size } => ("addresses", Some(size)),
+            SetKind::Intervals => ("intervals", None),
+        };
+        Self { name: &set.name, kind, size, elements: set.elements.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl<'a> From<&'a rules::Chain> for Chain<'a> {
+    fn from(chain: &'a rules::Chain) -> Self {
+        let base = chain.base.as_ref().map(|base| BaseChain {
+            r#type: &base.kind,
+            hook: base.hook_name(),
+            priority: base.priority,
+        });
+        Self { name: &chain.name, base, rules: chain.rules.iter().map(Rule::from).collect() }
+    }
+}
+
+impl<'a> From<&'a rules::Rule> for Rule<'a> {
+    fn from(rule: &'a rules::Rule) -> Self {
+        let verdict = match rule.verdict() {
+            Verdict::Return => Action::Return,
+            Verdict::Jump(chain) => Action::Jump { chain },
+            Verdict::Masquerade(Masquerade { fully_random, ports }) => {
+                Action::Masquerade { fully_random: *fully_random, ports: ports.map(|ports| ports.to_string()) }
+            }
+        };
+        Self { matches: rule.matches().iter().map(Condition::from).collect(), comment: rule.comment(), verdict }
+    }
+}
+
+impl From<&Match> for Condition {
+    fn from(condition: &Match) -> Self {
+        let (field, test, value) = match condition {
+            Match::Destination(cidr) => ("destination", "prefix", cidr.to_string()),
+            Match::DestinationIn { set, .. } => ("destination", "inSet", set.clone()),
+            Match::Protocol(protocol) => ("protocol", "equal", protocol.to_string()),
+            Match::DestinationNotLocal => ("destinationType", "notEqual", "local".to_owned()),
+            Match::Probability(probability) => ("random", "below", probability.to_string()),
+        };
+        let prefix_length = match condition {
+            Match::DestinationIn { prefix_len, .. } => *prefix_len,
+            _ => None,
+        };
+        Self { field, test, value, prefix_length }
+    }
 }

@@ -1,0 +1,9 @@
+//! The documents are true where a program can tell.
+
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod markdown;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
