@@ -40,7 +40,7 @@ BENCH_TARGET  = $(call target_directory,benches/Cargo.toml)
 # The numbers of a quick run are not worth keeping.
 BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
 
-# What `make chaos` does, and for how long in each shape.
+# What `make chaos` does, and for how long in each layout.
 SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SECONDS ?= 300
 
@@ -86,9 +86,10 @@ test: deps ## run all tests; those that need the kernel make network namespaces,
 	@status=0; \
 	$(CARGO) test --locked --no-fail-fast || status=1; \
 	$(CARGO) test --locked --no-fail-fast --manifest-path tests/conformance/Cargo.toml || status=1; \
+	$(CARGO) test --locked --no-fail-fast --lib --manifest-path benches/Cargo.toml || status=1; \
 	exit $$status
 
-chaos: deps ## let everything happen to the agent at once, SECONDS=300 in each shape of the rules; SEED=… repeats a run
+chaos: deps ## let everything happen to the agent at once, SECONDS=300 in each layout of the rules; SEED=… repeats a run
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads=1
 
 # What is changed and which tests have to notice: .cargo/mutants.toml.

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod chart;
 pub mod effort;
 pub mod figures;
+pub mod first_page;
 pub mod kernel;
 pub mod machine;
 pub mod namespace;

@@ -1,4 +1,4 @@
-//! The document: sections of tables and pictures.
+//! The document: all rows, in sections of tables and pictures, and a first page to them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,11 @@ use anyhow::{Context as _, Result};
 use crate::chart::Chart;
 use crate::effort::Effort;
 use crate::figures::{Samples, three_digits};
+use crate::first_page::first_page;
 use crate::machine::Machine;
+
+/// Where the rows are, beside the first page.
+const ROWS: &str = "benchmarks/rows.md";
 
 /// One question, its answers and its pictures.
 #[derive(Debug, Default)]
@@ -102,13 +106,13 @@ impl Row {
     }
 }
 
-/// Writes `benchmarks.md`, and the pictures into `benchmarks/` beside it. Sections of a document that is there already and
-/// were not measured anew stay as they are, if not `all` were asked for.
+/// Writes the rows and the pictures into `benchmarks/`, and their first page, `benchmarks.md`, beside it. Sections of rows
+/// that are there already and were not measured anew stay as they are, if not `all` were asked for.
 pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Section], all: bool) -> Result<()> {
-    let pictures = directory.join("benchmarks");
-    fs::create_dir_all(&pictures).with_context(|| pictures.display().to_string())?;
-    let path = directory.join("benchmarks.md");
-    let mut text = format!("# Benchmarks\n\n{}\n{machine}\n", preface(effort));
+    let beside = directory.join("benchmarks");
+    fs::create_dir_all(&beside).with_context(|| beside.display().to_string())?;
+    let path = directory.join(ROWS);
+    let mut text = format!("# All rows of the benchmarks\n\n{}\n{machine}\n", preface(effort));
     let mut written = Vec::new();
     for section in sections {
         let mut text = format!("{}\n\n{}\n\n", section.title, section.about);
@@ -119,8 +123,8 @@ pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Se
         }
         text.push('\n');
         for (file, chart) in &section.charts {
-            chart.draw(&pictures.join(file))?;
-            let _ = writeln!(text, "![{}](benchmarks/{file})\n", chart.title);
+            chart.draw(&beside.join(file))?;
+            let _ = writeln!(text, "![{}]({file})\n", chart.title);
         }
         written.push(text);
     }
@@ -128,7 +132,16 @@ pub fn write(directory: &Path, effort: Effort, machine: &Machine, sections: &[Se
     for section in in_their_places(&before, written) {
         let _ = write!(text, "## {}\n\n", section.trim_end());
     }
-    fs::write(&path, text.trim_end().to_owned() + "\n").with_context(|| path.display().to_string())
+    fs::write(&path, text.trim_end().to_owned() + "\n").with_context(|| path.display().to_string())?;
+    write_first_page(directory)
+}
+
+/// Writes `benchmarks.md` from the rows beside it.
+pub fn write_first_page(directory: &Path) -> Result<()> {
+    let rows = directory.join(ROWS);
+    let rows = fs::read_to_string(&rows).with_context(|| rows.display().to_string())?;
+    let path = directory.join("benchmarks.md");
+    fs::write(&path, first_page(&rows)).with_context(|| path.display().to_string())
 }
 
 /// The sections of a document, those that were written anew in place of the old ones, and new ones behind them. Each begins
@@ -153,9 +166,10 @@ fn preface(effort: Effort) -> String {
         Effort::Full => "",
     };
     format!(
-        "{quick}Written by `make bench`. Every comparison was measured in turn (ours, the peer, ours, the peer, …), each \
-         section in one run, in network namespaces made for it. A cell reads: median (minimum; first quartile–third \
-         quartile; number of samples). Ratios and goals are about medians. The agent is the static build of `make static`.\n"
+        "{quick}Written by `make bench`; the [first page](../benchmarks.md) has the figures that are asked for most. Every \
+         comparison was measured in turn (ours, the peer, ours, the peer, …), each section in one run, in network \
+         namespaces made for it. A cell reads: median (minimum; first quartile–third quartile; number of samples). Ratios \
+         and goals are about medians. The agent is the static build of `make static`.\n"
     )
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod markdown;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

@@ -19,7 +19,7 @@ const SIZES: [usize; 4] = [64, 1_000, 10_000, 100_000];
 /// How long it takes to add a range to so many that are in force, and to take it away.
 pub(super) fn change(bench: &Bench) -> Result<Section> {
     let mut section = Section {
-        title: "One range added, one range taken",
+        title: "One range added, one range removed",
         about:
             "From the start of the process to its end, with the other ranges in force: `ip-masq-agent apply` with the \
                 changed file, against `nft add element` and `nft delete element` on an interval set, and against `nft \
@@ -79,10 +79,10 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
         running.pass(&with_text)?;
         let [
             listing,
-            taken,
-            taken_running,
-            taken_by_nft,
-            taken_by_text,
+            removed,
+            removed_running,
+            removed_by_nft,
+            removed_by_text,
             added,
             added_running,
             added_by_nft,
@@ -91,10 +91,10 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
             repetitions,
             [
                 Contender::new("the kernel's listing", || kernel::listing(&ours)),
-                Contender::new("taken by apply", || ours.run(&apply(&without_file))),
-                Contender::new("taken by the running agent", || running.pass(&without_text)),
-                Contender::new("taken by nft", || elements.run(&element("delete"))),
-                Contender::new("taken by nft -f", || replaced.run(&load(without_nft.clone()))),
+                Contender::new("removed by apply", || ours.run(&apply(&without_file))),
+                Contender::new("removed by the running agent", || running.pass(&without_text)),
+                Contender::new("removed by nft", || elements.run(&element("delete"))),
+                Contender::new("removed by nft -f", || replaced.run(&load(without_nft.clone()))),
                 Contender::new("added by apply", || ours.run(&apply(&with_file))),
                 Contender::new("added by the running agent", || running.pass(&with_text)),
                 Contender::new("added by nft", || elements.run(&element("add"))),
@@ -112,10 +112,10 @@ fn of_size(bench: &Bench, size: usize) -> Result<Vec<Row>> {
             ("added", &added, "nft add element", &added_by_nft, goal),
             ("added", &added, "nft -f, replacing", &added_by_text, goal),
             ("added as the running agent", &added_running, "nft add element", &added_by_nft, None),
-            ("taken", &taken, "nft delete element", &taken_by_nft, goal),
-            ("taken", &taken, "nft -f, replacing", &taken_by_text, goal),
+            ("removed", &removed, "nft delete element", &removed_by_nft, goal),
+            ("removed", &removed, "nft -f, replacing", &removed_by_text, goal),
             ("added", &added, "the kernel's listing", &listing, None),
-            ("taken as the running agent", &taken_running, "nft delete element", &taken_by_nft, None),
+            ("removed as the running agent", &removed_running, "nft delete element", &removed_by_nft, None),
         ] {
             rows.push(Row {
                 ours: format!("one {what}, {}", backend.name()),
