@@ -170,3 +170,34 @@ impl From<&Match> for Condition {
         Self { field, test, value, prefix_length }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::rules::tests::policy;
+    use crate::rules::{Layout, Protection, compile};
+
+    #[test]
+    fn sets_and_lookups_in_them_are_written_as_the_rules_of_our_own_tables_have_them() {
+        let ruleset = compile(&policy(&["10.0.0.0/8", "fd00::/16"], ""), Layout::OwnTable(Protection::OwnerPersist));
+        let read: Value = serde_json::from_str(&super::json(&ruleset)).unwrap();
+        for (pointer, expected) in [
+            ("/version", json!(1)),
+            ("/tables/0/name", json!("ip-masq-agent")),
+            ("/tables/0/protection", json!("ownerPersist")),
+            (
+                "/tables/0/sets",
+                json!([{"name": "exempt-8", "kind": "addresses", "size": 64, "elements": ["10.0.0.0"]}]),
+            ),
+            ("/tables/0/chains/0/base", json!({"type": "nat", "hook": "postrouting", "priority": 105})),
+            (
+                "/tables/0/chains/1/rules/0/matches",
+                json!([{"field": "destination", "test": "inSet", "value": "exempt-8", "prefixLength": 8}]),
+            ),
+            ("/tables/1/family", json!("ip6")),
+        ] {
+            assert_eq!(read.pointer(pointer), Some(&expected), "{pointer} of {read:#}");
+        }
+    }
+}
