@@ -10,7 +10,7 @@ use ip_masq_agent::backend::Backend as _;
 use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::backend::nftables::{Cache, plan};
 use ip_masq_agent::net::ChainName;
-use ip_masq_agent::netlink::{Connection, NetlinkSocket, Transport};
+use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket, Transport};
 use ip_masq_agent::rules::Ruleset;
 
 use crate::namespace::Namespace;
@@ -20,7 +20,7 @@ use crate::pure;
 /// takes to its acknowledgement, all else done before and after.
 pub fn share(namespace: &Namespace, desired: &Ruleset) -> Result<Duration> {
     namespace.inside(|| {
-        let (mut reading, mut writing) = (Nftables::open()?, Connection::open()?);
+        let (mut reading, mut writing) = (Nftables::open()?, Connection::open(NetlinkFamily::Netfilter)?);
         let mut taken = Duration::ZERO;
         loop {
             let observed = reading.observe(&desired.chain, &Cache::default())?;
@@ -41,7 +41,7 @@ pub fn share(namespace: &Namespace, desired: &Ruleset) -> Result<Duration> {
 pub fn listing(namespace: &Namespace) -> Result<Duration> {
     namespace.inside(|| {
         let in_calls = Rc::new(Cell::new(Duration::ZERO));
-        let socket = Timed { socket: NetlinkSocket::open()?, in_calls: Rc::clone(&in_calls) };
+        let socket = Timed { socket: NetlinkSocket::open(NetlinkFamily::Netfilter)?, in_calls: Rc::clone(&in_calls) };
         Nftables::over(Connection::new(socket)).observe(&ChainName::default(), &Cache::default())?;
         Ok(in_calls.get())
     })

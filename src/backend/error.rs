@@ -3,8 +3,7 @@
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::backend::nftables::change_line;
-use crate::backend::nftables::{Action, Change, Conflict};
+use crate::backend::nftables::{Action, Change, Conflict, change_line, with_need};
 use crate::netlink::NetlinkError;
 use crate::rules::{Protection, TableId};
 
@@ -50,7 +49,7 @@ impl BackendError {
                 let doing = if matches!(change.action, Action::CreateTable { protection: Protection::OwnerPersist }) {
                     format!("protect table {} (which takes Linux 6.9; --protect=auto does without)", change.table)
                 } else {
-                    format!("make the change \"{}\"", change_line(change))
+                    with_need(format!("make the change \"{}\"", change_line(change)), &source)
                 };
                 if brings_something(&change.action) && is_for_the_unknown(errno) {
                     Self::Refused { doing, source }

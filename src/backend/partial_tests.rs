@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::backend::fake::Memory;
+use crate::backend::nftables::TableFamily;
 use crate::backend::nftables::{Change, NatChain, NatOverlap, Owner};
 use crate::net::ChainName;
-use crate::netlink::TableFamily;
 use crate::rules::tests::policy;
 use crate::rules::{Layout, TableId, compile};
 

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::cli::{self, Beside, Cli, Verb};
 use crate::net::Family;
-use crate::netlink::Connection;
+use crate::netlink::{Connection, NetlinkFamily};
 use crate::rules::TableId;
 use crate::runtime::{Record, RuntimeDir};
 use crate::text::Shown;
@@ -56,7 +56,7 @@ fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
 fn tell_of_owners(cli: &Cli) {
     let Verb::Explain(_) = cli.verb else { return };
     // Without the privilege to look, the verb does without.
-    let Ok(mut connection) = Connection::open() else { return };
+    let Ok(mut connection) = Connection::open(NetlinkFamily::Netfilter) else { return };
     for table in Family::ALL.map(TableId::own) {
         let tables = connection.tables(table.family).unwrap_or_default();
         if tables.iter().any(|info| info.name == table.name.as_str() && info.owner.is_some()) {

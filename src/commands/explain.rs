@@ -12,7 +12,7 @@ use crate::cli::Cli;
 use crate::conntrack::LocalAddresses;
 use crate::exit::Exit;
 use crate::net::Family;
-use crate::netlink::Connection;
+use crate::netlink::{Connection, NetlinkFamily};
 use crate::policy::{Origin, Policy};
 use crate::rules::render::{iptables_rule, nft_rule};
 use crate::rules::{Answer, Decider, Decision, Layout, Packet, Protection, Rule, TableId, TableName, compile, trace};
@@ -32,7 +32,7 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
 
 /// Is it an address of this node? Where its interfaces cannot be asked, no more is known than which addresses every node has.
 fn is_own(destination: IpAddr) -> bool {
-    let addresses = Connection::open_to_interfaces().and_then(|mut interfaces| interfaces.addresses());
+    let addresses = Connection::open(NetlinkFamily::Route).and_then(|mut interfaces| interfaces.addresses());
     let addresses = addresses.inspect_err(|error| debug!("could not list the addresses of this node: {error}"));
     LocalAddresses::new(addresses.unwrap_or_default().iter().map(|info| info.address), []).owns(destination)
 }

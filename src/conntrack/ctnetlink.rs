@@ -3,12 +3,22 @@
 use std::net::IpAddr;
 
 use super::rtnetlink;
-use crate::conntrack::{Flow, Status, Tuple};
+use super::{Flow, Status, Tuple};
 use crate::net::Family;
-use crate::netlink::{Attribute, Attributes, Malformed, Writer};
-use crate::netlink::{Connection, NetlinkError, Transport};
-use crate::netlink::{End, Request, TRIES};
-use crate::netlink::{Kind, flag};
+use crate::netlink::nfnetlink::{self, Subsystem};
+use crate::netlink::{
+    Attribute, Attributes, Connection, End, FamilyHeader, Kind, Malformed, NetlinkError, Request, TRIES, Transport,
+    Writer, flag,
+};
+
+/// `NFNL_SUBSYS_CTNETLINK`.
+const SUBSYSTEM: Subsystem = Subsystem(1);
+/// `IPCTNL_MSG_CT_NEW`.
+const NEW_FLOW: Kind = SUBSYSTEM.kind(0);
+/// `IPCTNL_MSG_CT_GET`.
+const GET_FLOW: Kind = SUBSYSTEM.kind(1);
+/// `IPCTNL_MSG_CT_DELETE`.
+const DELETE_FLOW: Kind = SUBSYSTEM.kind(2);
 
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
@@ -35,10 +45,10 @@ pub struct FlowInfo<'a> {
     /// What it is.
     pub flow: Flow,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
-    pub(super) original: &'a [u8],
+    original: &'a [u8],
     /// What tells it from a later flow with the same tuples, unless that comes to lie in the same memory
     /// (`nf_ct_get_id`).
-    pub(super) id: u32,
+    id: u32,
 }
 
 /// What a listing of flows came to.
@@ -60,13 +70,13 @@ pub enum Deletion {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Hands on the flows of a family one by one, as the kernel lists them: none is kept. Kernels that do not know
+    /// Hands on the flows of a family one by one, as the kernel lists them: none is stored. Kernels that do not know
     /// `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
     ///
     /// # Errors
     ///
-    /// Those of `each`, which end the listing; those of [`Connection::generation`]; `EINVAL` as
-    /// [`NetlinkError::Rejected`] if the kernel has no ctnetlink.
+    /// Those of `each`, which end the listing; any of [`NetlinkError`] that is not about a batch, among them
+    /// [`NetlinkError::Rejected`] with `EINVAL` if the kernel has no ctnetlink.
     pub fn flows<E: From<NetlinkError>>(
         &mut self,
         family: Family,
@@ -77,7 +87,7 @@ impl<T: Transport> Connection<T> {
             writer.be32(CTA_STATUS, 0);
             writer.be32(CTA_STATUS_MASK, without.0);
         };
-        let request = Request::dump(Kind::GET_FLOW, family, &content, Kind::NEW_FLOW);
+        let request = Request::dump(GET_FLOW, header(family), &content, NEW_FLOW);
         let end = self.exchange(&request, |attributes| each(&parse(attributes).map_err(NetlinkError::from)?))?;
         Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
     }
@@ -86,15 +96,15 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     ///
-    /// Any of [`NetlinkError`] that is not about a transaction. On older kernels `EBUSY` as
-    /// [`NetlinkError::Rejected`] if the flow was offloaded to a flowtable.
+    /// Any of [`NetlinkError`] that is not about a batch. On older kernels [`NetlinkError::Rejected`] with `EBUSY` if the
+    /// flow was offloaded to a flowtable.
     pub fn delete_flow(&mut self, flow: &FlowInfo<'_>) -> Result<Deletion, NetlinkError> {
         let request = Request {
-            kind: Kind::DEL_FLOW,
-            family: Some(Family::of(flow.flow.original.source).into()),
+            kind: DELETE_FLOW,
+            family: header(Family::of(flow.flow.original.source)),
             flags: flag::ACK,
             content: &|writer| emit(writer, flow),
-            answer: Kind::DEL_FLOW,
+            answer: DELETE_FLOW,
         };
         // A deletion whose answer was lost finds nothing the second time.
         for _ in 0..TRIES {
@@ -108,15 +118,15 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// What names a flow. Without its tuple, the kernel would delete all flows. Without a zone it is that of everybody; kernels
-/// without zones refuse to hear of one.
-pub(super) fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
+/// The attributes that name a flow. Without its tuple, the kernel would delete all flows. The zone is left out, which means
+/// the default one: kernels without zones refuse a message that names one.
+fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
     writer.nested(CTA_TUPLE_ORIG, |writer| writer.raw(flow.original));
     writer.be32(CTA_ID, flow.id);
 }
 
 /// A flow that was listed.
-pub(crate) fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malformed> {
+fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malformed> {
     let (mut original, mut reply, mut status, mut id) = (None, None, None, None);
     let mut in_other_zone = false;
     for attribute in attributes {
@@ -136,8 +146,8 @@ pub(crate) fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malforme
     Ok(FlowInfo { flow: Flow { original, reply, status, in_other_zone }, original: bytes, id })
 }
 
-/// The kernel names a zone only where it is not that of everybody: beside the tuples, or in the one whose direction it is
-/// for.
+/// The kernel names a zone only if it is not the default one: beside the tuples, or within the tuple if the zone is for that
+/// direction alone.
 fn tuple(attribute: &Attribute<'_>, in_other_zone: &mut bool) -> Result<Tuple, Malformed> {
     let (mut addresses, mut ports) = (None, None);
     for part in attribute.nested() {
@@ -180,6 +190,11 @@ fn both_ports(protocol: &Attribute<'_>) -> Result<Option<(u16, u16)>, Malformed>
     Ok(source.zip(destination))
 }
 
+/// The header of messages about flows of this family.
+const fn header(family: Family) -> FamilyHeader {
+    nfnetlink::header(nfnetlink::nfproto(family))
+}
+
 #[cfg(test)]
 #[path = "ctnetlink_tests.rs"]
-pub(crate) mod tests;
+mod tests;

@@ -1,14 +1,15 @@
 //! Flows and addresses, against what conntrack, ip and the kernel said (`testdata/netlink/README.md`).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::io;
 
-use crate::conntrack::{AddressInfo, FlowInfo};
-use crate::conntrack::{Flow, Status, Tuple};
-use crate::conntrack::{ctnetlink, rtnetlink};
-use crate::netlink::captures::{Capture, captures};
-use crate::netlink::{Attributes, Malformed, Writer};
-use crate::netlink::{Content, Head, Kind, Messages, flag};
+use proptest::prelude::*;
+
+use super::nfnetlink::NO_FAMILY;
+use super::*;
+use crate::conntrack::AddressInfo;
+use crate::netlink::captures::{Capture, captures, recorded};
+use crate::netlink::{Content, Messages};
 
 fn made() -> Vec<Capture> {
     captures(include_str!("../../testdata/netlink/conntrack.sent"))
@@ -26,24 +27,19 @@ fn of_interfaces() -> Vec<Capture> {
     captures(include_str!("../../testdata/netlink/ip-address.received"))
 }
 
-/// All that was recorded of flows and addresses.
-pub(crate) fn recorded() -> impl Iterator<Item = Capture> {
-    [made(), listed(), deleted(), of_interfaces()].into_iter().flatten()
-}
-
-/// The attributes of all messages of a kind.
-fn objects(captures: &[Capture], wanted: Kind) -> Vec<Attributes<'_>> {
+/// The attributes of all messages of a kind, behind such a header.
+fn objects<'a>(captures: &'a [Capture], wanted: Kind, header: &FamilyHeader) -> Vec<Attributes<'a>> {
     let datagrams = captures.iter().flat_map(|capture| &capture.datagrams);
     let messages = datagrams.flat_map(|datagram| Messages::new(datagram)).map(Result::unwrap);
     let of_kind = |content| match content {
-        Content::Object { kind, attributes } if kind == wanted => Some(attributes),
+        Content::Object { kind, payload } if kind == wanted => Some(Attributes::behind(header, payload).unwrap()),
         _ => None,
     };
     messages.filter_map(|message| of_kind(message.content)).collect()
 }
 
 fn flows(captures: &[Capture]) -> Vec<FlowInfo<'_>> {
-    objects(captures, Kind::NEW_FLOW).into_iter().map(|attributes| ctnetlink::parse(attributes).unwrap()).collect()
+    objects(captures, NEW_FLOW, &NO_FAMILY).into_iter().map(|attributes| parse(attributes).unwrap()).collect()
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -116,14 +112,14 @@ fn a_deletion_names_the_flow_as_conntrack_does_and_its_id_and_nothing_else() {
         .map(|info| (leaves(info.original), info))
         .collect();
     let deletions = deleted();
-    let theirs = objects(&deletions, Kind::DEL_FLOW);
+    let theirs = objects(&deletions, DELETE_FLOW, &NO_FAMILY);
     assert_eq!(theirs.len(), 2);
     for mut theirs in theirs {
         let named = theirs.next().unwrap().unwrap();
         assert_eq!(named.kind, TUPLE);
         let info = by_tuple.get(&leaves(named.payload)).unwrap_or_else(|| panic!("{named:?} was not listed"));
         let mut ours = Writer::new();
-        ctnetlink::emit(&mut ours, info);
+        emit(&mut ours, info);
         let ours: Vec<_> = Attributes::new(ours.bytes()).map(Result::unwrap).map(|a| (a.kind, a.payload)).collect();
         assert_eq!(ours, [(TUPLE, info.original), (ID, &info.id.to_be_bytes()[..])]);
     }
@@ -137,19 +133,43 @@ fn leaves(tuple: &[u8]) -> BTreeMap<(u16, u16), &[u8]> {
         .collect()
 }
 
+/// What is sent, unanswered.
+#[derive(Default)]
+struct Sent(Vec<Vec<u8>>);
+
+impl Transport for &mut Sent {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.0.push(datagram.to_vec());
+        Ok(())
+    }
+
+    fn receive(&mut self, _: &mut Vec<u8>) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn port(&self) -> u32 {
+        1
+    }
+}
+
 #[test]
 fn the_header_of_a_request_is_as_long_as_its_kind_demands() {
-    for (kind, len) in [(Kind::GET_FLOW, 16 + 4), (Kind::GET_ADDRESS, 16 + 8), (Kind::GET_TABLE, 16 + 4)] {
-        let mut writer = Writer::new();
-        writer.message(Head { kind, flags: flag::DUMP, sequence: 1, family: None }, |_| {});
-        assert_eq!(writer.len(), len, "{kind:?}");
-    }
+    let mut sent = Sent::default();
+    let listing = Connection::new(&mut sent).flows(Family::Ipv6, Status(0), |_| Ok::<_, NetlinkError>(()));
+    assert!(matches!(listing, Err(NetlinkError::NoAnswer)), "{listing:?}");
+    Connection::new(&mut sent).addresses().unwrap_err();
+    let headers: Vec<_> = sent.0.iter().map(|datagram| (&datagram[4..6], &datagram[16..])).collect();
+    let mut filter = Writer::new();
+    filter.be32(CTA_STATUS, 0);
+    filter.be32(CTA_STATUS_MASK, 0);
+    assert_eq!(headers[0], (&[1, 1][..], &[&[10, 0, 0, 0], filter.bytes()].concat()[..]), "struct nfgenmsg");
+    assert_eq!(headers[1], (&[22, 0][..], &[0; 8][..]), "struct ifaddrmsg");
 }
 
 #[test]
 fn a_flow_without_what_tells_it_apart_is_malformed() {
     let captures = listed();
-    for whole in objects(&captures, Kind::NEW_FLOW) {
+    for whole in objects(&captures, NEW_FLOW, &NO_FAMILY) {
         let all: Vec<_> = whole.map(Result::unwrap).collect();
         for missing in [1, 2, 3, 12] {
             let mut writer = Writer::new();
@@ -157,7 +177,7 @@ fn a_flow_without_what_tells_it_apart_is_malformed() {
                 writer.attribute(attribute.kind, attribute.payload);
             }
             assert_eq!(
-                ctnetlink::parse(Attributes::new(writer.bytes())),
+                parse(Attributes::new(writer.bytes())),
                 Err(Malformed("a flow lacks a tuple, its status or its id")),
                 "attribute {missing}"
             );
@@ -166,7 +186,7 @@ fn a_flow_without_what_tells_it_apart_is_malformed() {
     let tuple = |content: fn(&mut Writer)| {
         let mut writer = Writer::new();
         writer.nested(1, content);
-        ctnetlink::parse(Attributes::new(writer.bytes())).unwrap_err().0
+        parse(Attributes::new(writer.bytes())).unwrap_err().0
     };
     assert_eq!(tuple(|_| {}), "a flow's tuple has no addresses");
     assert_eq!(tuple(|w| w.nested(1, |w| w.attribute(1, &[10, 0, 0, 1]))), "a flow's tuple lacks an address");
@@ -177,7 +197,7 @@ fn a_flow_without_what_tells_it_apart_is_malformed() {
 #[test]
 fn an_interfaces_address_is_its_own_and_not_that_of_the_far_end() {
     let captures = of_interfaces();
-    let found: Vec<_> = objects(&captures, Kind::NEW_ADDRESS)
+    let found: Vec<_> = objects(&captures, rtnetlink::NEW_ADDRESS, &rtnetlink::OF_ALL_INTERFACES)
         .into_iter()
         .map(|attributes| rtnetlink::parse(attributes).unwrap().unwrap())
         .collect();
@@ -185,4 +205,43 @@ fn an_interfaces_address_is_its_own_and_not_that_of_the_far_end() {
         .map(|(address, broadcast)| AddressInfo { address: ip(address), broadcast: broadcast.map(ip) });
     assert_eq!(found, expected);
     assert_eq!(rtnetlink::parse(Attributes::new(&[])), Ok(None), "of another family");
+}
+
+/// Gives the bytes to both parsers, whatever they say that they are.
+fn read_as_everything(bytes: &[u8]) {
+    for message in Messages::new(bytes).flatten() {
+        let Content::Object { payload, .. } = message.content else { continue };
+        for header in [NO_FAMILY, rtnetlink::OF_ALL_INTERFACES] {
+            if let Ok(attributes) = Attributes::behind(&header, payload) {
+                let _ = parse(attributes.clone());
+                let _ = rtnetlink::parse(attributes);
+            }
+        }
+    }
+    let _ = parse(Attributes::new(bytes));
+    let _ = rtnetlink::parse(Attributes::new(bytes));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn random_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        read_as_everything(&bytes);
+    }
+
+    #[test]
+    fn damaged_captures_are_read_without_panic(
+        mut datagram in prop::sample::select(recorded()),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for (at, byte) in damage {
+            let at = at.index(datagram.len());
+            datagram[at] = byte;
+        }
+        read_as_everything(&datagram);
+        datagram.truncate(cut.index(datagram.len()));
+        read_as_everything(&datagram);
+    }
 }

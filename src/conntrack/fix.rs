@@ -1,4 +1,4 @@
-//! The edge to conntrack: has the flows whose NAT does not fit the policy any more begin anew.
+//! Deletes the flows whose NAT no longer fits the policy, so that their next packets begin new flows.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::conntrack::{Before, Decisions, LocalAddresses, Reason, Status, Verdict, verdict};
-use crate::conntrack::{Deletion, FlowInfo, Listing};
+use super::{Before, Decisions, Deletion, FlowInfo, Listing, LocalAddresses, Reason, Status, Verdict, verdict};
 use crate::net::Family;
-use crate::netlink::{Connection, NetlinkError, Transport};
+use crate::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use crate::text::counted;
 
 /// How often the flows are listed again because the listing was disturbed.
@@ -25,12 +24,13 @@ pub enum ExistingFlows {
     Fix,
 }
 
-/// A way to the flows of a network namespace.
+/// Access to the flows of a network namespace.
 pub trait FixFlows: fmt::Debug + Send {
     /// Deletes the flows whose NAT is not the one that the policy gives them `now`, and that can have begun under what was
-    /// `before`, so that their next packets are treated as the first ones of new flows. Nobody else's are touched.
+    /// `before`, so that their next packets are treated as the first ones of new flows. Flows that others translated are
+    /// left alone.
     ///
-    /// Once `interrupted`, no more flows are judged: the one that is being deleted is the last.
+    /// Once `interrupted`, no more flows are looked at: the one that is being deleted is the last.
     ///
     /// # Errors
     ///
@@ -53,10 +53,10 @@ pub struct Fixed {
     pub refused: usize,
 }
 
-/// Why the flows could not be brought in line.
+/// Why not all flows could be looked at, or deleted.
 #[derive(Debug, Error)]
 pub enum ConntrackError {
-    /// The kernel knows no flows, or does not speak of them.
+    /// The kernel has no conntrack, or no ctnetlink to list and delete flows with.
     #[error(
         "this kernel has no way to list and delete flows ({}); load the module nf_conntrack_netlink, or run with \
          --conntrack=keep", .0.desc()
@@ -83,16 +83,16 @@ impl FixFlows for KernelFlows {
     fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
         let opening = |error| explain("reach conntrack", error);
         let mut conntrack = Conntrack {
-            interfaces: Connection::open_to_interfaces().map_err(opening)?,
-            listing: Connection::open().map_err(opening)?,
-            deleting: Connection::open().map_err(opening)?,
+            interfaces: Connection::open(NetlinkFamily::Route).map_err(opening)?,
+            listing: Connection::open(NetlinkFamily::Netfilter).map_err(opening)?,
+            deleting: Connection::open(NetlinkFamily::Netfilter).map_err(opening)?,
         };
         conntrack.fix(before, now, interrupted)
     }
 }
 
-/// What is said to the kernel about flows. Two connections, because flows are deleted while they are being listed: so none
-/// is kept in memory, however many there are.
+/// Conntrack over netlink. Flows are deleted over a connection of their own while they are being listed, so that none has to
+/// be stored, however many there are.
 #[derive(Debug)]
 struct Conntrack<T> {
     interfaces: Connection<T>,
@@ -122,7 +122,8 @@ impl<T: Transport> Conntrack<T> {
         ))
     }
 
-    /// Of a listing that was disturbed, what was deleted is deleted, and what was missed is in the next.
+    /// Repeats a listing that was disturbed. Flows that were deleted meanwhile stay deleted; the repetition finds those that
+    /// the first listing missed.
     fn fix_family(
         &mut self,
         family: Family,
@@ -161,7 +162,7 @@ impl Fixed {
             (Ok(Deletion::Deleted), Reason::Exempt) => &mut self.exempt,
             (Ok(Deletion::Deleted), Reason::Masqueraded) => &mut self.masqueraded,
             (Ok(Deletion::Vanished), _) => &mut self.vanished,
-            // About this flow alone; the others are not worse off.
+            // The refusal is about this flow alone; the others can still be deleted.
             (Err(NetlinkError::Rejected { .. }), _) => &mut self.refused,
             (Err(source), _) => return Err(Failed::Exchange { doing: "delete a flow", source }),
         };
@@ -191,7 +192,7 @@ impl fmt::Display for Fixed {
 
 /// Why a listing was given up.
 enum Failed {
-    /// An exchange failed, and what it was for.
+    /// A request failed, and what it was for.
     Exchange {
         doing: &'static str,
         source: NetlinkError,
@@ -214,7 +215,7 @@ impl From<Failed> for ConntrackError {
     }
 }
 
-/// A netfilter without ctnetlink calls its messages invalid (`nfnetlink_rcv_msg`).
+/// A kernel with netfilter but without ctnetlink answers `EINVAL` (`nfnetlink_rcv_msg`).
 fn explain(doing: &'static str, source: NetlinkError) -> ConntrackError {
     match source {
         NetlinkError::Unsupported { errno, .. } | NetlinkError::Rejected { errno: errno @ Errno::EINVAL, .. } => {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 pub struct LocalAddresses {
     /// Sorted.
     own: Vec<IpAddr>,
-    /// Those that all hosts of a link hear, sorted.
+    /// The broadcast addresses of the interfaces' subnets, sorted.
     broadcast: Vec<IpAddr>,
 }
 
@@ -24,13 +24,14 @@ impl LocalAddresses {
         Self { own: sorted(own.into_iter().collect()), broadcast: sorted(broadcast.into_iter().collect()) }
     }
 
-    /// Is this an address of the node?
+    /// Whether this is an address of the node.
     #[must_use]
     pub fn owns(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.own.binary_search(&address).is_ok()
     }
 
-    /// Is what is sent there for the node itself, or for many, so that no rule of ours is made for it?
+    /// Whether packets to this address are for the node itself, or for many hosts, so that no rule of ours is meant for
+    /// them.
     #[must_use]
     pub fn receives(&self, destination: IpAddr) -> bool {
         let is_for_all = match destination {

@@ -1,12 +1,12 @@
-//! The flows that conntrack knows: whether the NAT that each has still fits the policy, and how those for which it does not
-//! come to begin anew.
+//! The flows that conntrack knows: whether the NAT of each still fits the policy, and the deletion of those whose NAT does
+//! not, so that their next packets begin new flows.
 
-pub(crate) mod ctnetlink;
+mod ctnetlink;
 mod decisions;
 mod fix;
 mod judge;
 mod local;
-pub(crate) mod rtnetlink;
+mod rtnetlink;
 
 pub use ctnetlink::{Deletion, FlowInfo, Listing};
 pub use decisions::{Before, Decisions};

@@ -2,11 +2,17 @@
 
 use std::net::IpAddr;
 
-use crate::netlink::Kind;
-use crate::netlink::Request;
-use crate::netlink::flag;
-use crate::netlink::{Attribute, Attributes, Malformed};
-use crate::netlink::{Connection, NetlinkError, Transport};
+use crate::netlink::{
+    Attribute, Attributes, Connection, FamilyHeader, Kind, Malformed, NetlinkError, Request, Transport,
+};
+
+/// `RTM_NEWADDR`.
+pub(super) const NEW_ADDRESS: Kind = Kind::new(20);
+/// `RTM_GETADDR`.
+const GET_ADDRESS: Kind = Kind::new(22);
+/// `struct ifaddrmsg` (`linux/if_addr.h`): family, prefix length, flags, scope, interface. All zeros name no family and no
+/// interface, so that the addresses of all are dumped.
+pub(super) const OF_ALL_INTERFACES: FamilyHeader = FamilyHeader::Eight([0; 8]);
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -22,26 +28,19 @@ pub struct AddressInfo {
 }
 
 impl<T: Transport> Connection<T> {
-    /// The addresses of all interfaces. The connection has to be one to the interfaces
-    /// ([`Connection::open_to_interfaces`]).
+    /// The addresses of all interfaces. The connection has to be one of the family
+    /// [`Route`](crate::netlink::NetlinkFamily::Route).
     ///
     /// # Errors
     ///
-    /// As [`Connection::generation`].
+    /// Any of [`NetlinkError`] that is not about a batch.
     pub fn addresses(&mut self) -> Result<Vec<AddressInfo>, NetlinkError> {
-        let request = Request {
-            kind: Kind::GET_ADDRESS,
-            family: None,
-            flags: flag::DUMP,
-            content: &|_| {},
-            answer: Kind::NEW_ADDRESS,
-        };
-        self.read(&request, parse)
+        self.read(&Request::dump(GET_ADDRESS, OF_ALL_INTERFACES, &|_| {}, NEW_ADDRESS), parse)
     }
 }
 
 /// An address that was dumped; `None` if it is neither IPv4 nor IPv6.
-pub(crate) fn parse(attributes: Attributes<'_>) -> Result<Option<AddressInfo>, Malformed> {
+pub(super) fn parse(attributes: Attributes<'_>) -> Result<Option<AddressInfo>, Malformed> {
     let (mut address, mut local, mut broadcast) = (None, None, None);
     for attribute in attributes {
         let attribute = attribute?;
@@ -52,7 +51,7 @@ pub(crate) fn parse(attributes: Attributes<'_>) -> Result<Option<AddressInfo>, M
             _ => {}
         }
     }
-    // Of a point-to-point link the other attribute is the far end's.
+    // On a point-to-point link `IFA_ADDRESS` is the address of the far end.
     Ok(local.or(address).map(|address| AddressInfo { address, broadcast }))
 }
 

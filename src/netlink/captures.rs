@@ -20,6 +20,25 @@ pub(crate) fn captures(text: &'static str) -> Vec<Capture> {
     captures
 }
 
+/// All datagrams that were recorded, of every protocol.
+pub(crate) fn recorded() -> Vec<Vec<u8>> {
+    let texts = [
+        include_str!("../../testdata/netlink/iptables-nft.sent"),
+        include_str!("../../testdata/netlink/iptables-nft.received"),
+        include_str!("../../testdata/netlink/ip6tables-nft.sent"),
+        include_str!("../../testdata/netlink/ip6tables-nft.received"),
+        include_str!("../../testdata/netlink/nft-ip.sent"),
+        include_str!("../../testdata/netlink/nft-ip.received"),
+        include_str!("../../testdata/netlink/nft-ip6.sent"),
+        include_str!("../../testdata/netlink/nft-ip6.received"),
+        include_str!("../../testdata/netlink/conntrack.sent"),
+        include_str!("../../testdata/netlink/conntrack.received"),
+        include_str!("../../testdata/netlink/conntrack-delete.sent"),
+        include_str!("../../testdata/netlink/ip-address.received"),
+    ];
+    texts.into_iter().flat_map(captures).flat_map(|capture| capture.datagrams).collect()
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }

@@ -1,16 +1,17 @@
 //! Requests to the kernel and their answers, over anything that carries datagrams.
 
+mod batch;
 mod read;
+
+pub use batch::Batch;
+pub(crate) use batch::BatchWriter;
 
 use std::io;
 
 use nix::errno::Errno;
 
-use crate::netlink::TableFamily;
-
 use super::NetlinkError;
-use super::budget::Budget;
-use super::message::{Content, Head, Kind, Messages, flag};
+use super::message::{Content, FamilyHeader, Head, Kind, Messages, flag};
 use super::wire::{Attributes, Writer};
 
 /// How often a request is sent that others keep overtaking, or whose answer goes wrong on its way.
@@ -44,11 +45,11 @@ pub trait Transport {
 /// received. So an answer is queued or never comes, and nothing here waits.
 #[derive(Debug)]
 pub struct Connection<T> {
-    pub(crate) transport: T,
+    transport: T,
     /// The number of the last message sent. Each has its own, so that no late answer is taken for that to another.
-    pub(crate) sequence: u32,
+    sequence: u32,
     request: Writer,
-    pub(crate) answer: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 /// How the answer to a request ended.
@@ -64,18 +65,26 @@ pub(crate) enum End {
     Interrupted,
 }
 
-/// What the next datagram is.
-pub(crate) enum Received {
+/// What receiving came to.
+enum Received {
     Datagram,
+    /// Nothing is queued.
     Nothing,
-    /// Something was queued that could not be had.
+    /// The kernel could not queue everything (`ENOBUFS`).
     Lost,
 }
 
-/// A request that is no transaction.
+/// How many datagrams may still be received for one request, so that no exchange goes on for ever, whatever is at the
+/// other end.
+struct Budget {
+    datagrams: u32,
+    left: u32,
+}
+
+/// A request that is no batch.
 pub(crate) struct Request<'a> {
     pub(crate) kind: Kind,
-    pub(crate) family: Option<TableFamily>,
+    pub(crate) family: FamilyHeader,
     /// [`flag::DUMP`] for all things of a kind, [`flag::ACK`] for one: what marks the end of the answer.
     pub(crate) flags: u16,
     pub(crate) content: &'a dyn Fn(&mut Writer),
@@ -90,19 +99,19 @@ impl<T: Transport> Connection<T> {
         Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
     }
 
-    /// The number by which the kernel knows this socket as the owner of tables.
+    /// The port of this end, by which the kernel names the socket to others (`nl_pid`; `netlink(7)`).
     pub fn port(&self) -> u32 {
         self.transport.port()
     }
 
-    /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is kept.
+    /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is stored.
     /// What was handed on counts only if the end says so.
     pub(crate) fn exchange<E: From<NetlinkError>>(
         &mut self,
         request: &Request<'_>,
         each: impl FnMut(Attributes<'_>) -> Result<(), E>,
     ) -> Result<End, E> {
-        self.exchange_within(Budget::PASSED, request, each)
+        self.exchange_within(Budget::HANDED_ON, request, each)
     }
 
     fn exchange_within<E: From<NetlinkError>>(
@@ -127,7 +136,9 @@ impl<T: Transport> Connection<T> {
                 }
                 overtaken |= message.interrupted;
                 match message.content {
-                    Content::Object { kind, attributes } if kind == request.answer => each(attributes)?,
+                    Content::Object { kind, payload } if kind == request.answer => {
+                        each(Attributes::behind(&request.family, payload).map_err(NetlinkError::from)?)?;
+                    }
                     Content::Object { .. } | Content::Other => {}
                     Content::Overrun => lost = true,
                     Content::Done(report) | Content::Answer(report) => {
@@ -138,10 +149,6 @@ impl<T: Transport> Connection<T> {
                             _ if overtaken => Ok(End::Interrupted),
                             Some(Errno::EINTR | Errno::ENOBUFS) => Ok(End::Interrupted),
                             Some(Errno::ENOENT) => Ok(End::Missing),
-                            // So netfilter answers whatever is meant for a subsystem that it does not have.
-                            Some(errno @ Errno::EINVAL) if request.kind == Kind::GET_GEN => {
-                                Err(NetlinkError::Unsupported { change: None, errno, text: report.text() }.into())
-                            }
                             Some(errno) => Err(NetlinkError::from_report(errno, &report, None).into()),
                         };
                     }
@@ -153,16 +160,15 @@ impl<T: Transport> Connection<T> {
     fn send(&mut self, request: &Request<'_>) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         self.request.clear();
-        let head = Head { kind: request.kind, flags: request.flags, sequence: self.sequence, family: request.family };
-        self.request.message(head, request.content);
+        request.emit(&mut self.request, self.sequence);
         let bytes = self.request.bytes();
         self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))
     }
 
     /// Takes what is left of an answer that was given up, so that it is not taken for part of the next. The kernel
     /// begins no dump on a socket before the last one is through.
-    pub(crate) fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
-        let mut budget = Budget::PASSED;
+    fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
+        let mut budget = Budget::HANDED_ON;
         loop {
             match self.receive(&mut budget)? {
                 Received::Datagram | Received::Lost => {}
@@ -171,7 +177,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    pub(crate) fn receive(&mut self, budget: &mut Budget) -> Result<Received, NetlinkError> {
+    fn receive(&mut self, budget: &mut Budget) -> Result<Received, NetlinkError> {
         loop {
             budget.take()?;
             match self.transport.receive(&mut self.answer) {
@@ -188,12 +194,32 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn dump(
-        kind: Kind,
-        family: impl Into<TableFamily>,
-        content: &'a dyn Fn(&mut Writer),
-        answer: Kind,
-    ) -> Self {
-        Self { kind, family: Some(family.into()), flags: flag::DUMP, content, answer }
+    /// A request for all things of a kind.
+    pub(crate) const fn dump(kind: Kind, family: FamilyHeader, content: &'a dyn Fn(&mut Writer), answer: Kind) -> Self {
+        Self { kind, family, flags: flag::DUMP, content, answer }
+    }
+
+    pub(crate) fn emit(&self, writer: &mut Writer, sequence: u32) {
+        let head = Head { kind: self.kind, flags: self.flags, sequence, family: self.family };
+        writer.message(head, self.content);
+    }
+}
+
+impl Budget {
+    /// For an answer that is stored. A dump fills each datagram with up to 32 KiB (`netlink_dump`), so that a million
+    /// intervals of IPv6, or as many rules, take less than a quarter of them.
+    const STORED: Self = Self::of(16_384);
+
+    /// For an answer that is handed on and not stored: the flows of the largest tables, several times over.
+    const HANDED_ON: Self = Self::of(16 * 16_384);
+
+    const fn of(datagrams: u32) -> Self {
+        Self { datagrams, left: datagrams }
+    }
+
+    /// Takes one datagram off.
+    fn take(&mut self) -> Result<(), NetlinkError> {
+        self.left = self.left.checked_sub(1).ok_or(NetlinkError::Endless { datagrams: self.datagrams })?;
+        Ok(())
     }
 }

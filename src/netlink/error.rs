@@ -8,11 +8,11 @@ use thiserror::Error;
 use super::message::Report;
 use super::wire::Malformed;
 
-/// Why the kernel did not do, or did not say, what was asked.
+/// Why the kernel did not do, or did not answer, what was asked.
 ///
-/// A transaction is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer
-/// went missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`], [`NetlinkError::Endless`])
-/// it may have been.
+/// A batch is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer went
+/// missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`], [`NetlinkError::Endless`]) it
+/// may have been.
 #[derive(Debug, Error)]
 pub enum NetlinkError {
     /// The socket itself failed.
@@ -24,38 +24,37 @@ pub enum NetlinkError {
          network namespace"
     )]
     Denied,
-    /// The kernel lacks `nf_tables`, or something that a change needs. A kernel whose `nf_tables` cannot carry xt matches
-    /// (`CONFIG_NFT_COMPAT`) answers with `ENOENT` and so [`NetlinkError::Rejected`] instead.
-    #[error("this kernel cannot do it{}: {}{}; expected nf_tables with nat for this family", at(*change), .errno.desc(), quoted(text.as_ref()))]
+    /// The kernel lacks the protocol, or something that a change needs.
+    #[error("this kernel cannot do it{}: {}{}", at(*change), .errno.desc(), quoted(text.as_ref()))]
     Unsupported {
-        /// The change that needs it; `None` if `nf_tables` as a whole is missing.
+        /// The change that needs it; `None` if the protocol as a whole is missing.
         change: Option<usize>,
         /// The kernel's error number.
         errno: Errno,
         /// The kernel's own words.
         text: Option<String>,
     },
-    /// `ERESTART`: somebody else committed since the generation that the transaction was built on.
-    #[error("the kernel's rules were changed by somebody else meanwhile; read them again and plan anew")]
+    /// `ERESTART`: somebody else committed since the generation that the batch was built on (`nfnetlink_rcv_batch`).
+    #[error("what the change was planned from was changed by somebody else meanwhile; read it again and plan anew")]
     StaleGeneration,
     /// The kernel refused a change, or a request.
     #[error("the kernel refused the request{}: {}{}; nothing was changed", at(*change), .errno.desc(), quoted(text.as_ref()))]
     Rejected {
-        /// The first change that was refused, counted from 0 in the order in which they were pushed; `None` if it was
-        /// the transaction as a whole, or a request that changes nothing.
+        /// The first change that was refused, counted from 0 in the order in which they were added to the batch; `None` if
+        /// it was the batch as a whole, or a request that changes nothing.
         change: Option<usize>,
         /// The kernel's error number.
         errno: Errno,
         /// The kernel's own words (its extended acknowledgement).
         text: Option<String>,
     },
-    /// `EMSGSIZE`: the transaction does not fit into the socket's send buffer.
+    /// `EMSGSIZE`: the batch does not fit into the socket's send buffer.
     #[error(
         "a transaction of {bytes} bytes is more than this process may send at once; give it CAP_NET_ADMIN outside of \
          any user namespace, or raise the sysctl net.core.wmem_max to at least {bytes}"
     )]
     TooLarge {
-        /// The length of the transaction in bytes.
+        /// The length of the batch in bytes.
         bytes: usize,
     },
     /// A name or a list is longer than the 64 KiB that one netlink attribute can hold.
@@ -67,8 +66,8 @@ pub enum NetlinkError {
     /// The kernel, or somebody in its place, sent bytes that are no netlink messages.
     #[error("the kernel's answer cannot be read: {0}; this is a bug here or there")]
     Malformed(&'static str),
-    /// The kernel did not say whether it did it. For a transaction: read the rules to find out.
-    #[error("the kernel gave no answer; read the rules again before anything is sent")]
+    /// The kernel did not say whether it did it. After a batch: read again to find out.
+    #[error("the kernel gave no answer; read again what there is before anything is sent")]
     NoAnswer,
     /// There was always one more datagram.
     #[error("the kernel's answer had not come to its end after {datagrams} datagrams; this is a bug here or there")]
@@ -85,7 +84,7 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
-    /// May the same succeed when it is tried again, without anybody having mended anything?
+    /// Whether the same may succeed when it is tried again, without anybody having mended anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -112,10 +111,10 @@ impl NetlinkError {
     }
 
     /// The error that a report of the kernel amounts to.
-    pub(crate) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
+    pub(super) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
         let text = report.text();
         match errno {
-            // Together with a change, the object of that change is what is protected, such as another's table.
+            // Together with a change, the object of that change is what is protected, such as another process's table.
             Errno::EPERM | Errno::EACCES if change.is_none() => Self::Denied,
             Errno::ERESTART => Self::StaleGeneration,
             errno @ (Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS) => {

@@ -1,27 +1,17 @@
-//! Netlink messages (`struct nlmsghdr`), those of netfilter and the few of rtnetlink that are used here, and the errors
-//! that answer them.
+//! Netlink messages (`struct nlmsghdr`), and the reports that end their answers (`netlink(7)`, `linux/netlink.h`).
 
 use nix::errno::Errno;
-
-use crate::net::Family;
-use crate::netlink::TableFamily;
 
 use super::wire::{Attributes, Malformed, Writer};
 
 /// `struct nlmsghdr`: length, type, flags, sequence number, port id; all in host order.
 const HEADER_LEN: usize = 16;
-/// `struct nfgenmsg`: family, version, big-endian resource id.
-const NFGENMSG_LEN: usize = 4;
-/// `struct ifaddrmsg` (`linux/if_addr.h`): family, prefix length, flags, scope, interface.
-const IFADDRMSG_LEN: usize = 8;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_OVERRUN: u16 = 4;
-/// `NFNL_SUBSYS_NFTABLES`, the high byte of every type of `nf_tables`.
-const NF_TABLES: u16 = 10;
-/// `NFNL_SUBSYS_CTNETLINK`, that of conntrack.
-const CTNETLINK: u16 = 1;
+/// `NLMSG_MIN_TYPE`: the types below are the same for all protocols.
+const MIN_TYPE: u16 = 0x10;
 
 /// `NLM_F_*` (linux/netlink.h).
 pub(crate) mod flag {
@@ -30,7 +20,7 @@ pub(crate) mod flag {
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const CREATE: u16 = 0x400;
     pub(crate) const APPEND: u16 = 0x800;
-    /// What was dumped changed meanwhile: the answer is no picture of any one moment.
+    /// What was dumped changed meanwhile: the answer shows no state that ever was.
     pub(crate) const DUMP_INTR: u16 = 0x10;
     /// In an error: the request is not repeated behind its header.
     pub(crate) const CAPPED: u16 = 0x100;
@@ -38,63 +28,35 @@ pub(crate) mod flag {
     pub(crate) const ACK_TLVS: u16 = 0x200;
 }
 
-/// The message types used here (`enum nf_tables_msg_types`, `NFNL_MSG_BATCH_*`, `enum cntl_msg_types`, `RTM_*`).
+/// The type of a message. Each protocol numbers its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind(u16);
 
 impl Kind {
-    pub(crate) const BATCH_BEGIN: Self = Self(0x10);
-    pub(crate) const BATCH_END: Self = Self(0x11);
-    pub(crate) const NEW_TABLE: Self = Self::nf_tables(0);
-    pub(crate) const GET_TABLE: Self = Self::nf_tables(1);
-    pub(crate) const DEL_TABLE: Self = Self::nf_tables(2);
-    pub(crate) const NEW_CHAIN: Self = Self::nf_tables(3);
-    pub(crate) const GET_CHAIN: Self = Self::nf_tables(4);
-    pub(crate) const DEL_CHAIN: Self = Self::nf_tables(5);
-    pub(crate) const NEW_RULE: Self = Self::nf_tables(6);
-    pub(crate) const GET_RULE: Self = Self::nf_tables(7);
-    pub(crate) const DEL_RULE: Self = Self::nf_tables(8);
-    pub(crate) const NEW_SET: Self = Self::nf_tables(9);
-    pub(crate) const GET_SET: Self = Self::nf_tables(10);
-    pub(crate) const DEL_SET: Self = Self::nf_tables(11);
-    pub(crate) const NEW_ELEMENTS: Self = Self::nf_tables(12);
-    pub(crate) const GET_ELEMENTS: Self = Self::nf_tables(13);
-    pub(crate) const DEL_ELEMENTS: Self = Self::nf_tables(14);
-    pub(crate) const NEW_GEN: Self = Self::nf_tables(15);
-    pub(crate) const GET_GEN: Self = Self::nf_tables(16);
-    pub(crate) const NEW_OBJECT: Self = Self::nf_tables(18);
-    pub(crate) const GET_OBJECT: Self = Self::nf_tables(19);
-    pub(crate) const DEL_OBJECT: Self = Self::nf_tables(20);
-    pub(crate) const NEW_FLOWTABLE: Self = Self::nf_tables(22);
-    pub(crate) const GET_FLOWTABLE: Self = Self::nf_tables(23);
-    pub(crate) const DEL_FLOWTABLE: Self = Self::nf_tables(24);
-    pub(crate) const NEW_FLOW: Self = Self::ctnetlink(0);
-    pub(crate) const GET_FLOW: Self = Self::ctnetlink(1);
-    pub(crate) const DEL_FLOW: Self = Self::ctnetlink(2);
-    pub(crate) const NEW_ADDRESS: Self = Self(20);
-    pub(crate) const GET_ADDRESS: Self = Self(22);
-
-    const fn nf_tables(number: u16) -> Self {
-        Self(NF_TABLES << 8 | number)
-    }
-
-    const fn ctnetlink(number: u16) -> Self {
-        Self(CTNETLINK << 8 | number)
-    }
-
-    /// How many bytes stand between the header and the attributes; `None` for messages that are not of use here.
-    fn fixed_len(self) -> Option<usize> {
-        match self {
-            Self::NEW_ADDRESS | Self::GET_ADDRESS => Some(IFADDRMSG_LEN),
-            Self::BATCH_BEGIN | Self::BATCH_END => Some(NFGENMSG_LEN),
-            Self(kind) if matches!(kind >> 8, NF_TABLES | CTNETLINK) => Some(NFGENMSG_LEN),
-            Self(_) => None,
-        }
+    pub(crate) const fn new(number: u16) -> Self {
+        Self(number)
     }
 
     /// The type as it stands in the header of a message.
     pub(crate) const fn bytes(self) -> [u8; 2] {
         self.0.to_ne_bytes()
+    }
+}
+
+/// What a protocol has between the header of a message and its attributes, such as `struct nfgenmsg`. An answer has there
+/// as many bytes as its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FamilyHeader {
+    Four([u8; 4]),
+    Eight([u8; 8]),
+}
+
+impl FamilyHeader {
+    const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Four(bytes) => bytes,
+            Self::Eight(bytes) => bytes,
+        }
     }
 }
 
@@ -105,8 +67,7 @@ pub(crate) struct Head {
     /// `NLM_F_*`; [`flag::REQUEST`] is always added.
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
-    /// `None` for messages that belong to no family.
-    pub(crate) family: Option<TableFamily>,
+    pub(crate) family: FamilyHeader,
 }
 
 impl Writer {
@@ -114,17 +75,11 @@ impl Writer {
     pub(crate) fn message(&mut self, head: Head, content: impl FnOnce(&mut Self)) {
         let start = self.len();
         self.raw(&[0; 4]);
-        self.raw(&head.kind.0.to_ne_bytes());
+        self.raw(&head.kind.bytes());
         self.raw(&(head.flags | flag::REQUEST).to_ne_bytes());
         self.raw(&head.sequence.to_ne_bytes());
         self.raw(&[0; 4]);
-        self.raw(&[head.family.map_or(0, nfproto), 0]);
-        // The frame of a batch names its subsystem here; nothing else uses the field.
-        let is_batch = head.kind == Kind::BATCH_BEGIN || head.kind == Kind::BATCH_END;
-        self.raw(&if is_batch { NF_TABLES } else { 0 }.to_be_bytes());
-        // What other families of messages have there begins as `nfgenmsg` does, and is longer.
-        let longer = head.kind.fixed_len().unwrap_or(NFGENMSG_LEN).saturating_sub(NFGENMSG_LEN);
-        self.raw([0; IFADDRMSG_LEN].get(..longer).unwrap_or_default());
+        self.raw(head.family.bytes());
         content(self);
         // A buffer of 4 GiB is refused by the kernel (EMSGSIZE) long before this matters.
         let len = u32::try_from(self.len() - start).unwrap_or(u32::MAX);
@@ -132,7 +87,7 @@ impl Writer {
     }
 
     /// Adds flags to the message that starts at `start`.
-    pub(crate) fn add_flags(&mut self, start: usize, flags: u16) {
+    pub(super) fn add_flags(&mut self, start: usize, flags: u16) {
         let old = self.bytes().get(start + 6..start + 8).and_then(|bytes| bytes.try_into().ok());
         if let Some(old) = old.map(u16::from_ne_bytes) {
             self.patch(start + 6, &(old | flags).to_ne_bytes());
@@ -140,12 +95,11 @@ impl Writer {
     }
 }
 
-/// `NFPROTO_*` (linux/netfilter.h), which are also the address families of sockets.
-const fn nfproto(family: TableFamily) -> u8 {
-    match family {
-        TableFamily::Inet => 1,
-        TableFamily::Of(Family::Ipv4) => 2,
-        TableFamily::Of(Family::Ipv6) => 10,
+impl<'a> Attributes<'a> {
+    /// The attributes of a message whose protocol has a header as long as this one before them.
+    pub(crate) fn behind(header: &FamilyHeader, payload: &'a [u8]) -> Result<Self, Malformed> {
+        let attributes = payload.get(header.bytes().len()..);
+        attributes.map(Self::new).ok_or(Malformed("a message ends inside the header of its protocol"))
     }
 }
 
@@ -153,7 +107,7 @@ const fn nfproto(family: TableFamily) -> u8 {
 #[derive(Clone, Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) sequence: u32,
-    /// In an answer: our own address. In an announcement: that of the socket whose doing is announced.
+    /// In an answer: our own address. In an announcement: that of the socket over which the change was made.
     pub(crate) port: u32,
     /// The dump of which this is a part has to be repeated ([`flag::DUMP_INTR`]).
     pub(crate) interrupted: bool,
@@ -169,8 +123,8 @@ pub(crate) enum Content<'a> {
     Done(Report<'a>),
     /// Messages were lost.
     Overrun,
-    /// A thing that was asked for.
-    Object { kind: Kind, attributes: Attributes<'a> },
+    /// A message of the protocol that the socket is for, such as a thing that was asked for.
+    Object { kind: Kind, payload: &'a [u8] },
     /// Anything else, such as `NLMSG_NOOP`.
     Other,
 }
@@ -244,13 +198,8 @@ fn parse(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         NLMSG_ERROR => Content::Answer(error_report(payload, flags)?),
         NLMSG_DONE => Content::Done(done_report(payload, flags)?),
         NLMSG_OVERRUN => Content::Overrun,
-        kind => match Kind(kind).fixed_len() {
-            Some(fixed_len) => {
-                let attributes = payload.get(fixed_len..).ok_or(Malformed("a message ends inside its family"))?;
-                Content::Object { kind: Kind(kind), attributes: Attributes::new(attributes) }
-            }
-            None => Content::Other,
-        },
+        MIN_TYPE.. => Content::Object { kind: Kind(kind), payload },
+        _ => Content::Other,
     };
     Ok(Message {
         sequence: u32::from_ne_bytes([s0, s1, s2, s3]),

@@ -1,22 +1,21 @@
-//! Netlink without any protocol of its users: messages, attributes, and the connection that carries requests and their
-//! answers (`netlink(7)`, `linux/netlink.h`, `linux/netfilter/nfnetlink.h`). No bytes make the parsers panic. Only
-//! `socket.rs` does I/O.
+//! Netlink for whatever speaks it: messages, attributes, and the connection that carries requests and their answers
+//! (`netlink(7)`, `linux/netlink.h`), and what all subsystems of netfilter have in common (`linux/netfilter/nfnetlink.h`).
+//! The numbers and attributes of one protocol are with that protocol, not here.
+//!
+//! No bytes make the parsers panic. Only `socket.rs` does I/O.
 
-mod budget;
 #[cfg(test)]
 pub(crate) mod captures;
 mod connection;
 mod error;
 mod message;
+pub(crate) mod nfnetlink;
 mod socket;
-mod table_family;
 mod wire;
 
-pub(crate) use budget::Budget;
-pub use connection::{Connection, Transport};
-pub(crate) use connection::{End, Received, Request, TRIES};
+pub use connection::{Batch, Connection, Transport};
+pub(crate) use connection::{BatchWriter, End, Request, TRIES};
 pub use error::NetlinkError;
-pub(crate) use message::{Content, Head, Kind, Message, Messages, flag};
-pub use socket::NetlinkSocket;
-pub use table_family::TableFamily;
+pub(crate) use message::{Content, FamilyHeader, Kind, Messages, flag};
+pub use socket::{NetlinkFamily, NetlinkSocket};
 pub(crate) use wire::{Attribute, Attributes, Malformed, Writer};

@@ -1,4 +1,4 @@
-//! The netlink socket: the only I/O of the codec.
+//! The netlink socket.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -17,8 +17,15 @@ const KERNEL: u32 = 0;
 const DATAGRAM_LEN: usize = 64 * 1024;
 /// What the kernel keeps back of a send buffer (`netlink_sendmsg`).
 const SEND_RESERVE: usize = 32;
-/// The multicast group to which the kernel announces every change of `nf_tables` (`enum nfnetlink_groups`).
-const NFNLGRP_NFTABLES: u32 = 7;
+
+/// The part of the kernel that a socket is for (`netlink_family` of `netlink(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetlinkFamily {
+    /// `NETLINK_ROUTE`: interfaces, their addresses, routes.
+    Route,
+    /// `NETLINK_NETFILTER`: all subsystems of netfilter.
+    Netfilter,
+}
 
 /// A netlink socket, bound to the network namespace in which it was opened.
 #[derive(Debug)]
@@ -31,41 +38,27 @@ pub struct NetlinkSocket {
 }
 
 impl Connection<NetlinkSocket> {
-    /// Opens a socket to the netfilter of this network namespace: its rules and its flows.
+    /// Opens a socket of this network namespace.
     ///
     /// # Errors
     ///
-    /// [`NetlinkError::Unsupported`] if the kernel has no netfilter; [`NetlinkError::Io`].
-    pub fn open() -> Result<Self, NetlinkError> {
-        Self::open_to(NETLINK_NETFILTER)
-    }
-
-    /// Opens a socket to the interfaces of this network namespace (`rtnetlink(7)`).
-    ///
-    /// # Errors
-    ///
-    /// [`NetlinkError::Io`].
-    pub fn open_to_interfaces() -> Result<Self, NetlinkError> {
-        Self::open_to(NETLINK_ROUTE)
-    }
-
-    fn open_to(protocol: isize) -> Result<Self, NetlinkError> {
-        NetlinkSocket::open_to(protocol).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
+    /// [`NetlinkError::Unsupported`] if the kernel lacks this part; [`NetlinkError::Io`].
+    pub fn open(family: NetlinkFamily) -> Result<Self, NetlinkError> {
+        NetlinkSocket::open(family).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
     }
 }
 
 impl NetlinkSocket {
-    /// A socket to the netfilter of this network namespace.
+    /// A socket of this network namespace.
     ///
     /// # Errors
     ///
     /// Those of the system calls that make and bind it.
-    pub fn open() -> io::Result<Self> {
-        Self::open_to(NETLINK_NETFILTER)
-    }
-
-    fn open_to(protocol: isize) -> io::Result<Self> {
-        let mut socket = Socket::new(protocol)?;
+    pub fn open(family: NetlinkFamily) -> io::Result<Self> {
+        let mut socket = Socket::new(match family {
+            NetlinkFamily::Route => NETLINK_ROUTE,
+            NetlinkFamily::Netfilter => NETLINK_NETFILTER,
+        })?;
         let port = socket.bind_auto()?.port_number();
         // Errors in words, and without the request in them: thousands of errors still fit into the receive buffer.
         socket.set_ext_ack(true)?;
@@ -74,16 +67,16 @@ impl NetlinkSocket {
         Ok(Self { socket, port, sendable })
     }
 
-    /// A socket that hears announcements of one kind. The kernel filters them before they are queued: a transaction of
-    /// 100,000 elements announces each of them, and would leave no room for anything else.
-    pub(crate) fn listening(kind: Kind) -> io::Result<Self> {
-        let listening = Self::open()?;
+    /// A socket that hears the announcements of one kind to a multicast group. The kernel filters them before they are
+    /// queued: where a change of 100,000 elements announces each of them, there would be no room left for anything else.
+    pub(crate) fn listening(family: NetlinkFamily, group: u32, kind: Kind) -> io::Result<Self> {
+        let listening = Self::open(family)?;
         SockRef::from(&listening.socket).attach_filter(&only(kind))?;
-        listening.socket.add_membership(NFNLGRP_NFTABLES)?;
+        listening.socket.add_membership(group)?;
         Ok(listening)
     }
 
-    /// Makes room for a transaction, which has to be one datagram. Where the kernel grants too little, sending says so
+    /// Makes room for a batch, which has to be one datagram. Where the kernel grants too little, sending says so
     /// (`EMSGSIZE`).
     fn make_room(&mut self, len: usize) -> io::Result<()> {
         if len <= self.sendable {

@@ -1,7 +1,7 @@
 //! Netlink attributes: a writer that appends to one buffer, and a reader that borrows (`linux/netlink.h`, `netlink(7)`).
 //!
 //! An attribute is a 16-bit length (its own four bytes included) and a 16-bit type, both in host order, then the
-//! payload, then zeros up to a multiple of four. `nf_tables` writes numbers inside attributes big-endian.
+//! payload, then zeros up to a multiple of four. Netfilter has the numbers in its attributes in network order.
 
 const HEADER_LEN: usize = 4;
 /// The attribute holds attributes.
@@ -15,8 +15,8 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Appends messages and attributes to one buffer.
 ///
-/// Nothing here can fail half-way: an attribute that outgrows its 16-bit length is remembered in
-/// [`Writer::is_overlong`], and whoever sends the bytes has to look there first.
+/// No method returns an error: [`Writer::is_overlong`] tells afterwards whether an attribute outgrew its 16-bit length, and
+/// whoever sends the bytes has to look there first.
 #[derive(Debug)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
@@ -41,7 +41,7 @@ impl Writer {
         self.overlong = false;
     }
 
-    /// Did an attribute not fit into the 65,535 bytes that its length field can say?
+    /// Whether an attribute did not fit into the 65,535 bytes that its length field can say.
     pub(crate) const fn is_overlong(&self) -> bool {
         self.overlong
     }
@@ -168,7 +168,7 @@ impl<'a> Attribute<'a> {
         self.payload.try_into().map(u64::from_be_bytes).map_err(|_| Malformed("a number is not 8 bytes long"))
     }
 
-    /// Is this the text before the first NUL?
+    /// Whether the text before the first NUL is `text`.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.until_nul() == text.as_bytes()
     }
@@ -178,8 +178,8 @@ impl<'a> Attribute<'a> {
         str::from_utf8(self.until_nul()).ok()
     }
 
-    /// The text before the first NUL. A name that is not UTF-8 is none of ours, so nothing is lost by replacing its
-    /// bytes with U+FFFD.
+    /// The text before the first NUL. Every name of ours is ASCII, so that bytes which are not UTF-8 can become U+FFFD
+    /// without making another name look like one of ours.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(self.until_nul()).into_owned()
     }

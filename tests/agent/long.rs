@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ip_masq_agent::backend::nftables::{Action, Change, Handle, ObservedRule, Unrecognised};
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::rules::{Rule, TableId, Verdict};
 
 use crate::support::daemon::Daemon;
@@ -36,7 +36,7 @@ fn others_commit(netns: &Netns, stop: &AtomicBool) {
 /// Changes our chain. `nft` would list it before, and is itself starved by the others.
 fn commit(netns: &Netns, actions: &[Action]) {
     netns.inside(|| {
-        let mut connection = Connection::open().unwrap();
+        let mut connection = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let mut transaction = connection.begin(None);
         let table = TableId::nat(Family::Ipv4);
         for action in actions {

@@ -11,7 +11,7 @@ use ip_masq_agent::backend::nftables::{
 };
 use ip_masq_agent::backend::{Backend, BackendError, ReconcileError, SelectError, Selection, reconcile};
 use ip_masq_agent::net::ChainName;
-use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkSocket};
+use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket};
 use ip_masq_agent::rules::{Layout, Protection, Rule, Ruleset, TableId};
 
 use crate::changes::{CASES, Case, Goal, rules};
@@ -106,7 +106,7 @@ impl<'a> Bench<'a> {
 
     fn run(self) -> Counts {
         let (eye, seen) = (Rc::clone(&self.eye), Rc::clone(&self.seen));
-        let wire = RefCell::new(Wire::new(NetlinkSocket::open().unwrap(), move || {
+        let wire = RefCell::new(Wire::new(NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap(), move || {
             let state = eye.borrow_mut().state();
             seen.borrow_mut().push(state);
         }));

@@ -9,7 +9,7 @@ use ip_masq_agent::backend::nftables::Cache;
 use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::backend::{Outcome, reconcile};
 use ip_masq_agent::net::{Cidr, Family};
-use ip_masq_agent::netlink::{Connection, NetlinkSocket, Transport};
+use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket, Transport};
 use ip_masq_agent::policy::{Exemption, FamilyPolicy, Origin, Policy};
 use ip_masq_agent::rules::{Layout, Protection, Ruleset, compile};
 
@@ -52,7 +52,8 @@ struct Agent {
 impl Agent {
     fn new() -> Self {
         let listings = Rc::new(Cell::new(0));
-        let socket = Counting { socket: NetlinkSocket::open().unwrap(), listings: Rc::clone(&listings) };
+        let socket =
+            Counting { socket: NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap(), listings: Rc::clone(&listings) };
         Self { backend: Nftables::over(Connection::new(socket)), known: Cache::default(), listings }
     }
 

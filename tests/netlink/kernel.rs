@@ -3,7 +3,7 @@
 use ip_masq_agent::backend::nftables::decode;
 use ip_masq_agent::backend::nftables::{Action, Handle, ObservedRule, Unrecognised};
 use ip_masq_agent::net::Family;
-use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
+use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use ip_masq_agent::rules::{BaseChain, Rule, TableId, Verdict};
 use nix::errno::Errno;
 
@@ -56,7 +56,7 @@ fn handle_of<T: Transport>(kernel: &mut Connection<T>, index: usize) -> Handle {
 fn what_we_commit_is_read_back_and_iptables_lists_checks_and_deletes_it_as_its_own() {
     for family in Family::ALL {
         in_namespace(|netns| {
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             let kinds = every_kind(family);
             let mut changes = create(family);
             changes.extend(kinds.iter().map(|(rule, _)| append(family, BaseChain::POSTROUTING, rule.clone())));
@@ -90,7 +90,8 @@ fn what_iptables_restore_writes_is_raised_to_the_equal_rule() {
             let lines: Vec<_> = kinds.iter().map(|(_, text)| format!("-A POSTROUTING {text}")).collect();
             let input = format!("*nat\n:{CHAIN} - [0:0]\n{}\nCOMMIT\n", lines.join("\n"));
             try_run(netns, &format!("{}-restore", iptables(family)), &input).ended_with(0);
-            let read = rules_of(&mut Connection::open().unwrap(), family, BaseChain::POSTROUTING);
+            let read =
+                rules_of(&mut Connection::open(NetlinkFamily::Netfilter).unwrap(), family, BaseChain::POSTROUTING);
             assert_eq!(read, kinds.into_iter().map(|(rule, _)| Ok(rule)).collect::<Vec<_>>());
         });
     }
@@ -99,7 +100,7 @@ fn what_iptables_restore_writes_is_raised_to_the_equal_rule() {
 #[test]
 fn tables_and_chains_are_listed_per_family_with_what_makes_a_base_chain() {
     in_namespace(|netns| {
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         assert_eq!(tables(&mut kernel, Family::Ipv4), [""; 0]);
         assert_eq!(kernel.chains(Family::Ipv4).unwrap(), []);
         assert_eq!(kernel.rules(Family::Ipv4, "nat", CHAIN).unwrap(), [], "no table, no rules, no error");
@@ -122,7 +123,7 @@ fn tables_and_chains_are_listed_per_family_with_what_makes_a_base_chain() {
 fn rules_are_inserted_before_a_handle_deleted_by_handle_and_flushed_by_chain() {
     in_namespace(|_| {
         let family = Family::Ipv4;
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let [a, b, c] =
             ["10.0.0.0/8", "172.16.0.0/12", "192.0.2.0/24"].map(|range| rule(vec![to(range)], "", Verdict::Return));
         let mut changes = create(family);
@@ -149,7 +150,7 @@ fn rules_are_inserted_before_a_handle_deleted_by_handle_and_flushed_by_chain() {
 #[test]
 fn a_transaction_of_both_families_fails_as_a_whole_and_the_error_names_the_change() {
     in_namespace(|_| {
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let mut changes = create(Family::Ipv4);
         changes.extend(create(Family::Ipv6));
         changes.push(change(Family::Ipv6, Action::Flush { chain: "NO-SUCH-CHAIN".to_owned() }));
@@ -172,7 +173,7 @@ fn a_transaction_of_both_families_fails_as_a_whole_and_the_error_names_the_chang
 #[test]
 fn a_transaction_on_a_stale_generation_changes_nothing_and_a_current_one_goes_through() {
     in_namespace(|netns| {
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let stale = kernel.generation().unwrap();
         netns.nft("add table ip other");
         let current = kernel.generation().unwrap();
@@ -191,7 +192,7 @@ fn a_transaction_on_a_stale_generation_changes_nothing_and_a_current_one_goes_th
 #[test]
 fn an_empty_transaction_is_no_new_generation() {
     in_namespace(|_| {
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let before = kernel.generation().unwrap();
         kernel.commit(&batch(None, &[])).unwrap();
         assert_eq!(kernel.generation().unwrap(), before);
@@ -202,7 +203,7 @@ fn an_empty_transaction_is_no_new_generation() {
 fn a_transaction_larger_than_the_usual_send_buffer_goes_through_as_one() {
     in_namespace(|_| {
         let family = Family::Ipv4;
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let before = kernel.generation().unwrap().0;
         let rules: Vec<Rule> = (0..=u8::MAX)
             .flat_map(|a| (0..8).map(move |b| rule(vec![to(&format!("10.{a}.{b}.0/24"))], "kept", Verdict::Return)))
@@ -222,7 +223,7 @@ fn a_transaction_larger_than_the_usual_send_buffer_goes_through_as_one() {
 fn of_more_errors_than_the_receive_buffer_holds_the_first_is_reported() {
     in_namespace(|_| {
         let family = Family::Ipv4;
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         kernel.commit(&batch(None, &create(family))).unwrap();
         let generation = kernel.generation().unwrap();
         let missing = |handle| {

@@ -3,7 +3,7 @@
 use ip_masq_agent::backend::nftables::decode;
 use ip_masq_agent::backend::nftables::{Action, Unrecognised};
 use ip_masq_agent::net::{AddressRange, Family};
-use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
+use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use ip_masq_agent::rules::{BaseChain, Protection, Rule, SetKind, TableId};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
@@ -47,7 +47,7 @@ fn find<T: Transport>(kernel: &mut Connection<T>, family: Family) -> Found {
 fn what_we_commit_is_read_back_and_listed_by_nft_as_text_that_makes_the_same_table() {
     for family in Family::ALL {
         in_namespace(|netns| {
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             let mut changes = create_own(family, Protection::Off);
             changes.extend(append_own(family));
             kernel.commit(&batch(None, &changes)).unwrap();
@@ -89,7 +89,7 @@ fn what_we_commit_is_read_back_and_listed_by_nft_as_text_that_makes_the_same_tab
 fn elements_come_and_go_and_sets_and_table_after_them() {
     for family in Family::ALL {
         in_namespace(|_| {
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             kernel.commit(&batch(None, &create_own(family, Protection::Off))).unwrap();
             let (set, _) = addresses(family);
             for (set, kind, all) in [
@@ -127,7 +127,7 @@ fn elements_come_and_go_and_sets_and_table_after_them() {
 fn a_hundred_thousand_elements_are_read_back_the_same_at_once() {
     for family in Family::ALL {
         in_namespace(|_| {
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             let every_other = |at: u32| match family {
                 Family::Ipv4 => AddressRange::single(std::net::IpAddr::V4((2 * at).into())),
                 Family::Ipv6 => AddressRange::single(std::net::IpAddr::V6((u128::from(at) << 65).into())),
@@ -165,7 +165,7 @@ fn sets_of_another_make_and_elements_with_more_than_an_address_are_opaque() {
                  set commented {{ type ipv4_addr; size 64; elements = {{ 192.0.2.1 comment \"x\" }}; }}
              }}"
         ));
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let sets = kernel.sets(Family::Ipv4, TABLE).unwrap();
         let shown = sets.into_iter().map(|set| {
             let elements = match set.kind {
@@ -204,7 +204,7 @@ fn notifications() -> Socket {
 #[test]
 fn a_probe_finds_what_the_kernel_refuses_and_leaves_nothing_behind() {
     in_namespace(|_| {
-        let mut kernel = Connection::open().unwrap();
+        let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
         let heard = notifications();
         let queued = || heard.recv_from_full().map_err(|error| error.kind());
         let generation = kernel.generation().unwrap();

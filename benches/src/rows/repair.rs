@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use ip_masq_agent::backend::nftables::{Action, Change};
 use ip_masq_agent::backend::nftables::{Heard, Monitor, Transaction};
 use ip_masq_agent::net::{ChainName, Family};
-use ip_masq_agent::netlink::{Connection, NetlinkSocket};
+use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket};
 use ip_masq_agent::rules::{BaseChain, TableId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -113,7 +113,7 @@ struct Watcher {
 
 impl Watcher {
     fn open(backend: Backend) -> Result<Self> {
-        let connection = Connection::open()?;
+        let connection = Connection::open(NetlinkFamily::Netfilter)?;
         let monitor = Monitor::open(connection.port())?;
         Ok(Self { connection, monitor, backend, announced: 0 })
     }

@@ -13,6 +13,7 @@ mod requests;
 mod standing;
 mod transaction;
 
+pub use crate::netlink::Batch;
 pub use cache::Cache;
 pub(crate) use cache::LONG;
 pub use change::{Action, Change, Plan};
@@ -26,8 +27,9 @@ pub use observed::{
     Owner, Rules, Unrecognised,
 };
 pub use overlap::{NatChain, NatOverlap, nat_overlaps};
+pub(crate) use requests::with_need;
 pub use standing::stands;
-pub use transaction::{Batch, Probe, Transaction};
+pub use transaction::{Probe, Transaction};
 
 use std::collections::BTreeSet;
 
@@ -35,8 +37,7 @@ use tracing::debug;
 
 use super::{Backend, BackendError};
 use crate::net::ChainName;
-use crate::netlink::TableFamily;
-use crate::netlink::{Connection, NetlinkError, NetlinkSocket, Transport};
+use crate::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket, Transport};
 use crate::rules::{BaseChain, Elements, TableId};
 
 /// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
@@ -56,7 +57,7 @@ impl Nftables<NetlinkSocket> {
     ///
     /// [`BackendError`], if the kernel has no netfilter netlink.
     pub fn open() -> Result<Self, BackendError> {
-        Connection::open().map(Self::over).map_err(|error| doing("reach nf_tables", error))
+        Connection::open(NetlinkFamily::Netfilter).map(Self::over).map_err(|error| doing("reach nf_tables", error))
     }
 }
 
@@ -305,7 +306,7 @@ fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
 }
 
 fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {
-    BackendError::Netlink { doing: doing.into(), source }
+    BackendError::Netlink { doing: with_need(doing.into(), &source), source }
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::generation;
-use crate::netlink::{Content, Kind, Messages};
-use crate::netlink::{NetlinkError, NetlinkSocket, Transport};
+use super::codec::generation;
+use crate::netlink::{Content, Messages, NetlinkError, NetlinkFamily, NetlinkSocket, Transport, nfnetlink};
+
+/// The multicast group to which the kernel announces every change of nf_tables (`enum nfnetlink_groups`).
+const NFNLGRP_NFTABLES: u32 = 7;
 
 /// No more announcements than this are taken at once; the rest stays queued.
 const AT_ONCE: usize = 1024;
@@ -16,7 +18,7 @@ const AT_ONCE: usize = 1024;
 /// Of no more processes than this the names are kept.
 const NAMES: usize = 4;
 
-/// Listens to what others commit. The kernel announces each commit within it, so what was heard has happened.
+/// Listens to what others commit. The kernel announces a commit while it makes it, so what was heard has happened.
 #[derive(Debug)]
 pub struct Monitor<T> {
     transport: T,
@@ -30,7 +32,7 @@ pub struct Monitor<T> {
 pub struct Heard {
     /// How many commits were announced.
     pub commits: u64,
-    /// Were there more than the socket could queue?
+    /// Whether there were more than the socket could queue, or some that could not be read.
     pub lost: bool,
     /// Some of the processes that committed, each name once.
     pub processes: Vec<Process>,
@@ -46,14 +48,15 @@ pub struct Process {
 }
 
 impl Monitor<NetlinkSocket> {
-    /// Begins to listen. `own` is the port of the socket ([`Transport::port`]) whose commits are not worth a word.
+    /// Begins to listen. `own` is the port of the socket ([`Transport::port`]) whose commits are ignored.
     ///
     /// # Errors
     ///
     /// [`NetlinkError::Unsupported`] if the kernel has no netfilter; [`NetlinkError::Io`].
     pub fn open(own: u32) -> Result<Self, NetlinkError> {
-        let socket = NetlinkSocket::listening(Kind::NEW_GEN).map_err(|error| NetlinkError::from_io(error, 0))?;
-        Ok(Self::new(socket, own))
+        NetlinkSocket::listening(NetlinkFamily::Netfilter, NFNLGRP_NFTABLES, generation::NEW)
+            .map(|socket| Self::new(socket, own))
+            .map_err(|error| NetlinkError::from_io(error, 0))
     }
 }
 
@@ -68,7 +71,7 @@ impl<T: Transport> Monitor<T> {
     ///
     /// # Errors
     ///
-    /// [`NetlinkError::Io`] if the socket fails; the next call may fare better.
+    /// [`NetlinkError::Io`] if the socket fails; the next call may succeed.
     pub fn listen(&mut self, heard: &mut Heard) -> Result<bool, NetlinkError> {
         for _ in 0..AT_ONCE {
             match self.transport.receive(&mut self.datagram) {
@@ -82,17 +85,21 @@ impl<T: Transport> Monitor<T> {
         Ok(false)
     }
 
-    /// What cannot be read counts as lost: something was committed.
+    /// An announcement that cannot be read counts as lost: something was committed.
     fn take(&self, heard: &mut Heard) {
         for message in Messages::new(&self.datagram) {
             let Ok(message) = message else {
                 heard.lost = true;
                 return;
             };
-            let Content::Object { kind: Kind::NEW_GEN, attributes } = message.content else { continue };
+            let Content::Object { kind: generation::NEW, payload } = message.content else { continue };
             if message.port == self.own {
                 continue;
             }
+            let Ok(attributes) = nfnetlink::attributes(payload) else {
+                heard.lost = true;
+                return;
+            };
             heard.commits += 1;
             if let Some(process) = generation::parse_process(attributes) {
                 heard.remember(process);
@@ -114,13 +121,13 @@ impl AsFd for Monitor<NetlinkSocket> {
 }
 
 impl Heard {
-    /// Has somebody else committed anything?
+    /// Whether somebody else committed anything.
     #[must_use]
     pub const fn is_something(&self) -> bool {
         self.commits > 0 || self.lost
     }
 
-    /// What was heard then and now.
+    /// Adds what was heard later.
     pub fn extend(&mut self, later: Self) {
         self.commits += later.commits;
         self.lost |= later.lost;

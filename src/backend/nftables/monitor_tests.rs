@@ -39,7 +39,7 @@ fn commit(port: u32, pid: u32, name: &[u8]) -> Vec<u8> {
     }
     let mut message = Vec::new();
     message.extend(u32::try_from(20 + attributes.len()).unwrap().to_ne_bytes());
-    message.extend(Kind::NEW_GEN.bytes());
+    message.extend(generation::NEW.bytes());
     message.extend([0; 6]);
     message.extend(port.to_ne_bytes());
     message.extend([0; 4]);

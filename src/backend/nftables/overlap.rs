@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Observed;
+use crate::backend::nftables::TableFamily;
 use crate::net::Family;
-use crate::netlink::TableFamily;
 use crate::rules::{BaseChain, Ruleset, TableId, TableName};
 use crate::text::Shown;
 

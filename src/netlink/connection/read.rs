@@ -1,9 +1,7 @@
-//! Asking until an answer can be believed.
+//! Requests that are repeated until their answer is whole.
 
-use super::{Connection, End, Request, TRIES, Transport};
-use crate::netlink::Budget;
-use crate::netlink::NetlinkError;
-use crate::netlink::{Attributes, Malformed};
+use super::{Budget, Connection, End, Request, TRIES, Transport};
+use crate::netlink::{Attributes, Malformed, NetlinkError};
 
 /// What one attempt to read came to.
 enum Attempt<I> {
@@ -23,9 +21,10 @@ impl<T: Transport> Connection<T> {
         self.read_until(request, parse, |_, _| false)
     }
 
-    /// The same for a list of one chain or set, which can be so long that others always commit meanwhile. What two answers
-    /// agree in counts. The kernel gives a list in parts, and goes on behind as many entries as it has given: what others do
-    /// elsewhere shifts nothing, and what is shifted in the list itself is seen in one of two answers, but not in the next.
+    /// The same for one list that can be so long that others always commit meanwhile, be it elsewhere: two answers in a row
+    /// that are the same count as whole. The kernel gives a list in parts, and for each part skips as many entries as it has
+    /// given already. What others do elsewhere moves no entry of the list. What they do to the list itself can make the
+    /// kernel leave out or repeat entries in one answer, but then the next answer differs.
     pub(crate) fn read_long<I>(
         &mut self,
         request: &Request<'_>,
@@ -74,7 +73,7 @@ impl<T: Transport> Connection<T> {
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Attempt<I>, NetlinkError> {
         let mut items = Vec::new();
-        let end = self.exchange_within(Budget::KEPT, request, |attributes| {
+        let end = self.exchange_within(Budget::STORED, request, |attributes| {
             items.extend(parse(attributes)?);
             Ok::<_, NetlinkError>(())
         })?;

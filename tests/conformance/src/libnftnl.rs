@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::net::IpAddr;
 
 use ip_masq_agent::net::{Family, Protocol};
-use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::rules::{BaseChain, Match, Probability, Rule, Verdict};
 use nftnl::expr::{Bitwise, Cmp, CmpOp, Counter, Immediate, Meta, NetworkHeaderField, Payload};
 use nftnl::{Batch, Chain, ChainType, Hook, MsgType, Policy, ProtoFamily, Table};
@@ -148,7 +148,7 @@ fn tables_chains_and_rules_that_libnftnl_writes_are_decoded_as_what_they_mean() 
             }
             send(batch);
 
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             assert_eq!(tables(&mut kernel, family), ["nat"]);
             let chains: Vec<_> =
                 kernel.chains(family).unwrap().into_iter().map(|chain| (chain.table, chain.name, chain.base)).collect();
@@ -178,7 +178,7 @@ fn a_comment_that_libnftnl_keeps_beside_the_expressions_is_read() {
         batch.add(&chain, MsgType::Add);
         batch.add(&rule, MsgType::Add);
         send(batch);
-        let rules = Connection::open().unwrap().rules(Family::Ipv4, "nat", CHAIN).unwrap();
+        let rules = Connection::open(NetlinkFamily::Netfilter).unwrap().rules(Family::Ipv4, "nat", CHAIN).unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].comment.as_deref(), Some("kept by nft"));
         let immediate = ip_masq_agent::backend::nftables::Immediate { register: 1, value: 7_u32.to_ne_bytes().into() };
@@ -282,7 +282,7 @@ fn libnftnl_reads_our_rules_from_the_kernel_as_it_read_them_from_us() {
             let mut changes = create(family);
             let kinds = every_kind(family);
             changes.extend(kinds.iter().map(|(rule, _)| append(family, BaseChain::POSTROUTING, rule.clone())));
-            Connection::open().unwrap().commit(&batch(None, &changes)).unwrap();
+            Connection::open(NetlinkFamily::Netfilter).unwrap().commit(&batch(None, &changes)).unwrap();
 
             let dumped: Vec<_> = dump_rules(family).iter().map(|message| ReadRule::parse(message).text()).collect();
             let written: Vec<_> =

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ip_masq_agent::backend::nftables::Unrecognised;
 use ip_masq_agent::backend::nftables::{SetInfo, decode};
 use ip_masq_agent::net::{AddressRange, Family};
-use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::rules::{Match, Rule, SetKind, TableId, Verdict};
 use nftnl::expr::{Counter, Lookup, Masquerade, NetworkHeaderField, Payload};
 use nftnl::set::{Set, SetKey};
@@ -197,7 +197,7 @@ fn libnftnl_writes<K: SetKey + Copy + Into<IpAddr>>(family: Family, keys: [K; 2]
     batch.add(&masqueraded, MsgType::Add);
     send(batch);
 
-    let mut kernel = Connection::open().unwrap();
+    let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
     let kind = SetKind::Addresses { size: 64 };
     // The crate has no way to give a set room, without which it is none of ours; its elements can be read all the same.
     let boundless = Err(Unrecognised("has the flags 0x0 and room without bounds".to_owned()));

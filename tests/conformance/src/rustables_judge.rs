@@ -6,7 +6,7 @@
 
 use ip_masq_agent::backend::nftables::codec::compat;
 use ip_masq_agent::net::{Family, Protocol};
-use ip_masq_agent::netlink::Connection;
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::rules::{BaseChain, Match, Verdict};
 use rustables::expr::{
     Bitwise, Cmp, CmpOp, Counter, ExpressionVariant, Immediate, Meta, MetaType, Payload, RawExpression, Register,
@@ -90,7 +90,7 @@ fn tables_chains_and_rules_that_rustables_writes_are_decoded_as_what_they_mean()
             }
             batch.send().unwrap();
 
-            let mut kernel = Connection::open().unwrap();
+            let mut kernel = Connection::open(NetlinkFamily::Netfilter).unwrap();
             assert_eq!(tables(&mut kernel, family), ["nat"]);
             let bases: Vec<_> =
                 kernel.chains(family).unwrap().into_iter().map(|chain| (chain.name, chain.base)).collect();
@@ -117,7 +117,7 @@ fn padded(leading: &[u8]) -> Vec<u8> {
 fn rustables_reads_the_table_and_the_chains_that_we_write() {
     for family in Family::ALL {
         in_namespace(|| {
-            Connection::open().unwrap().commit(&batch(None, &create(family))).unwrap();
+            Connection::open(NetlinkFamily::Netfilter).unwrap().commit(&batch(None, &create(family))).unwrap();
             let tables = list_tables().unwrap();
             assert_eq!(tables.iter().map(|table| table.get_name().unwrap().as_str()).collect::<Vec<_>>(), ["nat"]);
             let chains = list_chains_for_table(&nat(family)).unwrap();
@@ -145,7 +145,7 @@ fn rustables_reads_the_rules_that_we_write_but_only_carries_what_is_of_xtables()
             let kinds = every_kind(family);
             let mut changes = create(family);
             changes.extend(kinds.iter().map(|(rule, _)| append(family, BaseChain::POSTROUTING, rule.clone())));
-            Connection::open().unwrap().commit(&batch(None, &changes)).unwrap();
+            Connection::open(NetlinkFamily::Netfilter).unwrap().commit(&batch(None, &changes)).unwrap();
 
             let chain = Chain::new(&nat(family)).with_name(BaseChain::POSTROUTING);
             let rules = list_rules_for_chain(&chain).unwrap();

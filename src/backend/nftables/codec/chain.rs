@@ -2,9 +2,17 @@
 
 use std::borrow::Cow;
 
+use crate::netlink::{Attributes, Kind, Malformed, Writer};
 use crate::rules::BaseChain;
 
-use crate::netlink::{Attributes, Malformed, Writer};
+use super::kind;
+
+/// `NFT_MSG_NEWCHAIN`.
+pub(crate) const NEW: Kind = kind(3);
+/// `NFT_MSG_GETCHAIN`.
+pub(crate) const GET: Kind = kind(4);
+/// `NFT_MSG_DELCHAIN`.
+pub(crate) const DELETE: Kind = kind(5);
 
 const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
@@ -26,20 +34,20 @@ pub struct ChainInfo {
     pub name: String,
     /// Where the kernel enters it, if it does.
     pub base: Option<BaseChain>,
-    /// Does a base chain drop what none of its rules decides?
+    /// Whether it is a base chain that drops what none of its rules decides.
     pub drops: bool,
     /// How many rules it has and jumps lead to it, together.
     pub uses: u32,
 }
 
 /// A chain by its name.
-pub(in crate::backend::nftables) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
+pub(crate) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
     writer.text(NFTA_CHAIN_TABLE, table);
     writer.text(NFTA_CHAIN_NAME, name);
 }
 
-/// A chain to be created; a base chain lets pass what none of its rules decides, also if it is there already.
-pub(in crate::backend::nftables) fn emit(writer: &mut Writer, table: &str, name: &str, base: Option<&BaseChain>) {
+/// A chain to be created. A base chain gets the policy `accept`, also if it is there already.
+pub(crate) fn emit(writer: &mut Writer, table: &str, name: &str, base: Option<&BaseChain>) {
     emit_name(writer, table, name);
     let Some(base) = base else { return };
     writer.nested(NFTA_CHAIN_HOOK, |writer| {
@@ -50,7 +58,7 @@ pub(in crate::backend::nftables) fn emit(writer: &mut Writer, table: &str, name:
     writer.text(NFTA_CHAIN_TYPE, &base.kind);
 }
 
-pub(in crate::backend::nftables) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> {
+pub(crate) fn parse(attributes: Attributes<'_>) -> Result<ChainInfo, Malformed> {
     let (mut table, mut name, mut hook, mut kind, mut drops) = (None, None, None, None, false);
     let mut uses = 0;
     for attribute in attributes {

@@ -7,9 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::backend::nftables::Unrecognised;
 use crate::net::{AddressRange, Family};
+use crate::netlink::{Attribute, Attributes, Kind, Malformed, Writer};
 use crate::rules::SetKind;
 
-use crate::netlink::{Attribute, Attributes, Malformed, Writer};
+use super::kind;
+
+/// `NFT_MSG_NEWSETELEM`.
+pub(crate) const NEW: Kind = kind(12);
+/// `NFT_MSG_GETSETELEM`.
+pub(crate) const GET: Kind = kind(13);
+/// `NFT_MSG_DELSETELEM`.
+pub(crate) const DELETE: Kind = kind(14);
 
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
@@ -25,25 +33,24 @@ const INTERVAL_END: u32 = 1;
 
 /// How many elements a message carries at most. Of the longest, IPv6 intervals, each takes 64 bytes, and the list has to
 /// stay below 64 KiB.
-pub(in crate::backend::nftables) const PER_MESSAGE: usize = 1_000;
+pub(crate) const PER_MESSAGE: usize = 1_000;
 
-/// An address at which a set begins or ceases to hold what it is asked for. In order, an end comes before a beginning at
-/// the same address.
+/// The first address of an interval, or the first behind one. At the same address, an end sorts before a beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::backend::nftables) struct Boundary {
+pub(crate) struct Boundary {
     /// Of the set's family. A number, because a hundred thousand of them are sorted at a time.
     address: u128,
     is_first: bool,
 }
 
 /// All elements of a set.
-pub(in crate::backend::nftables) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
+pub(crate) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
     writer.text(NFTA_SET_ELEM_LIST_TABLE, table);
     writer.text(NFTA_SET_ELEM_LIST_SET, set);
 }
 
 /// At most [`PER_MESSAGE`] elements to be added or to be deleted.
-pub(in crate::backend::nftables) fn emit(
+pub(crate) fn emit(
     writer: &mut Writer,
     family: Family,
     table: &str,
@@ -63,7 +70,8 @@ pub(in crate::backend::nftables) fn emit(
     });
 }
 
-/// What stands before the address in every element of a message: the address itself is last.
+/// The bytes of an element before its address, which is the last of its attributes. They are the same for all elements of
+/// a message.
 fn template(family: Family, flags: Option<u32>) -> Vec<u8> {
     let address_len = usize::from(family.address_len());
     let mut writer = Writer::new();
@@ -86,8 +94,8 @@ fn emit_boundary(writer: &mut Writer, template: &[u8], address: IpAddr) {
     }
 }
 
-/// The elements in one message of a dump, or what in them cannot be said in our types; `None` if they are of another set.
-pub(in crate::backend::nftables) fn parse(
+/// The elements in one message of a dump, or why the set cannot be one of ours; `None` if they are of another set.
+pub(crate) fn parse(
     attributes: Attributes<'_>,
     family: Family,
     table: &str,
@@ -160,7 +168,7 @@ fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<u128>, Malfor
 /// No set has an element twice. But the kernel dumps a hash table part by part, each time skipping as many elements as it
 /// has dumped already, and one that grew lately still moves its elements about: so some come twice and others not at
 /// all. As many positions are dumped as there are elements, so that none is missing where none came twice.
-pub(in crate::backend::nftables) fn ranges(
+pub(crate) fn ranges(
     mut boundaries: Vec<Boundary>,
     family: Family,
     kind: SetKind,
@@ -213,7 +221,7 @@ fn range(family: Family, first: u128, last: u128) -> Option<AddressRange> {
     AddressRange::new(address(first)?, address(last)?)
 }
 
-/// Userdata is unrecognised to the kernel. By convention of libnftnl it is a list of a type byte, a length byte and a value;
+/// The kernel gives userdata no meaning. By convention of libnftnl it is a list of a type byte, a length byte and a value;
 /// type 0 is a comment (`NFTNL_UDATA_SET_ELEM_COMMENT`), type 1 says that the interval ends with the address space.
 fn is_without_comment(mut userdata: &[u8]) -> bool {
     const FLAGS: u8 = 1;

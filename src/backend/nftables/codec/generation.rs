@@ -1,24 +1,23 @@
-//! The generation of the ruleset (`enum nft_gen_attributes`, and `NFNL_BATCH_GENID` of a batch's frame).
+//! The generation of the ruleset (`enum nft_gen_attributes`).
 
-use crate::backend::nftables::Generation;
+use crate::backend::nftables::{Generation, Process};
+use crate::netlink::{Attributes, Kind, Malformed};
 
-use crate::backend::nftables::Process;
-use crate::netlink::{Attributes, Malformed, Writer};
+use super::kind;
 
-/// `NFTA_GEN_ID` and `NFNL_BATCH_GENID` are the same number.
-const GENERATION_ID: u16 = 1;
-const PROCESS_ID: u16 = 2;
-const PROCESS_NAME: u16 = 3;
+/// `NFT_MSG_NEWGEN`.
+pub(crate) const NEW: Kind = kind(15);
+/// `NFT_MSG_GETGEN`.
+pub(crate) const GET: Kind = kind(16);
 
-/// In the frame of a batch: commit only if this is still the generation.
-pub(in crate::backend::nftables) fn emit(writer: &mut Writer, generation: Generation) {
-    writer.be32(GENERATION_ID, generation.0);
-}
+const NFTA_GEN_ID: u16 = 1;
+const NFTA_GEN_PROC_PID: u16 = 2;
+const NFTA_GEN_PROC_NAME: u16 = 3;
 
-pub(in crate::backend::nftables) fn parse(attributes: Attributes<'_>) -> Result<Generation, Malformed> {
+pub(crate) fn parse(attributes: Attributes<'_>) -> Result<Generation, Malformed> {
     for attribute in attributes {
         let attribute = attribute?;
-        if attribute.kind == GENERATION_ID {
+        if attribute.kind == NFTA_GEN_ID {
             return attribute.be32().map(Generation);
         }
     }
@@ -26,12 +25,12 @@ pub(in crate::backend::nftables) fn parse(attributes: Attributes<'_>) -> Result<
 }
 
 /// Who made the generation, if the kernel says so.
-pub(in crate::backend::nftables) fn parse_process(attributes: Attributes<'_>) -> Option<Process> {
+pub(crate) fn parse_process(attributes: Attributes<'_>) -> Option<Process> {
     let (mut pid, mut name) = (None, None);
     for attribute in attributes.map_while(Result::ok) {
         match attribute.kind {
-            PROCESS_ID => pid = attribute.be32().ok(),
-            PROCESS_NAME => name = Some(attribute.text()),
+            NFTA_GEN_PROC_PID => pid = attribute.be32().ok(),
+            NFTA_GEN_PROC_NAME => name = Some(attribute.text()),
             _ => {}
         }
     }

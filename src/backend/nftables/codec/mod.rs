@@ -1,13 +1,12 @@
 //! The objects of nf_tables as netlink messages have them (`linux/netfilter/nf_tables.h`), and back.
 //!
-//! Every object has its emission beside its parsing. What the kernel says that is not known here is kept
-//! ([`Expression::Other`]), never guessed at.
+//! Every object has its emission beside its parsing, and the numbers of its messages (`enum nf_tables_msg_types`). An
+//! expression that is not known here is carried as it was received ([`Expression::Other`]), never guessed at.
 
 pub(super) mod chain;
 pub mod compat;
 mod destination;
 pub(super) mod element;
-pub(super) mod encoding;
 mod expression;
 pub(super) mod foreign_object;
 pub(super) mod generation;
@@ -19,11 +18,54 @@ pub(super) mod table;
 mod xt;
 
 pub use chain::ChainInfo;
-pub use encoding::decode;
 pub use expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Counter, Data, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
     Payload, PayloadBase, VerdictCode,
 };
 pub use rule::RuleInfo;
 pub use set::SetInfo;
-pub use table::TableInfo;
+pub use table::{TableFamily, TableInfo};
+
+use crate::backend::nftables::Unrecognised;
+use crate::netlink::Kind;
+use crate::netlink::nfnetlink::Subsystem;
+use crate::rules::{Rule, TableId, TableName};
+
+/// `NFNL_SUBSYS_NFTABLES`.
+pub(super) const SUBSYSTEM: Subsystem = Subsystem(10);
+
+/// A message of nf_tables.
+const fn kind(number: u8) -> Kind {
+    SUBSYSTEM.kind(number)
+}
+
+/// How rules are written as expressions, which follows from whose table they are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// [`compat`]: iptables has to read it.
+    Compat,
+    /// [`native`].
+    Native,
+}
+
+impl Encoding {
+    pub(super) const fn of(table: TableName) -> Self {
+        match table {
+            TableName::Nat => Self::Compat,
+            TableName::Own => Self::Native,
+        }
+    }
+}
+
+/// What a rule of this table, as it was dumped, means.
+///
+/// # Errors
+///
+/// What cannot be said in our types, in words that follow on “the rule”.
+pub fn decode(table: TableId, rule: &RuleInfo) -> Result<Rule, Unrecognised> {
+    let decode = match Encoding::of(table.name) {
+        Encoding::Compat => compat::decode,
+        Encoding::Native => native::decode,
+    };
+    decode(table.family, &rule.expressions, rule.comment.as_deref())
+}

@@ -2,9 +2,17 @@
 
 use crate::backend::nftables::Handle;
 use crate::net::Protocol;
+use crate::netlink::{Attributes, Kind, Malformed, Writer};
 
 use super::expression::Expression;
-use crate::netlink::{Attributes, Malformed, Writer};
+use super::kind;
+
+/// `NFT_MSG_NEWRULE`.
+pub(crate) const NEW: Kind = kind(6);
+/// `NFT_MSG_GETRULE`.
+pub(crate) const GET: Kind = kind(7);
+/// `NFT_MSG_DELRULE`.
+pub(crate) const DELETE: Kind = kind(8);
 
 const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
@@ -32,8 +40,8 @@ pub struct RuleInfo {
 }
 
 impl RuleInfo {
-    /// Is it the same rule, whatever has passed meanwhile?
-    pub(in crate::backend::nftables) fn is_same_but_for_counters(&self, other: &Self) -> bool {
+    /// Whether it is the same rule. Its counters may have counted further.
+    pub(crate) fn is_same_but_for_counters(&self, other: &Self) -> bool {
         let is_same = |(one, other): (&Expression, &Expression)| {
             one == other || matches!((one, other), (Expression::Counter(_), Expression::Counter(_)))
         };
@@ -45,19 +53,19 @@ impl RuleInfo {
 }
 
 /// All rules of a chain.
-pub(in crate::backend::nftables) fn emit_chain(writer: &mut Writer, table: &str, chain: &str) {
+pub(crate) fn emit_chain(writer: &mut Writer, table: &str, chain: &str) {
     writer.text(NFTA_RULE_TABLE, table);
     writer.text(NFTA_RULE_CHAIN, chain);
 }
 
 /// A rule by its handle.
-pub(in crate::backend::nftables) fn emit_handle(writer: &mut Writer, table: &str, chain: &str, handle: Handle) {
+pub(crate) fn emit_handle(writer: &mut Writer, table: &str, chain: &str, handle: Handle) {
     emit_chain(writer, table, chain);
     writer.be64(NFTA_RULE_HANDLE, handle.0);
 }
 
 /// What a rule does.
-pub(in crate::backend::nftables) fn emit_expressions(writer: &mut Writer, expressions: &[Expression]) {
+pub(crate) fn emit_expressions(writer: &mut Writer, expressions: &[Expression]) {
     writer.nested(NFTA_RULE_EXPRESSIONS, |writer| {
         for expression in expressions {
             expression.emit(writer);
@@ -67,7 +75,7 @@ pub(in crate::backend::nftables) fn emit_expressions(writer: &mut Writer, expres
 
 /// The protocol that the rule tests, which the checks of the xt extensions in the rule are given. iptables-nft says 0
 /// where there is none.
-pub(in crate::backend::nftables) fn emit_compat(writer: &mut Writer, protocol: Option<Protocol>) {
+pub(crate) fn emit_compat(writer: &mut Writer, protocol: Option<Protocol>) {
     writer.nested(NFTA_RULE_COMPAT, |writer| {
         writer.be32(NFTA_RULE_COMPAT_PROTO, protocol.map_or(0, |protocol| u32::from(protocol.number())));
         writer.be32(NFTA_RULE_COMPAT_FLAGS, 0);
@@ -76,23 +84,19 @@ pub(in crate::backend::nftables) fn emit_compat(writer: &mut Writer, protocol: O
 
 /// The comment beside the expressions, where nft has it. What does not fit into the 128 bytes that nft takes is cut off
 /// at a character's end.
-pub(in crate::backend::nftables) fn emit_comment(writer: &mut Writer, comment: &str) {
+pub(crate) fn emit_comment(writer: &mut Writer, comment: &str) {
     let text = (0..=COMMENT_LEN).rev().find_map(|len| comment.get(..len)).unwrap_or_default();
     let head = [USERDATA_COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)];
     writer.parts(NFTA_RULE_USERDATA, &[&head, text.as_bytes(), &[0]]);
 }
 
 /// The rule before which a new one comes.
-pub(in crate::backend::nftables) fn emit_position(writer: &mut Writer, before: Handle) {
+pub(crate) fn emit_position(writer: &mut Writer, before: Handle) {
     writer.be64(NFTA_RULE_POSITION, before.0);
 }
 
 /// A rule of this chain that was dumped; `None` if it is of another. Kernels before 4.16 know no filter and dump all.
-pub(in crate::backend::nftables) fn parse(
-    attributes: Attributes<'_>,
-    table: &str,
-    chain: &str,
-) -> Result<Option<RuleInfo>, Malformed> {
+pub(crate) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Result<Option<RuleInfo>, Malformed> {
     let mut handle = None;
     let mut expressions = Vec::new();
     let mut comment = None;
@@ -117,7 +121,7 @@ pub(in crate::backend::nftables) fn parse(
     Ok(Some(RuleInfo { handle, expressions, comment }))
 }
 
-/// Userdata is unrecognised to the kernel. By convention of libnftnl it is a list of a type byte, a length byte and a value;
+/// The kernel gives userdata no meaning. By convention of libnftnl it is a list of a type byte, a length byte and a value;
 /// that of a comment ends with a NUL.
 fn parse_comment(mut userdata: &[u8]) -> Option<String> {
     while let [kind, len, rest @ ..] = userdata {

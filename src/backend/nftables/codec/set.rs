@@ -2,9 +2,17 @@
 
 use crate::backend::nftables::Unrecognised;
 use crate::net::Family;
+use crate::netlink::{Attributes, Kind, Malformed, Writer};
 use crate::rules::SetKind;
 
-use crate::netlink::{Attributes, Malformed, Writer};
+use super::kind;
+
+/// `NFT_MSG_NEWSET`.
+pub(crate) const NEW: Kind = kind(9);
+/// `NFT_MSG_GETSET`.
+pub(crate) const GET: Kind = kind(10);
+/// `NFT_MSG_DELSET`.
+pub(crate) const DELETE: Kind = kind(11);
 
 const NFTA_SET_TABLE: u16 = 1;
 const NFTA_SET_NAME: u16 = 2;
@@ -35,25 +43,18 @@ pub struct SetInfo {
 }
 
 /// All sets of a table.
-pub(in crate::backend::nftables) fn emit_table(writer: &mut Writer, table: &str) {
+pub(crate) fn emit_table(writer: &mut Writer, table: &str) {
     writer.text(NFTA_SET_TABLE, table);
 }
 
 /// A set by its name.
-pub(in crate::backend::nftables) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
+pub(crate) fn emit_name(writer: &mut Writer, table: &str, name: &str) {
     emit_table(writer, table);
     writer.text(NFTA_SET_NAME, name);
 }
 
-/// A set to be created, empty. The kernel wants a number that no other set of the transaction has.
-pub(in crate::backend::nftables) fn emit(
-    writer: &mut Writer,
-    family: Family,
-    table: &str,
-    name: &str,
-    kind: SetKind,
-    id: u32,
-) {
+/// A set to be created, empty. The kernel demands an `id` that no other set of the transaction has.
+pub(crate) fn emit(writer: &mut Writer, family: Family, table: &str, name: &str, kind: SetKind, id: u32) {
     emit_name(writer, table, name);
     writer.be32(NFTA_SET_FLAGS, flags(kind));
     writer.be32(NFTA_SET_KEY_TYPE, key_type(family));
@@ -64,16 +65,12 @@ pub(in crate::backend::nftables) fn emit(
     writer.be32(NFTA_SET_ID, id);
 }
 
-/// A set of this table that was dumped; `None` if it is of another, or has no name of its own: then it is a part of a rule,
-/// comes with it and goes with it.
+/// A set of this table that was dumped; `None` if it is of another table, or anonymous: then it is part of a rule, and is
+/// created and deleted with it.
 ///
-/// What nft notes for itself (`NFTA_SET_USERDATA`), and how the kernel is asked to choose between memory and speed, make
-/// no other set of it.
-pub(in crate::backend::nftables) fn parse(
-    attributes: Attributes<'_>,
-    family: Family,
-    table: &str,
-) -> Result<Option<SetInfo>, Malformed> {
+/// nft's own notes (`NFTA_SET_USERDATA`) and the policy by which the kernel chooses between memory and speed are ignored:
+/// packets are treated the same with or without them.
+pub(crate) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> Result<Option<SetInfo>, Malformed> {
     let mut name = None;
     let (mut set_flags, mut key, mut len) = (0, None, None);
     let (mut size, mut count) = (None, None);

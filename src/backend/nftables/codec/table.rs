@@ -1,9 +1,20 @@
-//! Tables (`enum nft_table_attributes`).
+//! Tables (`enum nft_table_attributes`) and their families.
+
+use std::fmt;
 
 use crate::backend::nftables::Unrecognised;
+use crate::net::Family;
+use crate::netlink::{Attributes, FamilyHeader, Kind, Malformed, Writer, nfnetlink};
 use crate::rules::Protection;
 
-use crate::netlink::{Attributes, Malformed, Writer};
+use super::kind;
+
+/// `NFT_MSG_NEWTABLE`.
+pub(crate) const NEW: Kind = kind(0);
+/// `NFT_MSG_GETTABLE`.
+pub(crate) const GET: Kind = kind(1);
+/// `NFT_MSG_DELTABLE`.
+pub(crate) const DELETE: Kind = kind(2);
 
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
@@ -15,6 +26,18 @@ const OWNER: u32 = 0x2;
 /// `NFT_TABLE_F_PERSIST`: it outlives its owner (Linux 6.9).
 const PERSIST: u32 = 0x4;
 
+/// `NFPROTO_INET` (`linux/netfilter.h`).
+const NFPROTO_INET: u8 = 1;
+
+/// The families in which nf_tables keeps tables that can translate the sources of IPv4 or IPv6 packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableFamily {
+    /// `ip` or `ip6`.
+    Of(Family),
+    /// `inet`: its chains see the packets of both.
+    Inet,
+}
+
 /// A table that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableInfo {
@@ -23,20 +46,20 @@ pub struct TableInfo {
     /// Who may change it, or in what it differs from a table of ours. While a protected table has no owner, everybody
     /// may change it.
     pub protection: Result<Protection, Unrecognised>,
-    /// Is it switched off?
+    /// Whether it is switched off.
     pub dormant: bool,
     /// The port of the socket that owns it ([`Transport::port`](crate::netlink::Transport::port)).
     pub owner: Option<u32>,
 }
 
 /// A table by its name.
-pub(in crate::backend::nftables) fn emit_name(writer: &mut Writer, name: &str) {
+pub(crate) fn emit_name(writer: &mut Writer, name: &str) {
     writer.text(NFTA_TABLE_NAME, name);
 }
 
 /// A table to be created. One without protection is sent without flags, as iptables-nft does, so that those of a table
 /// that exists stay.
-pub(in crate::backend::nftables) fn emit(writer: &mut Writer, name: &str, protection: Protection) {
+pub(crate) fn emit(writer: &mut Writer, name: &str, protection: Protection) {
     emit_name(writer, name);
     match protection {
         Protection::Off => {}
@@ -45,7 +68,7 @@ pub(in crate::backend::nftables) fn emit(writer: &mut Writer, name: &str, protec
 }
 
 /// A table that was dumped.
-pub(in crate::backend::nftables) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> {
+pub(crate) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> {
     let (mut name, mut flags, mut owner) = (None, 0, None);
     for attribute in attributes {
         let attribute = attribute?;
@@ -65,4 +88,37 @@ pub(in crate::backend::nftables) fn parse(attributes: Attributes<'_>) -> Result<
         flags => Err(Unrecognised(format!("has the flags {:#x}", flags | if dormant { DORMANT } else { 0 }))),
     };
     Ok(TableInfo { name: name.ok_or(Malformed("a table has no name"))?, protection, dormant, owner })
+}
+
+impl TableFamily {
+    /// Those whose tables are looked at.
+    pub(crate) const ALL: [Self; 3] = [Self::Of(Family::Ipv4), Self::Of(Family::Ipv6), Self::Inet];
+
+    /// Whether its chains see packets of this family.
+    pub(crate) fn has(self, family: Family) -> bool {
+        self == Self::Inet || self == Self::Of(family)
+    }
+
+    /// The header of messages about its tables.
+    pub(crate) const fn header(self) -> FamilyHeader {
+        nfnetlink::header(match self {
+            Self::Of(family) => nfnetlink::nfproto(family),
+            Self::Inet => NFPROTO_INET,
+        })
+    }
+}
+
+impl From<Family> for TableFamily {
+    fn from(family: Family) -> Self {
+        Self::Of(family)
+    }
+}
+
+impl fmt::Display for TableFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Of(family) => family.fmt(f),
+            Self::Inet => f.write_str("inet"),
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use crate::backend::nftables::Action;
 use crate::backend::nftables::codec::{chain, compat, element, native, rule, set, table};
-use crate::backend::nftables::{SetInfo, TableInfo, decode};
+use crate::backend::nftables::{SetInfo, TableFamily, TableInfo, decode};
 use crate::net::{AddressRange, Family};
-use crate::netlink::{Content, Kind, Messages};
+use crate::netlink::{Content, Messages, Request, Writer, nfnetlink};
 use crate::rules::{BaseChain, Protection, Rule, SetKind, TableId};
 
 use super::{batch, expressions, of_kernel};
@@ -107,10 +107,11 @@ fn what_the_kernel_dumps_is_decoded_to_the_chains_and_rules_that_were_sent() {
         for datagram in &received(family)[0].datagrams {
             for message in Messages::new(datagram) {
                 match message.unwrap().content {
-                    Content::Object { kind: Kind::NEW_CHAIN, attributes } => {
-                        chains.push(chain::parse(attributes).unwrap());
+                    Content::Object { kind: chain::NEW, payload } => {
+                        chains.push(chain::parse(nfnetlink::attributes(payload).unwrap()).unwrap());
                     }
-                    Content::Object { kind: Kind::NEW_RULE, attributes } => {
+                    Content::Object { kind: rule::NEW, payload } => {
+                        let attributes = nfnetlink::attributes(payload).unwrap();
                         let rule = rule::parse(attributes, "nat", BaseChain::POSTROUTING).unwrap().unwrap();
                         rules.push(decode(TableId::nat(family), &rule).unwrap());
                     }
@@ -124,6 +125,16 @@ fn what_the_kernel_dumps_is_decoded_to_the_chains_and_rules_that_were_sent() {
         let chains: Vec<_> = chains.into_iter().map(|chain| (chain.name, chain.base)).collect();
         let postrouting = (BaseChain::POSTROUTING.to_owned(), Some(BaseChain::IPTABLES_POSTROUTING));
         assert_eq!(chains, [("IP-MASQ-AGENT".to_owned(), None), postrouting]);
+    }
+}
+
+#[test]
+fn the_header_of_a_request_names_the_family_of_the_tables() {
+    for (family, nfproto) in TableFamily::ALL.into_iter().zip([2, 10, 1]) {
+        let mut writer = Writer::new();
+        Request::dump(table::GET, family.header(), &|_| {}, table::NEW).emit(&mut writer, 7);
+        let len = 20_u32.to_ne_bytes();
+        assert_eq!(writer.bytes(), [len, [1, 10, 1, 3], 7_u32.to_ne_bytes(), [0; 4], [nfproto, 0, 0, 0]].concat());
     }
 }
 
@@ -143,20 +154,21 @@ fn parts(family: Family, captures: &[Capture]) -> Parts {
     let mut parts = Parts::default();
     let mut boundaries = Vec::new();
     for message in captures.iter().flat_map(|capture| &capture.datagrams).flat_map(|datagram| Messages::new(datagram)) {
-        let Content::Object { kind, attributes } = message.unwrap().content else { continue };
+        let Content::Object { kind, payload } = message.unwrap().content else { continue };
+        let attributes = nfnetlink::attributes(payload).unwrap();
         match kind {
-            Kind::NEW_TABLE => parts.tables.push(table::parse(attributes).unwrap()),
+            table::NEW => parts.tables.push(table::parse(attributes).unwrap()),
             // The chains of all tables are listed.
-            Kind::NEW_CHAIN => {
+            chain::NEW => {
                 let chain = chain::parse(attributes).unwrap();
                 parts.chains.extend((chain.table == OWN).then_some((chain.name, chain.base)));
             }
-            Kind::NEW_RULE => parts.rules.push(decode(TableId::own(family), &of_kernel(attributes)).unwrap()),
-            Kind::NEW_SET => {
+            rule::NEW => parts.rules.push(decode(TableId::own(family), &of_kernel(attributes)).unwrap()),
+            set::NEW => {
                 parts.sets.push(set::parse(attributes, family, OWN).unwrap().unwrap());
                 boundaries.push(Vec::new());
             }
-            Kind::NEW_ELEMENTS => {
+            element::NEW => {
                 for (set, boundaries) in parts.sets.iter().zip(&mut boundaries) {
                     let of_set = element::parse(attributes.clone(), family, OWN, &set.name).unwrap();
                     boundaries.extend(of_set.map(Result::unwrap).unwrap_or_default());
@@ -172,7 +184,7 @@ fn parts(family: Family, captures: &[Capture]) -> Parts {
 }
 
 #[test]
-fn every_rule_that_nft_sends_is_lowered_to_the_same_expressions() {
+fn every_rule_that_nft_sends_is_encoded_as_the_same_expressions() {
     for family in Family::ALL {
         let adding: Vec<_> = sent_by_nft(family).into_iter().filter(|c| c.command.contains("add rule")).collect();
         assert_eq!(adding.len(), 13);

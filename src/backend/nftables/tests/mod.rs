@@ -12,11 +12,11 @@ use std::net::IpAddr;
 
 use super::codec::rule::{self, RuleInfo};
 use super::codec::{Bitwise, Cmp, CmpOp, Data, Expression, Payload, PayloadBase};
-use super::transaction::{Batch, Transaction};
+use super::{Batch, Transaction};
 use crate::backend::nftables::{Action, Change};
 use crate::net::{Cidr, Family, PortRange, Protocol};
 use crate::netlink::{Attributes, Writer};
-use crate::netlink::{Content, Kind, Messages};
+use crate::netlink::{Content, Messages, nfnetlink};
 use crate::rules::{Masquerade, Match, Probability, Rule, TableId, Verdict};
 
 /// The transaction with these changes in the `nat` table of a family.
@@ -63,7 +63,8 @@ pub(super) fn expressions(datagram: &[u8]) -> Vec<Vec<Expression>> {
     const NFTA_RULE_EXPRESSIONS: u16 = 4;
     let mut rules = Vec::new();
     for message in Messages::new(datagram) {
-        let Content::Object { kind: Kind::NEW_RULE, attributes } = message.unwrap().content else { continue };
+        let Content::Object { kind: rule::NEW, payload } = message.unwrap().content else { continue };
+        let attributes = nfnetlink::attributes(payload).unwrap();
         for attribute in attributes.map(Result::unwrap).filter(|a| a.kind == NFTA_RULE_EXPRESSIONS) {
             let elements = attribute.nested().map(|element| Expression::parse(element.unwrap().nested()).unwrap());
             rules.push(elements.collect());

@@ -5,18 +5,15 @@ use std::io;
 
 use proptest::prelude::*;
 
-use super::captures::{received, received_by_nft, sent, sent_by_nft};
 use super::expressions;
 use crate::backend::nftables::Cache;
 use crate::backend::nftables::Nftables;
 use crate::backend::nftables::codec::Expression;
 use crate::backend::nftables::codec::{chain, compat, element, generation, native, rule, set, table};
 use crate::backend::reconcile;
-use crate::conntrack::{ctnetlink, rtnetlink};
 use crate::net::Family;
-use crate::netlink::{Attributes, Writer};
-use crate::netlink::{Connection, Transport};
-use crate::netlink::{Content, Messages};
+use crate::netlink::captures::recorded;
+use crate::netlink::{Attributes, Connection, Content, Messages, Transport, Writer, nfnetlink};
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Protection, SetKind, compile};
 
@@ -24,7 +21,11 @@ use crate::rules::{Layout, Protection, SetKind, compile};
 fn read_as_everything(bytes: &[u8]) {
     for message in Messages::new(bytes).flatten() {
         match message.content {
-            Content::Object { attributes, .. } => read_attributes(&attributes),
+            Content::Object { payload, .. } => {
+                if let Ok(attributes) = nfnetlink::attributes(payload) {
+                    read_attributes(&attributes);
+                }
+            }
             Content::Answer(report) | Content::Done(report) => drop((report.error(), report.text())),
             Content::Overrun | Content::Other => {}
         }
@@ -36,8 +37,6 @@ fn read_attributes(attributes: &Attributes<'_>) {
     let _ = table::parse(attributes.clone());
     let _ = chain::parse(attributes.clone());
     let _ = generation::parse(attributes.clone());
-    let _ = ctnetlink::parse(attributes.clone());
-    let _ = rtnetlink::parse(attributes.clone());
     let _ = rule::parse(attributes.clone(), "nat", "POSTROUTING");
     for family in Family::ALL {
         let _ = set::parse(attributes.clone(), family, "ip-masq-agent");
@@ -55,13 +54,6 @@ fn read_attributes(attributes: &Attributes<'_>) {
             let _ = native::decode(family, &list, None);
         }
     }
-}
-
-fn recorded() -> Vec<Vec<u8>> {
-    let of_family =
-        |family| [sent(family), received(family), sent_by_nft(family), received_by_nft(family)].into_iter().flatten();
-    let captures = Family::ALL.into_iter().flat_map(of_family).chain(ctnetlink::tests::recorded());
-    captures.flat_map(|capture| capture.datagrams).collect()
 }
 
 fn written(list: &[Expression]) -> Vec<u8> {

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 
 use super::{batch, transaction};
 use crate::backend::nftables::TableInfo;
-use crate::backend::nftables::transaction::{Batch, Transaction};
 use crate::backend::nftables::{Action, Change, Generation};
+use crate::backend::nftables::{Batch, Transaction};
 use crate::net::Family;
 use crate::netlink::Messages;
 use crate::netlink::Writer;
@@ -176,7 +176,10 @@ fn a_dump_counts_only_if_its_end_was_read_and_says_success() {
         (vec![Step::Datagram(vec![40, 0, 0, 0])], "Malformed(\"a message is longer than what was received\")"),
         (vec![Step::Datagram(vec![4, 0, 0, 0])], "Malformed(\"a message is shorter than its header\")"),
         (vec![Step::Datagram(vec![0; 3])], "Malformed(\"a message ends inside its header\")"),
-        (vec![message(NEW_TABLE, MULTI, SAME, &[2])], "Malformed(\"a message ends inside its family\")"),
+        (
+            vec![message(NEW_TABLE, MULTI, SAME, &[2])],
+            "Malformed(\"a message ends inside the header of its protocol\")",
+        ),
         (vec![message(NEW_TABLE, MULTI, SAME, &[2, 0, 0, 0])], "Malformed(\"a table has no name\")"),
     ] {
         let (tables, _) = tables(vec![[vec![object()], rest].concat()]);

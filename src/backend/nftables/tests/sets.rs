@@ -8,7 +8,7 @@ use crate::backend::nftables::codec::{element, set, table};
 use crate::backend::nftables::{Action, Unrecognised};
 use crate::net::{AddressRange, Family};
 use crate::netlink::{Attributes, Malformed, Writer};
-use crate::netlink::{Content, Kind, Messages};
+use crate::netlink::{Content, Messages, nfnetlink};
 use crate::rules::{Protection, SetKind};
 
 const SET: &str = "exempt";
@@ -50,7 +50,8 @@ fn disjoint(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
 fn read(bytes: &[u8], family: Family, kind: SetKind) -> Option<Result<Vec<AddressRange>, Unrecognised>> {
     let mut boundaries = Vec::new();
     for message in Messages::new(bytes) {
-        if let Content::Object { kind: Kind::NEW_ELEMENTS, attributes } = message.unwrap().content {
+        if let Content::Object { kind: element::NEW, payload } = message.unwrap().content {
+            let attributes = nfnetlink::attributes(payload).unwrap();
             match element::parse(attributes, family, "ip-masq-agent", SET).unwrap().unwrap() {
                 Ok(part) => boundaries.extend(part),
                 Err(unrecognised) => return Some(Err(unrecognised)),

@@ -6,18 +6,18 @@ use super::{decode, encode};
 use crate::backend::nftables::codec::expression::{
     Byteorder, CmpOp, Counter, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen, VerdictCode,
 };
-use crate::backend::nftables::codec::rule::RuleInfo;
+use crate::backend::nftables::codec::rule::{self, RuleInfo};
 use crate::backend::nftables::tests::{any_native_rule, cmp, load, mask, of_kernel, own_batch};
 use crate::backend::nftables::{Action, Unrecognised};
 use crate::net::{Family, PortRange};
-use crate::netlink::{Content, Kind, Messages};
+use crate::netlink::{Content, Messages, nfnetlink};
 use crate::rules::{Masquerade, Match, Probability, Rule, Verdict};
 
 /// What a transaction that appends the rule says to the kernel.
 fn decoded(family: Family, rule: &Rule) -> RuleInfo {
     let batch = own_batch(family, [Action::Append { chain: "C".to_owned(), rule: rule.clone() }]);
     match Messages::new(batch.as_bytes()).nth(1).unwrap().unwrap().content {
-        Content::Object { kind: Kind::NEW_RULE, attributes } => of_kernel(attributes),
+        Content::Object { kind: rule::NEW, payload } => of_kernel(nfnetlink::attributes(payload).unwrap()),
         other => panic!("{other:?}"),
     }
 }
