@@ -1,10 +1,28 @@
-//! Values and verdicts that stand in the rule itself (`enum nft_immediate_attributes`, `enum nft_verdict_attributes`).
+//! Values and verdicts that stand in the rule itself: two expressions that the kernel calls by one name.
 
 use crate::netlink::{Attribute, Attributes, Writer};
 
-use super::{Data, Expression, emit_value, parse_value};
+use super::Data;
+use super::attribute::Value;
 
-pub(super) const NAME: &str = "immediate";
+/// Loads a value that stands in the rule itself into a register (`enum nft_immediate_attributes`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Immediate {
+    /// The register to load into; never the verdict's.
+    pub register: u32,
+    /// The value.
+    pub value: Data,
+}
+
+/// What becomes of the packet (`enum nft_verdict_attributes`). The kernel calls it by the name of [`Immediate`], and loads it
+/// into the register of the verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictCode {
+    /// `enum nft_verdicts`, or `NF_*` of linux/netfilter.h.
+    pub code: i32,
+    /// The chain to go to, for the verdicts that have one.
+    pub chain: Option<String>,
+}
 
 const NFTA_IMMEDIATE_DREG: u16 = 1;
 const NFTA_IMMEDIATE_DATA: u16 = 2;
@@ -14,22 +32,19 @@ const NFTA_VERDICT_CHAIN: u16 = 2;
 /// The register that holds what becomes of the packet (`NFT_REG_VERDICT`).
 const REGISTER_VERDICT: u32 = 0;
 
-/// Loads a value into a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Immediate {
-    /// The register to load into; never the verdict's.
-    pub register: u32,
-    /// The value.
-    pub value: Data,
-}
+impl Immediate {
+    pub(super) fn emit(&self, writer: &mut Writer) {
+        writer.be32(NFTA_IMMEDIATE_DREG, self.register);
+        self.value.emit(writer, NFTA_IMMEDIATE_DATA);
+    }
 
-/// What becomes of the packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerdictCode {
-    /// `enum nft_verdicts`, or `NF_*` of linux/netfilter.h.
-    pub code: i32,
-    /// The chain to go to, for the verdicts that have one.
-    pub chain: Option<String>,
+    pub(super) fn parse(attributes: Attributes<'_>) -> Option<Self> {
+        let (register, data) = register_and_data(attributes)?;
+        if register == REGISTER_VERDICT {
+            return None;
+        }
+        Some(Self { register, value: Data::parse(&data)? })
+    }
 }
 
 impl VerdictCode {
@@ -50,7 +65,11 @@ impl VerdictCode {
         });
     }
 
-    fn parse(data: &Attribute<'_>) -> Option<Self> {
+    pub(super) fn parse(attributes: Attributes<'_>) -> Option<Self> {
+        let (register, data) = register_and_data(attributes)?;
+        if register != REGISTER_VERDICT {
+            return None;
+        }
         let (mut code, mut chain) = (None, None);
         for outer in data.nested() {
             let outer = outer.ok().filter(|outer| outer.kind == NFTA_DATA_VERDICT)?;
@@ -67,15 +86,8 @@ impl VerdictCode {
     }
 }
 
-impl Immediate {
-    pub(super) fn emit(&self, writer: &mut Writer) {
-        writer.be32(NFTA_IMMEDIATE_DREG, self.register);
-        emit_value(writer, NFTA_IMMEDIATE_DATA, &self.value);
-    }
-}
-
-/// Both expressions that the kernel calls by this name: the register tells them apart.
-pub(super) fn parse(attributes: Attributes<'_>) -> Option<Expression> {
+/// The attributes of [`Immediate`] and [`VerdictCode`], which the register tells apart.
+fn register_and_data(attributes: Attributes<'_>) -> Option<(u32, Attribute<'_>)> {
     let (mut register, mut data) = (None, None);
     for attribute in attributes {
         let attribute = attribute.ok()?;
@@ -85,9 +97,5 @@ pub(super) fn parse(attributes: Attributes<'_>) -> Option<Expression> {
             _ => return None,
         }
     }
-    let data = data?;
-    match register? {
-        REGISTER_VERDICT => VerdictCode::parse(&data).map(Expression::Verdict),
-        register => Some(Expression::Immediate(Immediate { register, value: parse_value(&data)? })),
-    }
+    register.zip(data)
 }

@@ -1,0 +1,199 @@
+//! The parameters of the xtables extensions that our rules use, as the kernel's C structs lay them out.
+//!
+//! Parsing is strict: parameters that say anything beyond what our types can say are [`Unrecognised`].
+
+use crate::backend::nftables::Unrecognised;
+
+use super::expression::Extension;
+
+/// The parameters of `extension` if it has this revision, and `len` bytes with nothing but padding behind them.
+fn parameters(extension: &Extension, revision: u32, len: usize) -> Result<&[u8], Unrecognised> {
+    let unknown = || {
+        Unrecognised(format!(
+            "has the xtables extension {} in revision {} with {} bytes of parameters",
+            extension.name,
+            extension.revision,
+            extension.info.len()
+        ))
+    };
+    if extension.revision != revision {
+        return Err(unknown());
+    }
+    let (parameters, padding) = extension.info.split_at_checked(len).ok_or_else(unknown)?;
+    // XT_ALIGN: the kernel rounds up to a multiple of 8 in dumps.
+    let is_padding = padding.len() < 8 && padding.iter().all(|byte| *byte == 0);
+    if is_padding { Ok(parameters) } else { Err(unknown()) }
+}
+
+/// `-m comment`: a text that listings show (`struct xt_comment_info`, `linux/netfilter/xt_comment.h`).
+pub(super) mod comment {
+    use super::{Extension, Unrecognised, parameters};
+
+    pub(crate) const NAME: &str = "comment";
+
+    const REVISION: u32 = 0;
+    /// `XT_MAX_COMMENT_LEN`, the NUL at the end included.
+    const LEN: usize = 256;
+
+    /// A comment; what does not fit into 255 bytes is cut off at a character's end.
+    pub(crate) fn emit(text: &str) -> Extension {
+        let mut info = Vec::with_capacity(LEN);
+        let mut buffer = [0; 4];
+        for character in text.chars() {
+            let bytes = character.encode_utf8(&mut buffer).as_bytes();
+            if info.len() + bytes.len() >= LEN {
+                break;
+            }
+            info.extend_from_slice(bytes);
+        }
+        info.resize(LEN, 0);
+        Extension { name: NAME.to_owned(), revision: REVISION, info }
+    }
+
+    pub(crate) fn parse(extension: &Extension) -> Result<String, Unrecognised> {
+        let info = parameters(extension, REVISION, LEN)?;
+        let text = info.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8(text.to_vec()).map_err(|_| Unrecognised("has a comment that is not UTF-8".to_owned()))
+    }
+}
+
+/// `-m addrtype ! --dst-type LOCAL` (`struct xt_addrtype_info_v1`, `linux/netfilter/xt_addrtype.h`).
+pub(super) mod addrtype {
+    use super::{Extension, Unrecognised, parameters};
+
+    pub(crate) const NAME: &str = "addrtype";
+
+    const REVISION: u32 = 1;
+    /// `u16 source; u16 dest; u32 flags`: sets of route types, and what to do with them.
+    const LEN: usize = 8;
+    /// `XT_ADDRTYPE_LOCAL`: bit `RTN_LOCAL` of linux/rtnetlink.h.
+    const TYPE_LOCAL: u16 = 1 << 2;
+    /// `XT_ADDRTYPE_INVERT_DEST`.
+    const FLAG_INVERT_DEST: u32 = 2;
+
+    /// The destination is no address of this host.
+    pub(crate) fn destination_not_local() -> Extension {
+        Extension { name: NAME.to_owned(), revision: REVISION, info: not_local().to_vec() }
+    }
+
+    /// `Ok` if it says [`destination_not_local`].
+    pub(crate) fn parse(extension: &Extension) -> Result<(), Unrecognised> {
+        if parameters(extension, REVISION, LEN)? == not_local() {
+            return Ok(());
+        }
+        Err(Unrecognised("tests address types other than `! --dst-type LOCAL`".to_owned()))
+    }
+
+    fn not_local() -> [u8; LEN] {
+        let [s0, s1] = 0_u16.to_ne_bytes();
+        let [d0, d1] = TYPE_LOCAL.to_ne_bytes();
+        let [f0, f1, f2, f3] = FLAG_INVERT_DEST.to_ne_bytes();
+        [s0, s1, d0, d1, f0, f1, f2, f3]
+    }
+}
+
+/// `-m statistic --mode random` (`struct xt_statistic_info`, `linux/netfilter/xt_statistic.h`).
+pub(super) mod statistic {
+    use super::{Extension, Unrecognised, parameters};
+    use crate::rules::Probability;
+
+    pub(crate) const NAME: &str = "statistic";
+
+    const REVISION: u32 = 0;
+    /// `u16 mode; u16 flags;` then a union: in this mode `u32 probability`, else `u32 every, packet, count`. Behind it a
+    /// pointer of the kernel's own, aligned to 8 on every machine.
+    const LEN: usize = 24;
+    const MODE_RANDOM: u16 = 0;
+    const NO_FLAGS: u16 = 0;
+
+    pub(crate) fn emit(probability: Probability) -> Extension {
+        let mut info = Vec::with_capacity(LEN);
+        info.extend(MODE_RANDOM.to_ne_bytes());
+        info.extend(NO_FLAGS.to_ne_bytes());
+        info.extend(probability.for_statistic().part().to_ne_bytes());
+        // iptables also fills in the other member's `count`, as `every - packet`; the kernel reads neither.
+        info.extend(0_u32.to_ne_bytes());
+        info.extend(probability.for_statistic().part().to_ne_bytes());
+        info.resize(LEN, 0);
+        Extension { name: NAME.to_owned(), revision: REVISION, info }
+    }
+
+    pub(crate) fn parse(extension: &Extension) -> Result<Probability, Unrecognised> {
+        let unknown =
+            || Unrecognised("has a statistic match other than a plain `--mode random --probability`".to_owned());
+        let [m0, m1, f0, f1, p0, p1, p2, p3, ..] = parameters(extension, REVISION, LEN)? else {
+            return Err(unknown());
+        };
+        let plain = u16::from_ne_bytes([*m0, *m1]) == MODE_RANDOM && u16::from_ne_bytes([*f0, *f1]) == NO_FLAGS;
+        let probability = Probability::from_statistic(u32::from_ne_bytes([*p0, *p1, *p2, *p3]));
+        probability.filter(|_| plain).ok_or_else(unknown)
+    }
+}
+
+/// `-j MASQUERADE`: for IPv4 a `struct nf_nat_ipv4_multi_range_compat` of one range, for IPv6 a `struct nf_nat_range`
+/// (`linux/netfilter/nf_nat.h`).
+pub(super) mod masquerade {
+    use super::{Extension, Unrecognised, parameters};
+    use crate::net::{Family, PortRange};
+    use crate::rules::Masquerade;
+
+    pub(crate) const NAME: &str = "MASQUERADE";
+
+    const REVISION: u32 = 0;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED`: the ports count.
+    const FLAG_PORTS: u32 = 0x2;
+    /// `NF_NAT_RANGE_PROTO_RANDOM_FULLY`.
+    const FLAG_RANDOM_FULLY: u32 = 0x10;
+
+    /// What the two structs have in front of the flags, and between the flags and the two big-endian ports. IPv4 counts
+    /// its ranges first; the addresses between belong to SNAT and are zero here.
+    const fn layout(family: Family) -> (&'static [u32], usize) {
+        match family {
+            Family::Ipv4 => (&[1], 2 * 4),
+            Family::Ipv6 => (&[], 2 * 16),
+        }
+    }
+
+    pub(crate) fn emit(family: Family, masquerade: Masquerade) -> Extension {
+        let (front, addresses) = layout(family);
+        let mut flags = 0;
+        if masquerade.ports.is_some() {
+            flags |= FLAG_PORTS;
+        }
+        if masquerade.fully_random {
+            flags |= FLAG_RANDOM_FULLY;
+        }
+        let mut info: Vec<u8> = front.iter().chain([&flags]).flat_map(|number| number.to_ne_bytes()).collect();
+        info.resize(info.len() + addresses, 0);
+        let (first, last) = masquerade.ports.map_or((0, 0), |ports| (ports.first(), ports.last()));
+        info.extend(first.to_be_bytes());
+        info.extend(last.to_be_bytes());
+        // iptables sends the structs as XT_ALIGN rounds them up.
+        info.resize(info.len().next_multiple_of(8), 0);
+        Extension { name: NAME.to_owned(), revision: REVISION, info }
+    }
+
+    pub(crate) fn parse(family: Family, extension: &Extension) -> Result<Masquerade, Unrecognised> {
+        let (front, addresses) = layout(family);
+        let len = front.len() * 4 + 4 + addresses + 4;
+        let info = parameters(extension, REVISION, len)?;
+        read(info, front, addresses)
+            // The one way to be sure that nothing was overlooked.
+            .filter(|masquerade| emit(family, *masquerade).info.get(..len) == Some(info))
+            .ok_or_else(|| Unrecognised("masquerades with options other than --random-fully and --to-ports".to_owned()))
+    }
+
+    /// What our types can say of the parameters.
+    fn read(info: &[u8], front: &[u32], addresses: usize) -> Option<Masquerade> {
+        let (_, rest) = info.split_at_checked(front.len() * 4)?;
+        let (flags, rest) = rest.split_first_chunk()?;
+        let flags = u32::from_ne_bytes(*flags);
+        let [f0, f1, l0, l1] = rest.get(addresses..)?.first_chunk()?;
+        let ports = if flags & FLAG_PORTS == 0 {
+            None
+        } else {
+            Some(PortRange::new(u16::from_be_bytes([*f0, *f1]), u16::from_be_bytes([*l0, *l1]))?)
+        };
+        Some(Masquerade { fully_random: flags & FLAG_RANDOM_FULLY != 0, ports })
+    }
+}
