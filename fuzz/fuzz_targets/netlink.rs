@@ -61,7 +61,7 @@ fn ask_of_rules(kernel: &mut Connection<Answers>, family: Family) {
         for chain in [BaseChain::POSTROUTING, BaseChain::OWN_POSTROUTING, "IP-MASQ-AGENT"] {
             let rules = kernel.rules(family, table, chain).unwrap_or_default();
             for rule in &rules {
-                let _ = decode(id, rule).map_err(|opaque| opaque.to_string());
+                let _ = decode(id, rule).map_err(|unrecognised| unrecognised.to_string());
             }
         }
         told(kernel.sets(family, table));

@@ -63,7 +63,7 @@ impl FlowWorker {
     /// # Errors
     ///
     /// If the thread cannot be started.
-    pub fn start(mut fixer: Box<dyn FixFlows>) -> io::Result<Self> {
+    pub(crate) fn start(mut fixer: Box<dyn FixFlows>) -> io::Result<Self> {
         let next = Arc::new(Next::default());
         let (tell, reports) = unbounded_channel();
         let jobs = Arc::clone(&next);

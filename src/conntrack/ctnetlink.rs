@@ -42,8 +42,7 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 /// A flow that is listed, as long as the bytes live that list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowInfo<'a> {
-    /// What it is.
-    pub flow: Flow,
+    pub(crate) flow: Flow,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
     original: &'a [u8],
     /// What tells it from a later flow with the same tuples, unless that comes to lie in the same memory

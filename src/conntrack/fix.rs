@@ -25,7 +25,7 @@ pub enum ExistingFlows {
 }
 
 /// Access to the flows of a network namespace.
-pub trait FixFlows: fmt::Debug + Send {
+pub(crate) trait FixFlows: fmt::Debug + Send {
     /// Deletes the flows whose NAT is not the one that the policy gives them `now`, and that can have begun under what was
     /// `before`, so that their next packets are treated as the first ones of new flows. Flows that others translated are
     /// left alone.
@@ -40,44 +40,41 @@ pub trait FixFlows: fmt::Debug + Send {
 
 /// What became of the flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fixed {
+pub(crate) struct Fixed {
     /// How many the kernel listed.
-    pub looked_at: usize,
+    pub(crate) looked_at: usize,
     /// How many were deleted because they were masqueraded and are exempt now.
-    pub exempt: usize,
+    pub(crate) exempt: usize,
     /// How many were deleted because they kept their source and are masqueraded now.
-    pub masqueraded: usize,
+    pub(crate) masqueraded: usize,
     /// How many ended by themselves before they could be deleted.
-    pub vanished: usize,
+    pub(crate) vanished: usize,
     /// How many the kernel did not delete. Older kernels do not delete flows that are offloaded to a flowtable.
-    pub refused: usize,
+    pub(crate) refused: usize,
 }
 
 /// Why not all flows could be looked at, or deleted.
 #[derive(Debug, Error)]
-pub enum ConntrackError {
+pub(crate) enum ConntrackError {
     /// The kernel has no conntrack, or no ctnetlink to list and delete flows with.
     #[error(
         "this kernel has no way to list and delete flows ({}); load the module nf_conntrack_netlink, or run with \
          --conntrack=keep", .0.desc()
     )]
     Unsupported(Errno),
-    /// Something else failed.
     #[error("could not {doing}: {source}")]
     Netlink {
-        /// What was being done, in words that follow "could not".
+        /// In words that follow "could not".
         doing: &'static str,
-        /// What the kernel said.
         source: NetlinkError,
     },
-    /// The caller asked to stop.
     #[error("the look at the flows was interrupted")]
     Interrupted,
 }
 
 /// The flows of the network namespace of this process. Sockets are open only while there is something to do.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct KernelFlows;
+pub(crate) struct KernelFlows;
 
 impl FixFlows for KernelFlows {
     fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
@@ -153,7 +150,7 @@ impl<T: Transport> Conntrack<T> {
 impl Fixed {
     /// How many flows were deleted.
     #[must_use]
-    pub const fn deleted(&self) -> usize {
+    pub(crate) const fn deleted(&self) -> usize {
         self.exempt + self.masqueraded
     }
 

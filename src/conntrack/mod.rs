@@ -10,7 +10,8 @@ mod rtnetlink;
 
 pub use ctnetlink::{Deletion, FlowInfo, Listing};
 pub use decisions::{Before, Decisions};
-pub use fix::{ConntrackError, ExistingFlows, FixFlows, Fixed, KernelFlows};
+pub use fix::ExistingFlows;
+pub(crate) use fix::{ConntrackError, FixFlows, Fixed, KernelFlows};
 pub use judge::{Flow, Reason, Status, Tuple, Verdict, verdict};
 pub use local::LocalAddresses;
 pub use rtnetlink::AddressInfo;

@@ -21,10 +21,9 @@ const IFA_BROADCAST: u16 = 4;
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressInfo {
-    /// The address.
-    pub address: IpAddr,
+    pub(crate) address: IpAddr,
     /// The broadcast address of its subnet.
-    pub broadcast: Option<IpAddr>,
+    pub(crate) broadcast: Option<IpAddr>,
 }
 
 impl<T: Transport> Connection<T> {

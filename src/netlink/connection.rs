@@ -14,7 +14,7 @@ use super::NetlinkError;
 use super::message::{Content, FamilyHeader, Head, Kind, Messages, flag};
 use super::wire::{Attributes, Writer};
 
-/// How often a request is sent that others keep overtaking, or whose answer goes wrong on its way.
+/// How often a request is sent whose answer is overtaken by commits of others, or goes wrong on its way.
 pub(crate) const TRIES: u32 = 16;
 
 /// What carries datagrams to the kernel and back.
@@ -23,8 +23,8 @@ pub trait Transport {
     ///
     /// # Errors
     ///
-    /// That of the system call. What the kernel does it does during the call, so that something may have been done
-    /// before the call failed.
+    /// That of the system call. The kernel works on the request during the call, so that something may have been done before
+    /// the call failed.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 
     /// Puts the next datagram from the kernel into `buffer`, in place of what was there. Never waits.
@@ -39,14 +39,15 @@ pub trait Transport {
     fn port(&self) -> u32;
 }
 
-/// A conversation with the kernel, about what the socket was opened for.
+/// A connection to the part of the kernel for which its socket was opened.
 ///
 /// The kernel works on a request while it is being sent, and on the next part of a dump while the one before is being
-/// received. So an answer is queued or never comes, and nothing here waits.
+/// received. So an answer is queued already or never comes, and nothing here waits.
 #[derive(Debug)]
 pub struct Connection<T> {
     transport: T,
-    /// The number of the last message sent. Each has its own, so that no late answer is taken for that to another.
+    /// The number of the last message sent. Each message has its own, so that a late answer is not taken for the answer to
+    /// another request.
     sequence: u32,
     request: Writer,
     answer: Vec<u8>,
@@ -59,7 +60,7 @@ pub(crate) enum End {
     Whole,
     /// What was asked for is not there (`ENOENT`).
     Missing,
-    /// It is whole, and others committed while it was given, be it elsewhere (`NLM_F_DUMP_INTR`).
+    /// It is whole, but others committed something while it was given, here or elsewhere (`NLM_F_DUMP_INTR`).
     Overtaken,
     /// What was asked for changed meanwhile, or messages were lost.
     Interrupted,
@@ -93,7 +94,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// A conversation over `transport`.
+    /// A connection over `transport`.
     #[must_use]
     pub const fn new(transport: T) -> Self {
         Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
@@ -105,7 +106,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is stored.
-    /// What was handed on counts only if the end says so.
+    /// Whether what was handed on is all there is, the [`End`] tells.
     pub(crate) fn exchange<E: From<NetlinkError>>(
         &mut self,
         request: &Request<'_>,

@@ -1,4 +1,4 @@
-//! Hearing of every commit to the rules of a network namespace (`NFNLGRP_NFTABLES`, `NFT_MSG_NEWGEN`).
+//! The kernel's announcements of commits to the rules of a network namespace (`NFNLGRP_NFTABLES`, `NFT_MSG_NEWGEN`).
 
 use std::fmt;
 use std::io;
@@ -12,10 +12,10 @@ use crate::netlink::{Content, Messages, NetlinkError, NetlinkFamily, NetlinkSock
 /// The multicast group to which the kernel announces every change of nf_tables (`enum nfnetlink_groups`).
 const NFNLGRP_NFTABLES: u32 = 7;
 
-/// No more announcements than this are taken at once; the rest stays queued.
+/// How many announcements are taken at once; the rest stays queued.
 const AT_ONCE: usize = 1024;
 
-/// Of no more processes than this the names are kept.
+/// How many processes are remembered at most.
 const NAMES: usize = 4;
 
 /// Listens to what others commit. The kernel announces a commit while it makes it, so what was heard has happened.
@@ -41,7 +41,7 @@ pub struct Heard {
 /// A process that committed (`NFTA_GEN_PROC_PID`, `NFTA_GEN_PROC_NAME`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number, in the first of all pid namespaces.
+    /// Its number in the initial pid namespace.
     pub pid: u32,
     /// What it calls itself, at most 15 bytes.
     pub name: String,
@@ -67,7 +67,7 @@ impl<T: Transport> Monitor<T> {
         Self { transport, own, datagram: Vec::new() }
     }
 
-    /// Takes what is queued and adds what others did to `heard`. Comes back at once: `true` if nothing is left.
+    /// Takes the announcements that are queued, without waiting, and adds those of others to `heard`. `true` if none is left.
     ///
     /// # Errors
     ///
@@ -123,12 +123,12 @@ impl AsFd for Monitor<NetlinkSocket> {
 impl Heard {
     /// Whether somebody else committed anything.
     #[must_use]
-    pub const fn is_something(&self) -> bool {
+    pub(crate) const fn is_something(&self) -> bool {
         self.commits > 0 || self.lost
     }
 
     /// Adds what was heard later.
-    pub fn extend(&mut self, later: Self) {
+    pub(crate) fn extend(&mut self, later: Self) {
         self.commits += later.commits;
         self.lost |= later.lost;
         for process in later.processes {
@@ -136,7 +136,7 @@ impl Heard {
         }
     }
 
-    /// The latest come last, and of one name the latest stays.
+    /// Adds a process as the latest, in place of an earlier one of the same name, or of the earliest if there are too many.
     fn remember(&mut self, process: Process) {
         self.processes.retain(|known| known.name != process.name);
         if self.processes.len() == NAMES {
@@ -148,7 +148,7 @@ impl Heard {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A process can call itself anything.
+        // A process can give itself any name, with control characters in it.
         write!(f, "{} (pid {})", self.name.escape_debug(), self.pid)
     }
 }

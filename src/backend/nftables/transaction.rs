@@ -150,8 +150,8 @@ impl<T: Transport> Connection<T> {
         Transaction(self.begin_batch(SUBSYSTEM, expected.map(|generation| generation.0)))
     }
 
-    /// Asks whether the kernel would commit this transaction. It tries, takes everything back, and announces nothing to anybody; the
-    /// generation stays the same.
+    /// Asks whether the kernel would commit this transaction. It tries, takes everything back, and announces nothing to
+    /// anybody; the generation stays the same.
     ///
     /// # Errors
     ///

@@ -12,7 +12,8 @@ enum Attempt<I> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Asks until an answer is whole, a bounded number of times: whatever goes wrong with a question, it may be put again.
+    /// Sends a request until its answer is whole, at most [`TRIES`] times. A request that only reads can be repeated after any
+    /// failure.
     pub(crate) fn read<I>(
         &mut self,
         request: &Request<'_>,
@@ -37,7 +38,7 @@ impl<T: Transport> Connection<T> {
         self.read_until(request, parse, are_same)
     }
 
-    /// Asks until an answer is whole, or the same as the one before.
+    /// Sends a request until its answer is whole, or the same as the one before.
     fn read_until<I>(
         &mut self,
         request: &Request<'_>,

@@ -38,12 +38,12 @@ pub(crate) const PER_MESSAGE: usize = 1_000;
 /// The first address of an interval, or the first behind one. At the same address, an end sorts before a beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Boundary {
-    /// Of the set's family. A number, because a hundred thousand of them are sorted at a time.
+    /// An address of the set's family, as a number, because a hundred thousand of them are sorted at a time.
     address: u128,
     is_first: bool,
 }
 
-/// All elements of a set.
+/// The set whose elements are meant.
 pub(crate) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
     writer.text(NFTA_SET_ELEM_LIST_TABLE, table);
     writer.text(NFTA_SET_ELEM_LIST_SET, set);
@@ -162,12 +162,12 @@ fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<u128>, Malfor
     Ok(address)
 }
 
-/// The elements of a set, sorted, or what the boundaries are if they are no elements of such a set; `None` if one was
-/// dumped twice.
+/// The elements of a set, sorted, or why they cannot be those of a set of ours; `None` if one was dumped twice, which makes
+/// the dump worthless.
 ///
-/// No set has an element twice. But the kernel dumps a hash table part by part, each time skipping as many elements as it
-/// has dumped already, and one that grew lately still moves its elements about: so some come twice and others not at
-/// all. As many positions are dumped as there are elements, so that none is missing where none came twice.
+/// The kernel dumps a hash table in parts, and for each part skips as many elements as it has dumped already. A table that
+/// grew lately still moves its elements to other places (`rhashtable`), so that some are dumped twice and others not at all.
+/// As a dump has as many elements as the set, none is missing if none came twice.
 pub(crate) fn ranges(
     mut boundaries: Vec<Boundary>,
     family: Family,
@@ -202,9 +202,9 @@ fn intervals(boundaries: &[Boundary], family: Family) -> Result<Vec<AddressRange
                 ranges.extend(range(family, start, boundary.address - 1));
                 first = None;
             }
-            // nft marks the beginning of the address space with an end if no interval begins there.
+            // nft adds such an end at the first of all addresses if no interval begins there.
             (None, false) => {}
-            // The kernel takes such an interval, and finds in it what lies before the next one.
+            // The kernel accepts such an interval, and takes it to end before the next one.
             (Some(_), true) => return Err(unrecognised("has an interval without an end before the next one")),
         }
     }

@@ -35,7 +35,7 @@ pub struct RuleInfo {
     pub handle: Handle,
     /// What it does, in order.
     pub expressions: Vec<Expression>,
-    /// The comment that `nft` gave it; iptables keeps its comments among the expressions.
+    /// The comment beside its expressions, where nft has it; iptables has comments among the expressions.
     pub comment: Option<String>,
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn emit_expressions(writer: &mut Writer, expressions: &[Expression]) 
     });
 }
 
-/// The protocol that the rule tests, which the checks of the xt extensions in the rule are given. iptables-nft says 0
-/// where there is none.
+/// The protocol that the rule tests, against which the kernel checks the xt extensions in the rule (`nft_parse_compat`).
+/// iptables-nft sends 0 for none.
 pub(crate) fn emit_compat(writer: &mut Writer, protocol: Option<Protocol>) {
     writer.nested(NFTA_RULE_COMPAT, |writer| {
         writer.be32(NFTA_RULE_COMPAT_PROTO, protocol.map_or(0, |protocol| u32::from(protocol.number())));
@@ -95,7 +95,8 @@ pub(crate) fn emit_position(writer: &mut Writer, before: Handle) {
     writer.be64(NFTA_RULE_POSITION, before.0);
 }
 
-/// A rule of this chain that was dumped; `None` if it is of another. Kernels before 4.16 know no filter and dump all.
+/// A rule of this chain that was dumped; `None` if it is of another. Kernels before 4.16 ignore which chain was asked for and
+/// dump all rules.
 pub(crate) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Result<Option<RuleInfo>, Malformed> {
     let mut handle = None;
     let mut expressions = Vec::new();
@@ -107,7 +108,7 @@ pub(crate) fn parse(attributes: Attributes<'_>, table: &str, chain: &str) -> Res
             NFTA_RULE_CHAIN if !attribute.is(chain) => return Ok(None),
             NFTA_RULE_HANDLE => handle = Some(Handle(attribute.be64()?)),
             NFTA_RULE_EXPRESSIONS => {
-                // So many are in the longest of our rules without ports.
+                // The longest of our rules without ports has eight.
                 expressions.reserve(8);
                 for element in attribute.nested() {
                     expressions.push(Expression::parse(element?.nested())?);

@@ -36,9 +36,9 @@ const INTERVAL: u32 = 4;
 pub struct SetInfo {
     /// The name.
     pub name: String,
-    /// How the kernel keeps it, or in what it differs from a set of ours, in words that follow on “the set”.
+    /// How the kernel stores it, or in what it differs from a set of ours, in words that follow on “the set”.
     pub kind: Result<SetKind, Unrecognised>,
-    /// How many elements it has, an interval being one; `None` of kernels that do not say.
+    /// How many elements it has, an interval being one; `None` if the kernel does not say.
     pub count: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> 
     let mut name = None;
     let (mut set_flags, mut key, mut len) = (0, None, None);
     let (mut size, mut count) = (None, None);
-    let mut odd = None;
+    let mut unlike_ours = None;
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
@@ -90,14 +90,14 @@ pub(crate) fn parse(attributes: Attributes<'_>, family: Family, table: &str) -> 
             NFTA_SET_KEY_LEN => len = Some(attribute.be32()?),
             NFTA_SET_DESC => size = parse_size(attribute.nested())?,
             NFTA_SET_COUNT => count = Some(attribute.be32()?),
-            NFTA_SET_EXPR | NFTA_SET_EXPRESSIONS => odd = Some("does something for each element"),
+            NFTA_SET_EXPR | NFTA_SET_EXPRESSIONS => unlike_ours = Some("does something for each element"),
             _ => {}
         }
     }
     let name = name.ok_or(Malformed("a set has no name"))?;
     let is_of_addresses = key == Some(key_type(family)) && len == Some(u32::from(family.address_len()));
-    let kind = match (odd, is_of_addresses, set_flags, size) {
-        (Some(odd), ..) => Err(Unrecognised(odd.to_owned())),
+    let kind = match (unlike_ours, is_of_addresses, set_flags, size) {
+        (Some(why), ..) => Err(Unrecognised(why.to_owned())),
         (None, false, ..) => Err(Unrecognised(format!("has keys other than {} addresses", family.human()))),
         (None, true, NO_FLAGS, Some(size)) => Ok(SetKind::Addresses { size }),
         (None, true, INTERVAL, None) => Ok(SetKind::Intervals),
@@ -114,8 +114,7 @@ const fn flags(kind: SetKind) -> u32 {
     }
 }
 
-/// The number by which nft knows a data type (`enum datatypes` of nftables): `ipv4_addr`, `ipv6_addr`. The kernel only
-/// keeps it.
+/// nft's number of a data type (`enum datatypes` of nftables): `ipv4_addr`, `ipv6_addr`. The kernel only stores it.
 const fn key_type(family: Family) -> u32 {
     match family {
         Family::Ipv4 => 7,

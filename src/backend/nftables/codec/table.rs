@@ -43,12 +43,12 @@ pub enum TableFamily {
 pub struct TableInfo {
     /// The name.
     pub name: String,
-    /// Who may change it, or in what it differs from a table of ours. While a protected table has no owner, everybody
-    /// may change it.
+    /// Whether only its owner may change it, or in what it differs from a table of ours. While a protected table has no
+    /// owner, everybody may change it.
     pub protection: Result<Protection, Unrecognised>,
     /// Whether it is switched off.
     pub dormant: bool,
-    /// The port of the socket that owns it ([`Transport::port`](crate::netlink::Transport::port)).
+    /// The port of the socket that owns it ([`Transport::port`](crate::netlink::Transport::port)), if one does.
     pub owner: Option<u32>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> 
     let dormant = flags & DORMANT != 0;
     let protection = match flags & !DORMANT {
         0 => Ok(Protection::Off),
-        // The kernel takes the owner's flag away when the owner goes.
+        // The kernel clears the owner's flag when the socket of the owner is closed.
         PERSIST => Ok(Protection::OwnerPersist),
         flags if flags == OWNER | PERSIST => Ok(Protection::OwnerPersist),
         flags => Err(Unrecognised(format!("has the flags {:#x}", flags | if dormant { DORMANT } else { 0 }))),

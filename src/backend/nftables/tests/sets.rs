@@ -240,7 +240,7 @@ fn single_addresses_have_no_ends_and_an_element_dumped_twice_is_no_answer() {
 }
 
 #[test]
-fn a_set_of_another_make_is_opaque_with_the_reason() {
+fn a_set_that_is_made_otherwise_is_unrecognised_with_the_reason() {
     /// Flags, key type, key length, what else is said.
     type Case = (u32, u32, u32, fn(&mut Writer), Result<SetKind, &'static str>);
     let four = |flags: u32, key: u32, len: u32| {

@@ -5,8 +5,8 @@ use std::ops::Deref;
 /// The most bytes that a register holds (`NFT_REG_SIZE`).
 const LEN: usize = 16;
 
-/// Up to 16 bytes, as they stand in the packet or in host order, whichever the expression is about. They are kept in place:
-/// a long chain has tens of thousands of them.
+/// Up to 16 bytes, as they stand in the packet or in host order, whichever the expression is about. They are stored in place
+/// and not on the heap, because a long chain has tens of thousands of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Data {
     len: u8,
@@ -23,7 +23,7 @@ impl Data {
         Some(data)
     }
 
-    /// So many bytes that `byte` makes of their index; 16 at most.
+    /// So many bytes, 16 at most, each of which `byte` gives for its index.
     #[must_use]
     pub fn from_fn(len: usize, byte: impl Fn(usize) -> u8) -> Self {
         let len = len.min(LEN);
