@@ -130,19 +130,21 @@ fn all_that_is_wrong_with_a_file_is_told_in_its_order_and_no_more_than_twenty_on
 
 /// The values of a configuration with the lines from which they come.
 fn describe(config: &Config) -> String {
-    let line = |line: Option<config::Line>| line.map(|line| format!(" (line {line})")).unwrap_or_default();
+    let line = |location: Option<config::Location>| {
+        location.map(|location| format!(" (line {})", location.line())).unwrap_or_default()
+    };
     let ranges = config.non_masquerade_cidrs.iter();
-    let ranges: Vec<String> = ranges.map(|entry| format!("{}{}", entry.cidr, line(entry.line))).collect();
+    let ranges: Vec<String> = ranges.map(|entry| format!("{}{}", entry.cidr, line(entry.location))).collect();
     let Config { masq_link_local: v4, masq_link_local_ipv6: v6, resync_interval: interval, .. } = config;
     format!(
         "[{}]\nmasqLinkLocal {}{}, masqLinkLocalIPv6 {}{}, resyncInterval {}{}",
         ranges.join(", "),
         v4.value,
-        line(v4.line),
+        line(v4.location),
         v6.value,
-        line(v6.line),
+        line(v6.location),
         interval.value,
-        line(interval.line)
+        line(interval.location)
     )
 }
 
@@ -219,7 +221,8 @@ fn a_hundred_thousand_ranges_are_read_with_their_lines() {
     let Reading { config, warnings } = config::parse(text.as_bytes(), &IPV4).unwrap();
     assert_eq!(warnings, []);
     let end = config.non_masquerade_cidrs.last().unwrap();
-    assert_eq!((end.cidr.to_string(), end.line), (range(99_999), Some(config::Line(100_002))));
+    let line = end.location.map(|location| location.line());
+    assert_eq!((end.cidr.to_string(), line), (range(99_999), Some(100_002)));
     assert_eq!(config.non_masquerade_cidrs.len(), 100_000);
 }
 
@@ -239,13 +242,13 @@ fn nesting_is_read_to_ten_thousand_levels_in_any_form_and_refused_beyond() {
         config::parse(text(9_999).as_bytes(), &IPV4).unwrap();
         for depth in [10_000, 200_000] {
             let error = config::parse(text(depth).as_bytes(), &IPV4).unwrap_err();
-            assert_eq!(problems(&error), [Problem::Depth], "{start}{open}");
+            assert_eq!(problems(&error), [Problem::Syntax(goyaml::Problem::Depth)], "{start}{open}");
         }
     }
     // Through an alias too: what it stands for counts, not the one word.
     let (open, close) = ("[".repeat(6_000), "]".repeat(6_000));
     let aliased = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
-    assert_eq!(problems(&config::parse(aliased.as_bytes(), &IPV4).unwrap_err()), [Problem::Depth]);
+    assert_eq!(problems(&config::parse(aliased.as_bytes(), &IPV4).unwrap_err()), [Problem::Syntax(goyaml::Problem::Depth)]);
 }
 
 #[test]

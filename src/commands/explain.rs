@@ -52,8 +52,8 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<
         }
         None => format!("no range that keeps its source holds {destination}"),
         Some(exemption) => match exemption.origin {
-            Origin::File(line) => {
-                format!("{}:{}: nonMasqueradeCIDRs has {}", Shown(&*cli.config), line.0, exemption.cidr)
+            Origin::File(location) => {
+                format!("{}:{}: nonMasqueradeCIDRs has {}", Shown(&*cli.config), location.line(), exemption.cidr)
             }
             Origin::Default => format!("{} is in the default of nonMasqueradeCIDRs", exemption.cidr),
             Origin::LinkLocal => format!("{} is link-local", exemption.cidr),

@@ -4,17 +4,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use goyaml::Value;
 use thiserror::Error;
 
-use super::{ConfigErrors, DurationError, Key, Line};
+use super::{ConfigErrors, DurationError, Key, Location, SourceId};
 use crate::net::{Cidr, CidrError};
-use crate::text::{Quoted, Shown};
+use crate::text::{Bare, Quoted, Shown};
 
-/// What is wrong with a configuration, and on which line.
+/// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub struct ConfigError {
-    /// The line, where one is to blame.
-    pub line: Option<Line>,
+    /// The part of the file that is wrong, if it is one.
+    pub location: Option<Location>,
     /// What is wrong there.
     pub problem: Problem,
 }
@@ -22,24 +23,9 @@ pub struct ConfigError {
 /// What is wrong with a configuration. The messages name the key and the value, and end on what to write instead.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Problem {
-    /// Neither UTF-8 nor UTF-16 with a byte order mark, or with characters that YAML does not allow.
-    #[error("not a text: {0}")]
-    Encoding(&'static str),
-    /// The text is no YAML.
-    #[error("not valid YAML: {}", Shown(&**.0))]
-    Yaml(String),
-    /// The text starts with a brace and is no JSON.
-    #[error("not valid JSON (the file starts with a brace, so it is read as JSON): {}", Shown(&**.0))]
-    Json(String),
-    /// Lists and mappings inside of each other, without end.
-    #[error("nested deeper than {MAX_DEPTH} levels")]
-    Depth,
-    /// Aliases that stand for far more than is written.
-    #[error("aliases (*name) that stand for far more than the file holds; write the values out")]
-    Aliasing,
-    /// An alias inside of what it stands for.
-    #[error("an alias (*name) inside of the value that it stands for; write the value out")]
-    Recursion,
+    /// The file is no text, no YAML and no JSON, or upstream's readers refuse it.
+    #[error("{}", Shown(&*.0.to_string()))]
+    Syntax(goyaml::Problem),
     /// The file is a list or a single value.
     #[error("the file holds {0}; expected keys and values, such as `masqLinkLocal: false`")]
     TopLevel(&'static str),
@@ -96,9 +82,6 @@ pub enum Problem {
     },
 }
 
-/// Lists and mappings that may stand inside of each other; upstream's number.
-pub(super) const MAX_DEPTH: usize = 10_000;
-
 /// A key, or an entry of its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -124,24 +107,37 @@ impl fmt::Display for Place {
 }
 
 impl ConfigError {
-    pub(super) fn new(line: Option<Line>, problem: Problem) -> Self {
-        Self { line, problem }
+    pub(super) const fn new(location: Option<Location>, problem: Problem) -> Self {
+        Self { location, problem }
     }
 
-    pub(super) fn at(line: Line, problem: Problem) -> Self {
-        Self::new(Some(line), problem)
+    pub(super) const fn at(location: Location, problem: Problem) -> Self {
+        Self::new(Some(location), problem)
     }
 
-    pub(super) fn yaml(line: u32, what: impl Into<String>) -> Self {
-        Self::at(Line(line), Problem::Yaml(what.into()))
+    /// A file that cannot be understood at all.
+    pub(super) fn syntax(file: SourceId, goyaml::Error { span, problem }: goyaml::Error) -> Self {
+        Self::at(Location { file, span }, Problem::Syntax(problem))
+    }
+}
+
+/// A value in words, for messages.
+pub(super) fn describe(value: &Value<'_>) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("the truth value {value}"),
+        Value::Number(number) => format!("the number {}", Bare(number.text)),
+        Value::Text(text) => format!("the text {}", Quoted(text)),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
+        match self.location {
             None => self.problem.fmt(f),
-            Some(line) => write!(f, "line {line}: {}", self.problem),
+            Some(location) => write!(f, "line {}: {}", location.line(), self.problem),
         }
     }
 }
@@ -201,6 +197,6 @@ pub enum ReadError {
 }
 
 /// A place in a file, as compilers print it.
-pub(super) fn place(path: &Path, line: Option<Line>) -> String {
-    line.map_or_else(|| Shown(path).to_string(), |line| format!("{}:{line}", Shown(path)))
+pub(super) fn place(path: &Path, location: Option<Location>) -> String {
+    location.map_or_else(|| Shown(path).to_string(), |location| format!("{}:{}", Shown(path), location.line()))
 }

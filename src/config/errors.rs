@@ -14,7 +14,7 @@ pub struct ConfigErrors {
     more: usize,
 }
 
-/// What is wrong so far: however much that is, no more than can be told is kept.
+/// What is wrong so far: however much that is, no more than can be told is stored.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     errors: Vec<ConfigError>,
@@ -38,7 +38,7 @@ impl ConfigErrors {
 
     /// A line for each error, with the place that it is about, as compilers print it: `PATH:LINE: …`.
     pub(super) fn in_file(&self, path: &Path) -> String {
-        let lines = self.errors.iter().map(|error| format!("{}: {}", place(path, error.line), error.problem));
+        let lines = self.errors.iter().map(|error| format!("{}: {}", place(path, error.location), error.problem));
         let more = (self.more > 0).then(|| format!("{}: and {} more errors", place(path, None), self.more));
         lines.chain(more).collect::<Vec<_>>().join("\n")
     }
@@ -66,7 +66,7 @@ impl Findings {
 
     /// Of one line, the error that was found first stays first.
     fn cut(&mut self) {
-        self.errors.sort_by_key(|error| error.line);
+        self.errors.sort_by_key(|error| error.location.map(|location| location.order()));
         self.more += self.errors.len().saturating_sub(ConfigErrors::MOST_TOLD);
         self.errors.truncate(ConfigErrors::MOST_TOLD);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use goyaml::{fold, names_field};
+
 use crate::text::distance;
 
 /// A key of the configuration file.
@@ -38,7 +40,7 @@ impl Key {
 
     /// The key that Go's `encoding/json` takes `name` for: case does not matter.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|key| fold(name).eq(fold(key.name())))
+        Self::ALL.into_iter().find(|key| names_field(name, key.name()))
     }
 
     /// The key that someone who wrote `name` may have meant: at most two letters away.
@@ -51,15 +53,6 @@ impl Key {
 
 /// No longer name is close to a key.
 const MAX_NAME: usize = 32;
-
-/// The characters of `name` without their case. The Kelvin sign and the long s are letters to Unicode's simple folding.
-fn fold(name: &str) -> impl Iterator<Item = char> {
-    name.chars().map(|c| match c {
-        '\u{212a}' => 'k',
-        '\u{17f}' => 's',
-        _ => c.to_ascii_lowercase(),
-    })
-}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,22 +1,20 @@
 //! Bytes to [`Config`], reading as upstream reads.
 //!
-//! The data flows one way: [`read`] takes the bytes of a file, `json` or `yaml` turns them into a `value::Document`,
-//! and `schema` turns that into a [`Config`] with [`Warning`]s. Only `file` touches anything outside. What a file holds, the
-//! memory for reading it is a small multiple of its size.
+//! The data flows one way: [`read`] takes the bytes of a file, the crate `goyaml` reads them as upstream's libraries do, `document`
+//! picks the known keys, and `schema` turns their values into a [`Config`] with [`Warning`]s. Each value, error and warning has a
+//! [`Location`]. Only `file` touches anything outside. What a file holds, the memory for reading it is a small multiple of its size.
 
+mod document;
 mod duration;
 mod error;
 mod errors;
 mod file;
-mod json;
 mod key;
+mod list;
+mod location;
 mod overlap;
 mod schema;
-mod value;
 mod warning;
-mod yaml;
-
-use std::fmt;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
@@ -24,22 +22,19 @@ pub use errors::ConfigErrors;
 pub(crate) use file::{NEVER_MORE, regular_file};
 pub use file::{is_stdin, load, load_once, read, understand};
 pub use key::Key;
+pub use location::{Location, SourceId, Span};
 pub use warning::Warning;
 
 use crate::net::Cidr;
-
-/// A line of the configuration file, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Line(pub u32);
 
 /// What the file says, completed by the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `nonMasqueradeCIDRs`: destinations to which traffic keeps its source, in the file's order.
     pub non_masquerade_cidrs: Vec<Entry>,
-    /// `masqLinkLocal`: is traffic to `169.254.0.0/16` masqueraded too?
+    /// `masqLinkLocal`: whether traffic to `169.254.0.0/16` is masqueraded too.
     pub masq_link_local: Setting<bool>,
-    /// `masqLinkLocalIPv6`: is traffic to `fe80::/10` masqueraded too?
+    /// `masqLinkLocalIPv6`: whether traffic to `fe80::/10` is masqueraded too.
     pub masq_link_local_ipv6: Setting<bool>,
     /// `resyncInterval`: the time between two passes over the kernel's rules, at least [`Config::MIN_RESYNC_INTERVAL`].
     pub resync_interval: Setting<Duration>,
@@ -50,8 +45,8 @@ pub struct Config {
 pub struct Entry {
     /// The range.
     pub cidr: Cidr,
-    /// The line of the file, or `None` for a default.
-    pub line: Option<Line>,
+    /// Where the file says so, or `None` for a default.
+    pub location: Option<Location>,
 }
 
 /// A value and where it comes from.
@@ -59,8 +54,8 @@ pub struct Entry {
 pub struct Setting<T> {
     /// The value in force.
     pub value: T,
-    /// The line of the file, or `None` for the default.
-    pub line: Option<Line>,
+    /// Where the file says so: the key and its value. `None` for the default.
+    pub location: Option<Location>,
 }
 
 /// The flags that change how a file is read.
@@ -120,13 +115,13 @@ impl Config {
     pub fn defaults(context: &Context) -> Self {
         let reserved: &[_] = if context.all_reserved_ranges { &RESERVED } else { &[] };
         let entry = |(network, len): &([u8; 4], u8)| {
-            Cidr::around((*network).into(), *len).map(|cidr| Entry { cidr, line: None })
+            Cidr::around((*network).into(), *len).map(|cidr| Entry { cidr, location: None })
         };
         Self {
             non_masquerade_cidrs: PRIVATE.iter().chain(reserved).filter_map(entry).collect(),
-            masq_link_local: Setting { value: false, line: None },
-            masq_link_local_ipv6: Setting { value: false, line: None },
-            resync_interval: Setting { value: Self::DEFAULT_RESYNC_INTERVAL, line: None },
+            masq_link_local: Setting { value: false, location: None },
+            masq_link_local_ipv6: Setting { value: false, location: None },
+            resync_interval: Setting { value: Self::DEFAULT_RESYNC_INTERVAL, location: None },
         }
     }
 }
@@ -137,17 +132,7 @@ impl Config {
 ///
 /// What is wrong with the syntax first; or, if nothing is, all that is wrong with the values.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
-    if json::is_json(bytes) {
-        let text = json::decode(bytes);
-        schema::build(json::read(&text)?, *context)
-    } else {
-        let decoded = yaml::decode(bytes);
-        schema::build(yaml::read(&decoded)?, *context)
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+    let file = SourceId::ONLY;
+    let document = goyaml::parse(bytes).map_err(|error| ConfigError::syntax(file, error))?;
+    schema::build(&document, file, *context)
 }

@@ -1,6 +1,6 @@
 //! Ranges that change nothing, because another one covers them.
 
-use super::{Entry, Line, Warning};
+use super::{Entry, Location, Warning};
 use crate::net::Cidr;
 
 /// A range of the list.
@@ -9,7 +9,7 @@ struct Range {
     /// Its place in the list.
     place: u32,
     cidr: Cidr,
-    line: Line,
+    location: Location,
 }
 
 /// Tells `warn` of each range that another one covers. Both let the same traffic through untouched, so the covered one
@@ -20,8 +20,8 @@ pub(super) fn find(entries: &[Entry], mut warn: impl FnMut(Warning)) {
         return;
     }
     let range = |place: u32| {
-        let Entry { cidr, line } = *entries.get(place as usize)?;
-        Some(Range { place, cidr, line: line? })
+        let Entry { cidr, location } = *entries.get(place as usize)?;
+        Some(Range { place, cidr, location: location? })
     };
     // The places alone, because the list may be most of what a large file holds.
     let mut places: Vec<u32> = (0..).zip(entries).map(|(place, _)| place).collect();
@@ -53,14 +53,14 @@ struct Open {
 impl Open {
     /// Why `inner`, which this range covers, changes nothing.
     fn warning(&self, inner: &Range) -> Warning {
-        let Range { cidr, line, .. } = *inner;
-        let Range { cidr: by, line: by_line, place } = self.earliest;
+        let Range { cidr, location, .. } = *inner;
+        let Range { cidr: by, location: by_location, place } = self.earliest;
         if self.range.cidr == cidr {
-            Warning::DuplicateCidr { line, cidr, first: self.range.line }
+            Warning::DuplicateCidr { location, cidr, first: self.range.location }
         } else if place < inner.place {
-            Warning::ShadowedCidr { line, cidr, by, by_line }
+            Warning::ShadowedCidr { location, cidr, by, by_location }
         } else {
-            Warning::CoveredCidr { line, cidr, by, by_line }
+            Warning::CoveredCidr { location, cidr, by, by_location }
         }
     }
 }
@@ -69,10 +69,12 @@ impl Open {
 mod tests {
     use super::*;
     use crate::config::warning::Warnings;
+    use crate::config::{SourceId, Span};
     use proptest::prelude::*;
 
     fn entries(cidrs: &[Cidr]) -> Vec<Entry> {
-        (1..).zip(cidrs).map(|(line, cidr)| Entry { cidr: *cidr, line: Some(Line(line)) }).collect()
+        let location = |line| Location { file: SourceId::ONLY, span: Span { start: 0, end: 0, line } };
+        (1..).zip(cidrs).map(|(line, cidr)| Entry { cidr: *cidr, location: Some(location(line)) }).collect()
     }
 
     fn found(cidrs: &[&str]) -> Vec<String> {
@@ -131,7 +133,7 @@ mod tests {
             let cidrs: Vec<Cidr> =
                 picks.iter().map(|(host, len)| Cidr::around([10, 0, 0, u8::try_from(*host).unwrap()].into(), *len).unwrap()).collect();
             let mut named: Vec<u32> = Vec::new();
-            find(&entries(&cidrs), |warning| named.push(warning.line().unwrap().0));
+            find(&entries(&cidrs), |warning| named.push(warning.location().unwrap().line()));
             named.sort_unstable();
             let covered = |place: usize| cidrs.iter().enumerate().any(|(other, cidr)| {
                 if *cidr == cidrs[place] { other < place } else { cidr.covers(&cidrs[place]) }

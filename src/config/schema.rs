@@ -1,20 +1,23 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
-use super::error::Place;
+use goyaml::{Document, Number, Value};
+
+use super::document::{self, Pair};
+use super::error::{Place, describe};
 use super::errors::Findings;
-use super::value::{self, Document, NoRange, Pair, Value};
+use super::list::{self, NoRange, NoText};
 use super::warning::Warnings;
 use super::{
-    Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Line, Problem, Reading, Setting, Warning, overlap,
+    Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Location, Problem, Reading, Setting, SourceId,
+    Warning, overlap,
 };
 use crate::net::Family;
 use crate::text::Bare;
 
-/// The configuration that the document asks for.
-pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading, ConfigErrors> {
-    let Document { pairs, mut warnings } = document;
-    let (mut draft, mut findings) = (Draft::default(), Findings::default());
-    for pair in pairs {
+/// The configuration that the document in this file asks for.
+pub(super) fn build(document: &Document<'_>, file: SourceId, context: Context) -> Result<Reading, ConfigErrors> {
+    let (mut draft, mut findings, mut warnings) = (Draft::default(), Findings::default(), Warnings::default());
+    for pair in document::pairs(document, file, &mut warnings)? {
         draft.set(pair, &mut warnings, &mut findings);
     }
     let mut config = Config::defaults(&context);
@@ -24,16 +27,16 @@ pub(super) fn build(document: Document<'_>, context: Context) -> Result<Reading,
     }
     config.masq_link_local = draft.masq_link_local.unwrap_or(config.masq_link_local);
     config.masq_link_local_ipv6 = draft.masq_link_local_ipv6.unwrap_or(config.masq_link_local_ipv6);
-    if let Some((interval, line)) = draft.resync_interval {
+    if let Some((interval, location)) = draft.resync_interval {
         let used = if interval <= Duration::from_secs(0) {
             Config::INSTEAD_OF_NO_INTERVAL
         } else {
             interval.max(Config::MIN_RESYNC_INTERVAL)
         };
         if interval < Duration::from_secs(1) {
-            warnings.push(Warning::ShortInterval { line, interval, used });
+            warnings.push(Warning::ShortInterval { location, interval, used });
         }
-        config.resync_interval = Setting { value: used, line: Some(line) };
+        config.resync_interval = Setting { value: used, location: Some(location) };
     }
     let config = findings.or(config)?;
     overlap::find(&config.non_masquerade_cidrs, |warning| warnings.push(warning));
@@ -47,15 +50,15 @@ struct Draft {
     limit: Option<Setting<i64>>,
     masq_link_local: Option<Setting<bool>>,
     masq_link_local_ipv6: Option<Setting<bool>>,
-    resync_interval: Option<(Duration, Line)>,
-    /// Is the list, or its limit, of a wrong type, so that the one cannot be held against the other?
+    resync_interval: Option<(Duration, Location)>,
+    /// Whether the list, or its limit, is of a wrong type, so that the one cannot be held against the other.
     is_uncountable: bool,
 }
 
 /// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
 struct List {
-    line: Line,
-    content: value::List,
+    location: Location,
+    content: list::List,
 }
 
 impl Draft {
@@ -63,26 +66,26 @@ impl Draft {
     /// single value as it is, and empties the list. What is wrong with one that no longer counts is still wrong, but for the
     /// ranges of its list.
     fn set(&mut self, pair: Pair<'_>, warnings: &mut Warnings, findings: &mut Findings) {
-        let Pair { key, name, line, value } = pair;
+        let Pair { key, name, location, value } = pair;
         if name != key.name() {
-            warnings.push(Warning::OtherCase { line, name, key });
+            warnings.push(Warning::OtherCase { location, name, key });
         }
         let before = match key {
             Key::NonMasqueradeCidrs => {
-                let list = List::of(value, line, findings);
+                let list = List::of(&value, location, findings);
                 self.is_uncountable |= list.is_none();
-                Ok(std::mem::replace(&mut self.list, list).map(|list| list.line))
+                Ok(std::mem::replace(&mut self.list, list).map(|list| list.location))
             }
-            Key::CidrLimit => number(&value, line).map(|value| replace(&mut self.limit, value, line)),
-            Key::MasqLinkLocal => truth(key, &value, line).map(|value| replace(&mut self.masq_link_local, value, line)),
+            Key::CidrLimit => number(&value, location).map(|value| replace(&mut self.limit, value, location)),
+            Key::MasqLinkLocal => truth(key, &value, location).map(|value| replace(&mut self.masq_link_local, value, location)),
             Key::MasqLinkLocalIpv6 => {
-                truth(key, &value, line).map(|value| replace(&mut self.masq_link_local_ipv6, value, line))
+                truth(key, &value, location).map(|value| replace(&mut self.masq_link_local_ipv6, value, location))
             }
-            Key::ResyncInterval => duration(value, line)
-                .map(|interval| self.resync_interval.replace((interval, line)).map(|(_, before)| before)),
+            Key::ResyncInterval => duration(&value, location)
+                .map(|interval| self.resync_interval.replace((interval, location)).map(|(_, before)| before)),
         };
         match before {
-            Ok(before) => warnings.extend(before.map(|ignored| Warning::DoubledKey { line, key, ignored })),
+            Ok(before) => warnings.extend(before.map(|ignored| Warning::DoubledKey { location, key, ignored })),
             Err(error) => {
                 self.is_uncountable |= key == Key::CidrLimit;
                 findings.push(error);
@@ -90,46 +93,48 @@ impl Draft {
         }
     }
 
-    /// Are there more ranges than the limit allows, of which there are so many by default?
+    /// Tells if there are more ranges than the limit allows; by default there are `by_default`.
     fn count(&self, by_default: usize, findings: &mut Findings) {
         let limit = self.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
         let count = self.list.as_ref().map_or(by_default, |list| list.content.len);
         if !self.is_uncountable && i64::try_from(count).unwrap_or(i64::MAX) > limit {
-            let line = self.list.as_ref().map(|list| list.line).or(self.limit.and_then(|limit| limit.line));
-            findings.push(ConfigError::new(line, Problem::TooMany { count, limit }));
+            let list = self.list.as_ref().map(|list| list.location);
+            let location = list.or(self.limit.and_then(|limit| limit.location));
+            findings.push(ConfigError::new(location, Problem::TooMany { count, limit }));
         }
     }
 }
 
-/// Sets a value that is not null; the line of the one before.
-fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, line: Line) -> Option<Line> {
-    setting.replace(Setting { value: value?, line: Some(line) }).and_then(|before| before.line)
+/// Sets a value that is not null; the location of the one before.
+fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, location: Location) -> Option<Location> {
+    setting.replace(Setting { value: value?, location: Some(location) }).and_then(|before| before.location)
 }
 
 impl List {
     /// The list, or `None` if it, or an entry of it, is of a wrong type.
-    fn of(value: Value<'_>, line: Line, findings: &mut Findings) -> Option<Self> {
+    fn of(value: &Value<'_>, location: Location, findings: &mut Findings) -> Option<Self> {
         let content = match value {
-            Value::Null => value::List::default(),
-            Value::List(list) => *list,
+            Value::Null => list::List::default(),
+            Value::List(entries) => list::List::read(entries.clone(), location.file),
             other => {
-                let instead = match &other {
+                let instead = match other {
                     Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
                     _ => None,
                 };
                 let expected = "a list of ranges, such as [10.0.0.0/8]";
-                findings.push(wrong_type(Key::NonMasqueradeCidrs, None, line, &other, expected, instead));
+                findings.push(wrong_type(Key::NonMasqueradeCidrs, None, location, describe(other), expected, instead));
                 return None;
             }
         };
-        let list = Self { line, content };
+        let list = Self { location, content };
         if list.content.no_text.is_empty() {
             return Some(list);
         }
-        for (index, line, other) in &list.content.no_text {
-            let instead = matches!(other, Value::Null).then(|| "a range there, or remove the entry".to_owned());
+        for NoText { index, location, found, is_null } in &list.content.no_text {
+            let instead = is_null.then(|| "a range there, or remove the entry".to_owned());
             let expected = "a range, such as 10.0.0.0/8";
-            findings.push(wrong_type(Key::NonMasqueradeCidrs, Some(*index), *line, other, expected, instead));
+            let (index, found) = (Some(*index), found.clone());
+            findings.push(wrong_type(Key::NonMasqueradeCidrs, index, *location, found, expected, instead));
         }
         list.texts_that_are_no_ranges(findings);
         None
@@ -137,10 +142,10 @@ impl List {
 
     /// Tells what is wrong with texts, and how much more is wrong with the list.
     fn texts_that_are_no_ranges(self, findings: &mut Findings) -> Vec<Entry> {
-        let value::List { ranges, no_range, no_text, len } = self.content;
+        let list::List { ranges, no_range, no_text, len } = self.content;
         findings.add(len - ranges.len() - no_range.len() - no_text.len());
-        for NoRange { index, line, text, reason } in no_range {
-            findings.push(ConfigError::at(line, Problem::Cidr { index, text, reason }));
+        for NoRange { index, location, text, reason } in no_range {
+            findings.push(ConfigError::at(location, Problem::Cidr { index, text, reason }));
         }
         ranges
     }
@@ -151,12 +156,12 @@ impl List {
         let mut wrong =
             self.content.no_range.iter().map(|no_range| no_range.index).collect::<Vec<_>>().into_iter().peekable();
         let mut index = 0;
-        for Entry { cidr, line } in &self.content.ranges {
+        for Entry { cidr, location } in &self.content.ranges {
             while wrong.next_if_eq(&index).is_some() {
                 index += 1;
             }
             if cidr.family() == Family::Ipv6 && !context.ipv6 {
-                findings.push(ConfigError::new(*line, Problem::Ipv6Off { index, cidr: *cidr }));
+                findings.push(ConfigError::new(*location, Problem::Ipv6Off { index, cidr: *cidr }));
             }
             index += 1;
         }
@@ -164,52 +169,51 @@ impl List {
     }
 }
 
-fn number(value: &Value<'_>, line: Line) -> Result<Option<i64>, ConfigError> {
+fn number(value: &Value<'_>, location: Location) -> Result<Option<i64>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
-        Value::Number { whole: Some(number), .. } => return Ok(Some(*number)),
+        Value::Number(Number { whole: Some(number), .. }) => return Ok(Some(*number)),
         Value::Text(text) => text.parse::<i64>().ok().map(|number| format!("{number} without quotes")),
         _ => None,
     };
-    Err(wrong_type(Key::CidrLimit, None, line, value, "a whole number, such as 64", instead))
+    Err(wrong_type(Key::CidrLimit, None, location, describe(value), "a whole number, such as 64", instead))
 }
 
-fn truth(key: Key, value: &Value<'_>, line: Line) -> Result<Option<bool>, ConfigError> {
+fn truth(key: Key, value: &Value<'_>, location: Location) -> Result<Option<bool>, ConfigError> {
     let instead = match value {
         Value::Null => return Ok(None),
         Value::Bool(value) => return Ok(Some(*value)),
         Value::Text(text) => {
             text.to_ascii_lowercase().parse::<bool>().ok().map(|truth| format!("{truth} without quotes"))
         }
-        Value::Number { whole: Some(number @ 0..=1), .. } => Some((*number == 1).to_string()),
+        Value::Number(Number { whole: Some(number @ 0..=1), .. }) => Some((*number == 1).to_string()),
         _ => None,
     };
-    Err(wrong_type(key, None, line, value, "true or false", instead))
+    Err(wrong_type(key, None, location, describe(value), "true or false", instead))
 }
 
 /// Null is no duration: upstream reads this key alone with a function of its own, which refuses it.
-fn duration(value: Value<'_>, line: Line) -> Result<Duration, ConfigError> {
+fn duration(value: &Value<'_>, location: Location) -> Result<Duration, ConfigError> {
     let instead = match value {
         Value::Text(text) => {
-            return text
-                .parse()
-                .map_err(|reason| ConfigError::at(line, Problem::Duration { text: text.into_owned(), reason }));
+            let problem = |reason| Problem::Duration { text: text.clone().into_owned(), reason };
+            return text.parse().map_err(|reason| ConfigError::at(location, problem(reason)));
         }
-        Value::Number { ref text, .. } => Some(format!("{}s for seconds", Bare(text))),
+        Value::Number(Number { text, .. }) => Some(format!("{}s for seconds", Bare(text))),
         Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
         _ => None,
     };
-    Err(wrong_type(Key::ResyncInterval, None, line, &value, "a duration, such as 60s", instead))
+    Err(wrong_type(Key::ResyncInterval, None, location, describe(value), "a duration, such as 60s", instead))
 }
 
 fn wrong_type(
     key: Key,
     index: Option<usize>,
-    line: Line,
-    value: &Value<'_>,
+    location: Location,
+    found: String,
     expected: &'static str,
     instead: Option<String>,
 ) -> ConfigError {
     let place = Place { key, index };
-    ConfigError::at(line, Problem::Type { place, found: value.describe(), expected, instead })
+    ConfigError::at(location, Problem::Type { place, found, expected, instead })
 }

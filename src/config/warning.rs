@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::error::place;
-use super::{Duration, Key, Line};
+use super::{Duration, Key, Location, SourceId};
 use crate::net::Cidr;
 use crate::text::Quoted;
 
@@ -13,15 +13,15 @@ use crate::text::Quoted;
 pub enum Warning {
     /// A key that means nothing.
     UnknownKey {
-        /// Its line.
-        line: Line,
+        /// Where it is.
+        location: Location,
         /// The key as it is written.
         name: String,
     },
     /// A key in upper and lower case other than upstream's.
     OtherCase {
-        /// Its line.
-        line: Line,
+        /// Where it is.
+        location: Location,
         /// The key as it is written.
         name: String,
         /// The key that it is taken for.
@@ -29,53 +29,53 @@ pub enum Warning {
     },
     /// A key that stands more than once.
     DoubledKey {
-        /// The line of the one that counts.
-        line: Line,
+        /// Where the one is that counts, with its value.
+        location: Location,
         /// The key.
         key: Key,
-        /// The line of the one that does not.
-        ignored: Line,
+        /// Where the one is that does not.
+        ignored: Location,
     },
     /// A range that stands more than once.
     DuplicateCidr {
-        /// The line of the second one.
-        line: Line,
+        /// Where the second one is.
+        location: Location,
         /// The range.
         cidr: Cidr,
-        /// The line of the first one.
-        first: Line,
+        /// Where the first one is.
+        first: Location,
     },
     /// A range inside of one that stands before it.
     ShadowedCidr {
-        /// Its line.
-        line: Line,
+        /// Where it is.
+        location: Location,
         /// The range.
         cidr: Cidr,
         /// The range that covers it.
         by: Cidr,
-        /// The line of that.
-        by_line: Line,
+        /// Where that is.
+        by_location: Location,
     },
     /// A range inside of one that stands behind it.
     CoveredCidr {
-        /// Its line.
-        line: Line,
+        /// Where it is.
+        location: Location,
         /// The range.
         cidr: Cidr,
         /// The range that covers it.
         by: Cidr,
-        /// The line of that.
-        by_line: Line,
+        /// Where that is.
+        by_location: Location,
     },
     /// Something behind the first YAML document.
     SecondDocument {
-        /// Where it starts.
-        line: Line,
+        /// The first word of it.
+        location: Location,
     },
     /// `resyncInterval` is shorter than is of any use, or than the agent goes.
     ShortInterval {
-        /// Its line.
-        line: Line,
+        /// Where it is.
+        location: Location,
         /// The interval as it is written.
         interval: Duration,
         /// The interval in force.
@@ -94,18 +94,18 @@ pub enum Warning {
 const MAX_PER_KIND: usize = 10;
 
 impl Warning {
-    /// The line that is odd.
+    /// What is odd.
     #[must_use]
-    pub fn line(&self) -> Option<Line> {
+    pub fn location(&self) -> Option<Location> {
         match self {
-            Self::UnknownKey { line, .. }
-            | Self::OtherCase { line, .. }
-            | Self::DoubledKey { line, .. }
-            | Self::DuplicateCidr { line, .. }
-            | Self::ShadowedCidr { line, .. }
-            | Self::CoveredCidr { line, .. }
-            | Self::SecondDocument { line }
-            | Self::ShortInterval { line, .. } => Some(*line),
+            Self::UnknownKey { location, .. }
+            | Self::OtherCase { location, .. }
+            | Self::DoubledKey { location, .. }
+            | Self::DuplicateCidr { location, .. }
+            | Self::ShadowedCidr { location, .. }
+            | Self::CoveredCidr { location, .. }
+            | Self::SecondDocument { location }
+            | Self::ShortInterval { location, .. } => Some(*location),
             Self::More { .. } => None,
         }
     }
@@ -113,7 +113,7 @@ impl Warning {
     /// The warning with the place that it is about, as compilers print it: `PATH:LINE: …`.
     #[must_use]
     pub fn in_file(&self, path: &Path) -> String {
-        format!("{}: {}", place(path, self.line()), self.words())
+        format!("{}: {}", place(path, self.location()), self.words())
     }
 
     const fn words(&self) -> Words<'_> {
@@ -135,8 +135,8 @@ impl Warning {
     }
 }
 
-/// The warnings of one file. Of each kind the ten on the lowest lines are kept, and the others counted, so that their number
-/// costs no memory.
+/// The warnings of a configuration. Of each kind the ten on the lowest lines are stored, and the others counted, so that their
+/// number costs no memory.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Warnings {
     kinds: Vec<Kind>,
@@ -147,20 +147,23 @@ pub(super) struct Warnings {
 #[derive(Debug, PartialEq)]
 struct Kind {
     about: &'static str,
-    /// The first ones, each behind the place at which it sorts: by line, and on one line in the order in which they came.
-    kept: Vec<((Option<Line>, usize), Warning)>,
-    /// How many were not kept.
+    /// The first ones, each with its place.
+    first: Vec<(Place, Warning)>,
+    /// How many are not stored.
     more: usize,
 }
 
+/// Where a warning sorts: by file and line, and on one line in the order in which they came.
+type Place = (Option<(SourceId, u32)>, usize);
+
 impl Warnings {
-    /// Adds a warning, unless it is one of those that are kept.
+    /// Adds a warning, unless the same is said already.
     pub(super) fn push(&mut self, warning: Warning) {
         let about = warning.about();
-        let place = (warning.line(), self.pushed);
+        let place = (warning.location().map(|location| location.order()), self.pushed);
         self.pushed += 1;
         if self.kinds.iter().all(|kind| kind.about != about) {
-            self.kinds.push(Kind { about, kept: Vec::new(), more: 0 });
+            self.kinds.push(Kind { about, first: Vec::new(), more: 0 });
         }
         if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.about == about) {
             kind.push(place, warning);
@@ -169,24 +172,24 @@ impl Warnings {
 
     /// The warnings in the order of their lines, and behind them how many more there are of each kind.
     pub(super) fn in_order(mut self) -> Vec<Warning> {
-        self.kinds.sort_by_key(|kind| kind.kept.first().map(|(place, _)| *place));
+        self.kinds.sort_by_key(|kind| kind.first.first().map(|(place, _)| *place));
         let more = |kind: &Kind| (kind.more > 0).then_some(Warning::More { about: kind.about, count: kind.more });
         let more: Vec<Warning> = self.kinds.iter().filter_map(more).collect();
-        let mut kept: Vec<_> = self.kinds.into_iter().flat_map(|kind| kind.kept).collect();
-        kept.sort_by_key(|(place, _)| *place);
-        kept.into_iter().map(|(_, warning)| warning).chain(more).collect()
+        let mut first: Vec<_> = self.kinds.into_iter().flat_map(|kind| kind.first).collect();
+        first.sort_by_key(|(place, _)| *place);
+        first.into_iter().map(|(_, warning)| warning).chain(more).collect()
     }
 }
 
 impl Kind {
-    fn push(&mut self, place: (Option<Line>, usize), warning: Warning) {
-        let index = self.kept.partition_point(|(other, _)| *other < place);
+    fn push(&mut self, place: Place, warning: Warning) {
+        let index = self.first.partition_point(|(other, _)| *other < place);
         if index == MAX_PER_KIND {
             self.more += 1;
-        } else if self.kept.iter().all(|(_, other)| *other != warning) {
-            self.kept.insert(index, (place, warning));
-            self.more += usize::from(self.kept.len() > MAX_PER_KIND);
-            self.kept.truncate(MAX_PER_KIND);
+        } else if self.first.iter().all(|(_, other)| other.to_string() != warning.to_string()) {
+            self.first.insert(index, (place, warning));
+            self.more += usize::from(self.first.len() > MAX_PER_KIND);
+            self.first.truncate(MAX_PER_KIND);
         }
     }
 }
@@ -199,8 +202,8 @@ impl Extend<Warning> for Warnings {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line() {
-            write!(f, "line {line}: ")?;
+        if let Some(location) = self.location() {
+            write!(f, "line {}: ", location.line())?;
         }
         self.words().fmt(f)
     }
@@ -222,15 +225,18 @@ impl fmt::Display for Words<'_> {
                 write!(f, "the key {} is read as {key}; spell it like that", Quoted(name))
             }
             W::DoubledKey { key, ignored, .. } => {
+                let ignored = ignored.line();
                 write!(f, "{key} stands on line {ignored} too; this one counts; remove the other")
             }
             W::DuplicateCidr { cidr, first, .. } => {
-                write!(f, "{list}: {cidr} stands on line {first} already; remove it")
+                write!(f, "{list}: {cidr} stands on line {} already; remove it", first.line())
             }
-            W::ShadowedCidr { cidr, by, by_line, .. } => {
+            W::ShadowedCidr { cidr, by, by_location, .. } => {
+                let by_line = by_location.line();
                 write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it; remove it")
             }
-            W::CoveredCidr { cidr, by, by_line, .. } => {
+            W::CoveredCidr { cidr, by, by_location, .. } => {
+                let by_line = by_location.line();
                 write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it too; remove it")
             }
             W::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::{Config, Context, Line};
+use crate::config::{Config, Context, Location};
 use crate::net::{ChainName, Cidr, Family, PortRanges};
 
 /// Upstream's flags that decide about rules.
@@ -88,8 +88,8 @@ pub enum Origin {
     LinkLocal,
     /// The default of `nonMasqueradeCIDRs`.
     Default,
-    /// A line of the configuration file.
-    File(Line),
+    /// A part of a configuration file.
+    File(Location),
 }
 
 impl Policy {
@@ -128,7 +128,7 @@ impl FamilyPolicy {
             .non_masquerade_cidrs
             .iter()
             .filter(|entry| entry.cidr.family() == family)
-            .map(|entry| Exemption { cidr: entry.cidr, origin: entry.line.map_or(Origin::Default, Origin::File) });
+            .map(|entry| Exemption { cidr: entry.cidr, origin: entry.location.map_or(Origin::Default, Origin::File) });
         Self { family, exempt: link_local.into_iter().chain(listed).collect() }
     }
 }

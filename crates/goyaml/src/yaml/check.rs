@@ -1,18 +1,18 @@
-//! Is the whole tree something that upstream would read, and not too much of it?
+//! What is valid YAML, and refused by go-yaml or by Go's JSON all the same.
 
 use std::collections::BTreeSet;
 
 use super::resolve::Scalar;
-use super::tree::{Children, Content, Id, Tree};
-use crate::config::error::MAX_DEPTH;
-use crate::config::{ConfigError, Problem};
+use crate::document::{Children, Content};
+use crate::tree::Id;
+use crate::{Document, Error, MAX_DEPTH, Problem};
 
 /// A collection or alias that is walked through: what is left of it, and what it is itself.
 struct Frame<'t> {
     id: Id,
     rest: Children<'t>,
     role: Role,
-    /// In a mapping: has a key been taken whose value comes next?
+    /// In a map: whether a key has been taken whose value comes next.
     in_pair: bool,
 }
 
@@ -34,52 +34,52 @@ struct Walk<'t> {
     open_aliases: BTreeSet<Id>,
 }
 
-/// Walks through the tree as upstream's decoder does, each alias as what it stands for, and stops at the first thing
-/// that upstream refuses, in keys that nobody knows too: broken tags, keys that are no text, infinity.
-pub(super) fn check(tree: &Tree<'_>) -> Result<(), ConfigError> {
-    let Some(root) = tree.root() else { return Ok(()) };
+/// Walks through the document as go-yaml's decoder does, each alias as what it stands for, and stops at the first thing that it or
+/// the printing as JSON refuses: broken tags, keys that are no text, infinity.
+pub(super) fn check(document: &Document<'_>) -> Result<(), Error> {
+    let Some(root) = document.root_id() else { return Ok(()) };
     // The document itself counts as one step.
     let mut walk = Walk { all: 1, ..Walk::default() };
-    walk.enter(tree, root, Role::Value)?;
+    walk.enter(document, root, Role::Value)?;
     while let Some(frame) = walk.stack.last_mut() {
         let (id, role) = (frame.id, frame.role);
         let Some(child) = frame.rest.next() else {
             walk.leave(id);
             continue;
         };
-        match tree.node(id).content {
-            Content::Mapping { .. } if !frame.in_pair && tree.node(child).is_merge_key() => {
+        match document.stored(id).content {
+            Content::Map if !frame.in_pair && document.stored(child).is_merge_key() => {
                 let Some(value) = frame.rest.next() else { continue };
-                match tree.node(value).content {
-                    Content::Sequence { .. } => walk.push(tree, value, Role::Merged)?,
-                    _ => walk.merge(tree, value)?,
+                match document.stored(value).content {
+                    Content::List => walk.push(document, value, Role::Merged)?,
+                    _ => walk.merge(document, value)?,
                 }
             }
-            Content::Mapping { .. } => {
+            Content::Map => {
                 let role = if frame.in_pair { Role::Value } else { Role::Key };
                 frame.in_pair = !frame.in_pair;
-                walk.enter(tree, child, role)?;
+                walk.enter(document, child, role)?;
             }
-            Content::Sequence { .. } if role == Role::Merged => walk.merge(tree, child)?,
-            Content::Sequence { .. } => walk.enter(tree, child, Role::Value)?,
-            Content::Alias(_) | Content::Scalar(_) => walk.enter(tree, child, role)?,
+            Content::List if role == Role::Merged => walk.merge(document, child)?,
+            Content::List => walk.enter(document, child, Role::Value)?,
+            Content::Alias(_) | Content::Scalar(_) => walk.enter(document, child, role)?,
         }
     }
     Ok(())
 }
 
 impl<'t> Walk<'t> {
-    /// One step of upstream's decoder.
-    fn enter(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
-        let node = tree.node(id);
+    /// One step of go-yaml's decoder.
+    fn enter(&mut self, document: &'t Document<'_>, id: Id, role: Role) -> Result<(), Error> {
+        let node = document.stored(id);
         self.all += 1;
         self.aliased += u64::from(!self.open_aliases.is_empty());
         if self.aliased > 100 && self.all > 1000 && is_excessive(self.aliased, self.all) {
-            return Err(ConfigError::at(node.line, Problem::Aliasing));
+            return Err(Error::new(node.span, Problem::Aliasing));
         }
-        let refuse = |what: &str| Err(ConfigError::at(node.line, Problem::Yaml(what.to_owned())));
+        let refuse = |what: &str| Err(Error::yaml(node.span, what));
         match node.content {
-            Content::Scalar(_) => match (role, node.scalar()?) {
+            Content::Scalar(_) => match (role, document.scalar(&node)?) {
                 (Role::Key, Some(Scalar::Null)) => refuse("an empty key; write a name before the colon"),
                 (Role::Key, Some(Scalar::Uint(_))) => refuse("a key that is too large a number; put it into quotes"),
                 (Role::Value, Some(Scalar::Float(value))) if !value.is_finite() => {
@@ -87,37 +87,37 @@ impl<'t> Walk<'t> {
                 }
                 _ => Ok(()),
             },
-            Content::Sequence { .. } | Content::Mapping { .. } if role == Role::Key => {
+            Content::List | Content::Map if role == Role::Key => {
                 refuse("a list or a mapping as a key; put a value with brackets or braces into quotes")
             }
             Content::Alias(_) => {
                 if !self.open_aliases.insert(id) {
-                    return Err(ConfigError::at(node.line, Problem::Recursion));
+                    return Err(Error::new(node.span, Problem::Recursion));
                 }
-                self.push(tree, id, role)
+                self.push(document, id, role)
             }
-            Content::Sequence { .. } | Content::Mapping { .. } => {
+            Content::List | Content::Map => {
                 // Only the list itself of `<<: [*a, *b]` is merged, never a list behind an alias in it.
-                self.push(tree, id, if role == Role::Merged { Role::Value } else { role })
+                self.push(document, id, if role == Role::Merged { Role::Value } else { role })
             }
         }
     }
 
-    /// One mapping that is merged into another.
-    fn merge(&mut self, tree: &'t Tree<'_>, id: Id) -> Result<(), ConfigError> {
-        if !matches!(tree.node(tree.target(id)).content, Content::Mapping { .. }) {
+    /// One map that is merged into another.
+    fn merge(&mut self, document: &'t Document<'_>, id: Id) -> Result<(), Error> {
+        if !matches!(document.stored(document.target(id)).content, Content::Map) {
             let what = "a merge key (<<) whose value is neither a mapping nor a list of mappings";
-            return Err(ConfigError::at(tree.node(id).line, Problem::Yaml(what.to_owned())));
+            return Err(Error::yaml(document.stored(id).span, what));
         }
-        self.enter(tree, id, Role::Merged)
+        self.enter(document, id, Role::Merged)
     }
 
-    fn push(&mut self, tree: &'t Tree<'_>, id: Id, role: Role) -> Result<(), ConfigError> {
+    fn push(&mut self, document: &'t Document<'_>, id: Id, role: Role) -> Result<(), Error> {
         // Aliases have frames too, but are no level of what they stand for.
         if self.stack.len().saturating_sub(self.open_aliases.len()) >= MAX_DEPTH {
-            return Err(ConfigError::new(None, Problem::Depth));
+            return Err(Error::new(document.stored(id).span, Problem::Depth));
         }
-        self.stack.push(Frame { id, rest: tree.children(id), role, in_pair: false });
+        self.stack.push(Frame { id, rest: document.children(id), role, in_pair: false });
         Ok(())
     }
 

@@ -3,15 +3,22 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, Mark, is_blank};
-use crate::config::ConfigError;
+use crate::{Error, Span};
+
+/// A scalar and where it is written.
+pub(super) struct Scalar<'a> {
+    pub(super) value: Cow<'a, str>,
+    pub(super) span: Span,
+}
 
 /// A plain scalar, and whether line breaks end it. `indent` is the column of the block collection around it.
 ///
 /// One colon with a space behind it, or a `#` with a space before it, ends the scalar, in brackets the indicators of
 /// those too, and in a block a line that is not indented deeper than the collection.
-pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Result<(Cow<'a, str>, bool), ConfigError> {
+pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Result<(Scalar<'a>, bool), Error> {
     let start = cursor.mark();
     let mut value = Cow::Borrowed("");
+    let mut end = cursor.position();
     let mut gap = "";
     let mut ends_line = false;
     while !cursor.is_document_indicator() && cursor.byte() != b'#' {
@@ -27,6 +34,7 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Res
                 fold_into(value.to_mut(), gap, false);
                 value.to_mut().push_str(word);
             }
+            end = cursor.position();
             ends_line = false;
         }
         if cursor.is_end() || !cursor.is_space_at(0) {
@@ -41,7 +49,7 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Res
             } else if cursor.byte() != b'\t' {
                 break;
             } else if cursor.column() <= indent {
-                return Err(ConfigError::yaml(start.line, "a tab stands where the indentation is; write spaces"));
+                return Err(cursor.fault_since(start, "a tab stands where the indentation is; write spaces"));
             } else {
                 cursor.skip();
             }
@@ -51,18 +59,18 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Res
             break;
         }
     }
-    Ok((value, ends_line))
+    Ok((Scalar { value, span: Cursor::span(start, end) }, ends_line))
 }
 
 /// A scalar in single or double quotes; the cursor stands on the first one.
-pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, ConfigError> {
+pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Scalar<'a>, Error> {
     let start = cursor.mark();
     let quote = cursor.byte();
     cursor.skip();
     let mut value = Cow::Borrowed("");
     loop {
         if cursor.is_document_indicator() {
-            return Err(ConfigError::yaml(start.line, "a quote without its end before the document ends"));
+            return Err(cursor.fault_since(start, "a quote without its end before the document ends"));
         }
         let mut escaped_break = false;
         loop {
@@ -70,7 +78,7 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Config
                 cursor.take_until(|cursor| cursor.byte() == quote || cursor.byte() == b'\\' || cursor.is_space_at(0));
             append(&mut value, word);
             match cursor.byte() {
-                _ if cursor.is_end() => return Err(ConfigError::yaml(start.line, "a quote without its end")),
+                _ if cursor.is_end() => return Err(cursor.fault_since(start, "a quote without its end")),
                 b'\\' if quote == b'\'' => append(&mut value, cursor.take_one()),
                 b'\'' if quote == b'\'' && cursor.byte_at(1) == b'\'' => {
                     cursor.skip();
@@ -90,7 +98,7 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Config
         }
         if cursor.byte() == quote {
             cursor.skip();
-            return Ok(value);
+            return Ok(Scalar { value, span: cursor.span_from(start) });
         }
         let gap_start = cursor.position();
         while cursor.is_blank() || cursor.is_break() {
@@ -110,7 +118,7 @@ fn append<'a>(value: &mut Cow<'a, str>, word: &'a str) {
 }
 
 /// The character that an escape sequence stands for; the cursor stands behind the backslash.
-fn escape(cursor: &mut Cursor<'_>) -> Result<char, ConfigError> {
+fn escape(cursor: &mut Cursor<'_>) -> Result<char, Error> {
     let digits = match cursor.byte() {
         b'x' => 2,
         b'u' => 4,
@@ -150,7 +158,7 @@ fn escape(cursor: &mut Cursor<'_>) -> Result<char, ConfigError> {
 }
 
 /// A literal (`|`) or folded (`>`) block; the cursor stands on that character.
-pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, ConfigError> {
+pub(super) fn block<'a>(cursor: &mut Cursor<'a>, parent: i64) -> Result<Scalar<'a>, Error> {
     let start = cursor.mark();
     let literal = cursor.byte() == b'|';
     cursor.skip();
@@ -158,6 +166,7 @@ pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, Conf
     let mut indent = increment.map_or(0, |increment| parent.max(0) + i64::from(increment));
     let mut value = String::new();
     let mut line_break = "";
+    let mut end = cursor.position();
     let mut empty_lines = empty_lines(cursor, &mut indent, parent, start)?;
     let mut after_indented = false;
     while cursor.column() == indent && !cursor.is_end() {
@@ -174,6 +183,7 @@ pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, Conf
         after_indented = indented;
         value.push_str(cursor.take_until(Cursor::is_break));
         line_break = cursor.take_break();
+        end = cursor.position();
         empty_lines = self::empty_lines(cursor, &mut indent, parent, start)?;
     }
     if chomping != Some(b'-') {
@@ -181,12 +191,14 @@ pub(super) fn block(cursor: &mut Cursor<'_>, parent: i64) -> Result<String, Conf
     }
     if chomping == Some(b'+') {
         value.push_str(&empty_lines);
+        // Behind those lines, nothing but indentation has been taken.
+        end = end.max(cursor.line_start());
     }
-    Ok(value)
+    Ok(Scalar { value: Cow::Owned(value), span: Cursor::span(start, end) })
 }
 
 /// What stands behind `|` or `>`: a chomping and an indentation indicator, in any order, and a comment.
-fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), ConfigError> {
+fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), Error> {
     let mut chomping = None;
     let mut increment = None;
     for _ in 0..2 {
@@ -208,7 +220,7 @@ fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), Con
 
 /// Takes the indentation and the empty lines before a line of a block. The first line with text determines `indent`,
 /// if that is still 0.
-fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Mark) -> Result<String, ConfigError> {
+fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Mark) -> Result<String, Error> {
     let mut breaks = String::new();
     let mut widest = 0;
     loop {
@@ -218,7 +230,7 @@ fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Ma
         }
         widest = widest.max(cursor.column());
         if inside(cursor) && cursor.byte() == b'\t' {
-            return Err(ConfigError::yaml(start.line, "a block with a tab where the indentation is; write spaces"));
+            return Err(cursor.fault_since(start, "a block with a tab where the indentation is; write spaces"));
         }
         if !cursor.is_break() {
             break;
@@ -234,7 +246,7 @@ fn empty_lines(cursor: &mut Cursor<'_>, indent: &mut i64, parent: i64, start: Ma
 /// Adds what the white space between two words of a scalar stands for: blanks without a line break for themselves, one
 /// break for a space, each further one for a line feed. A break that is escaped stands for nothing.
 fn fold_into(value: &mut String, gap: &str, escaped_break: bool) {
-    let mut cursor = Cursor::new(gap);
+    let mut cursor = Cursor::new(gap, 0);
     let mut next_break = || {
         cursor.take_while(is_blank);
         cursor.take_break()

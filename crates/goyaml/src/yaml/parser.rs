@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::resolve::Tag;
 use super::scanner::{Scanner, Token};
-use crate::config::ConfigError;
-use crate::text::Bare;
+use crate::error::cut;
+use crate::{Error, Span};
 
 /// One step through the structure of a document.
 #[derive(Debug, PartialEq)]
@@ -23,13 +23,14 @@ pub(super) enum Event<'a> {
     DocumentEnd,
 }
 
-/// An event with what stands before the value, and its line.
+/// An event with what stands before the value, and where it is. Of the start of a collection, only the start of the span means
+/// something, and of the end of one only the end.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub(super) event: Event<'a>,
     pub(super) anchor: Option<&'a str>,
     pub(super) tag: Option<Tag>,
-    pub(super) line: u32,
+    pub(super) span: Span,
 }
 
 /// What the grammar expects next, besides what encloses it.
@@ -73,9 +74,9 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, start: usize) -> Self {
         Self {
-            scanner: Scanner::new(text),
+            scanner: Scanner::new(text, start),
             state: State::DocumentStart,
             states: Vec::new(),
             starts: Vec::new(),
@@ -83,7 +84,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Node<'a>, ConfigError> {
+    pub(super) fn next(&mut self) -> Result<Node<'a>, Error> {
         match self.state {
             State::DocumentStart => self.document_start(),
             State::DocumentEnd => self.document_end(),
@@ -96,64 +97,64 @@ impl<'a> Parser<'a> {
             State::FlowPairValue => self.flow_pair_value(),
             State::FlowPairEnd => {
                 self.state = State::FlowSequenceEntry { first: false };
-                let line = self.scanner.peek()?.1;
-                Ok(bare(Event::End, line))
+                self.scanner.peek()?;
+                Ok(bare(Event::End, self.scanner.behind()))
             }
             State::FlowMappingKey { first } => self.flow_mapping_key(first),
             State::FlowMappingValue => self.flow_mapping_value(),
             State::FlowMappingNoValue => {
-                let line = self.scanner.peek()?.1;
-                Ok(self.empty(State::FlowMappingKey { first: false }, line))
+                self.scanner.peek()?;
+                Ok(self.empty(State::FlowMappingKey { first: false }))
             }
         }
     }
 
-    /// The line of what follows the first document, if anything does. What that is, nobody reads.
-    pub(super) fn rest(&mut self) -> Option<u32> {
+    /// Where the first token behind the first document is, if there is one. What follows that, nobody reads.
+    pub(super) fn rest(&mut self) -> Option<Span> {
         loop {
             match self.scanner.peek() {
                 Ok((Token::StreamEnd, _)) => return None,
                 Ok((Token::DocumentEnd, _)) => self.scanner.next().ok()?,
-                Ok((_, line)) => return Some(line),
-                Err(fault) => return fault.line.map(|line| line.0),
+                Ok((_, span)) => return Some(span),
+                Err(fault) => return Some(fault.span),
             };
         }
     }
 
-    fn document_start(&mut self) -> Result<Node<'a>, ConfigError> {
+    fn document_start(&mut self) -> Result<Node<'a>, Error> {
         let explicit = self.directives()?;
         self.states.push(State::DocumentEnd);
         if matches!(self.scanner.peek()?.0, Token::DocumentStart) {
             self.scanner.next()?;
             return self.document_content();
         }
-        let (token, line) = self.scanner.peek()?;
+        let (token, span) = self.scanner.peek()?;
         match token {
             Token::StreamEnd if !explicit => {
                 self.states.pop();
                 self.state = State::DocumentEnd;
-                Ok(bare(Event::DocumentEnd, line))
+                Ok(bare(Event::DocumentEnd, span))
             }
-            _ if explicit => Err(ConfigError::yaml(line, "no `---` behind the directives")),
+            _ if explicit => Err(Error::yaml(span, "no `---` behind the directives")),
             _ => self.node(Place::Block),
         }
     }
 
-    /// Takes `%YAML` and `%TAG`; were there any?
-    fn directives(&mut self) -> Result<bool, ConfigError> {
+    /// Takes `%YAML` and `%TAG`; whether there were any.
+    fn directives(&mut self) -> Result<bool, Error> {
         let mut version = false;
         let mut any = false;
-        while let (Token::VersionDirective { .. } | Token::TagDirective { .. }, line) = self.scanner.peek()? {
+        while let (Token::VersionDirective { .. } | Token::TagDirective { .. }, span) = self.scanner.peek()? {
             any = true;
             match self.scanner.next()?.0 {
                 Token::VersionDirective { .. } if version => {
-                    return Err(ConfigError::yaml(line, "a second %YAML directive"));
+                    return Err(Error::yaml(span, "a second %YAML directive"));
                 }
                 Token::VersionDirective { supported: false } => {
-                    return Err(ConfigError::yaml(line, "a version of YAML that is not read here; write %YAML 1.1"));
+                    return Err(Error::yaml(span, "a version of YAML that is not read here; write %YAML 1.1"));
                 }
                 Token::TagDirective { handle, .. } if self.handles.contains_key(handle) => {
-                    return Err(ConfigError::yaml(line, "a second %TAG directive for the same handle"));
+                    return Err(Error::yaml(span, "a second %TAG directive for the same handle"));
                 }
                 Token::TagDirective { handle, prefix } => {
                     self.handles.insert(handle, prefix);
@@ -167,58 +168,52 @@ impl<'a> Parser<'a> {
         Ok(any)
     }
 
-    fn document_content(&mut self) -> Result<Node<'a>, ConfigError> {
-        let (token, line) = self.scanner.peek()?;
+    fn document_content(&mut self) -> Result<Node<'a>, Error> {
         if matches!(
-            token,
+            self.scanner.peek()?.0,
             Token::VersionDirective { .. }
                 | Token::TagDirective { .. }
                 | Token::DocumentStart
                 | Token::DocumentEnd
                 | Token::StreamEnd
         ) {
-            return Ok(self.empty_last(line));
+            let state = self.enclosing();
+            return Ok(self.empty(state));
         }
         self.node(Place::Block)
     }
 
-    fn document_end(&mut self) -> Result<Node<'a>, ConfigError> {
+    fn document_end(&mut self) -> Result<Node<'a>, Error> {
         // Whatever comes ends the document; but it must be a token.
-        let line = self.scanner.peek()?.1;
-        Ok(bare(Event::DocumentEnd, line))
+        let span = self.scanner.peek()?.1;
+        Ok(bare(Event::DocumentEnd, span))
     }
 
-    /// An empty scalar, and `state` behind it.
-    pub(super) fn empty(&mut self, state: State, line: u32) -> Node<'a> {
+    /// A scalar that is not written, right behind what is before it, and `state` behind it.
+    pub(super) fn empty(&mut self, state: State) -> Node<'a> {
         self.state = state;
-        bare(Event::Scalar { value: Cow::Borrowed(""), plain: true }, line)
+        bare(Event::Scalar { value: Cow::Borrowed(""), plain: true }, self.scanner.behind())
     }
 
-    /// An empty scalar that ends what encloses it.
-    fn empty_last(&mut self, line: u32) -> Node<'a> {
-        let state = self.enclosing();
-        self.empty(state, line)
-    }
-
-    fn enclosing(&mut self) -> State {
+    pub(super) fn enclosing(&mut self) -> State {
         self.states.pop().unwrap_or(State::DocumentEnd)
     }
 
     /// A node, and `state` behind it.
-    pub(super) fn node_then(&mut self, state: State, place: Place) -> Result<Node<'a>, ConfigError> {
+    pub(super) fn node_then(&mut self, state: State, place: Place) -> Result<Node<'a>, Error> {
         self.states.push(state);
         self.node(place)
     }
 
-    fn node(&mut self, place: Place) -> Result<Node<'a>, ConfigError> {
-        let (token, first_line) = self.scanner.peek()?;
+    fn node(&mut self, place: Place) -> Result<Node<'a>, Error> {
+        let (token, first) = self.scanner.peek()?;
         let (anchor, tag) = match token {
             Token::Scalar { .. } => return self.scalar(None, None),
             Token::Anchor(_) | Token::Tag { .. } => self.properties()?,
             _ => (None, None),
         };
         let bare = anchor.is_none() && tag.is_none();
-        let (token, line) = self.scanner.peek()?;
+        let (token, span) = self.scanner.peek()?;
         let (event, state) = match token {
             Token::Alias(name) if bare => (Event::Alias(name), None),
             Token::BlockEntry if place == Place::BlockValue => {
@@ -231,12 +226,12 @@ impl<'a> Parser<'a> {
                 (Event::SequenceStart, Some(State::BlockSequenceEntry))
             }
             Token::BlockMappingStart if place != Place::Flow => (Event::MappingStart, Some(State::BlockMappingKey)),
-            _ if bare => return Err(ConfigError::yaml(line, "no value where one is expected")),
+            _ if bare => return Err(Error::yaml(span, "no value where one is expected")),
             // An anchor or a tag alone stands for an empty scalar.
             _ => {
                 self.state = self.enclosing();
                 let event = Event::Scalar { value: Cow::Borrowed(""), plain: true };
-                return Ok(Node { event, anchor, tag, line: first_line });
+                return Ok(Node { event, anchor, tag, span: Span { end: self.scanner.end(), ..first } });
             }
         };
         match state {
@@ -248,16 +243,16 @@ impl<'a> Parser<'a> {
                 // Only the entries of an indentless sequence have no token before them.
                 if !matches!(state, State::IndentlessSequenceEntry) {
                     self.scanner.next()?;
-                    self.starts.push(line);
+                    self.starts.push(span.line);
                 }
                 self.state = state;
             }
         }
-        Ok(Node { event, anchor, tag, line: first_line })
+        Ok(Node { event, anchor, tag, span })
     }
 
     /// An anchor and a tag, in any order.
-    fn properties(&mut self) -> Result<(Option<&'a str>, Option<Tag>), ConfigError> {
+    fn properties(&mut self) -> Result<(Option<&'a str>, Option<Tag>), Error> {
         let mut anchor = None;
         let mut tag = None;
         loop {
@@ -268,8 +263,8 @@ impl<'a> Parser<'a> {
                     }
                 }
                 Token::Tag { .. } if tag.is_none() => {
-                    if let (Token::Tag { handle, suffix }, line) = self.scanner.next()? {
-                        tag = Some(self.tag(handle, &suffix, line)?);
+                    if let (Token::Tag { handle, suffix }, span) = self.scanner.next()? {
+                        tag = Some(self.tag(handle, &suffix, span)?);
                     }
                 }
                 _ => return Ok((anchor, tag)),
@@ -277,117 +272,46 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<Tag>) -> Result<Node<'a>, ConfigError> {
+    fn scalar(&mut self, anchor: Option<&'a str>, tag: Option<Tag>) -> Result<Node<'a>, Error> {
         self.state = self.enclosing();
-        let (token, line) = self.scanner.next()?;
+        let (token, span) = self.scanner.next()?;
         let event = match token {
             Token::Scalar { value, plain } => Event::Scalar { value, plain },
             _ => Event::Scalar { value: Cow::Borrowed(""), plain: true },
         };
-        Ok(Node { event, anchor, tag, line })
+        Ok(Node { event, anchor, tag, span })
     }
 
-    fn tag(&self, handle: &str, suffix: &str, line: u32) -> Result<Tag, ConfigError> {
+    fn tag(&self, handle: &str, suffix: &str, span: Span) -> Result<Tag, Error> {
         if handle.is_empty() {
             return Ok(Tag::named(suffix));
         }
         match self.handles.get(handle) {
             Some(prefix) => Ok(Tag::named(&format!("{prefix}{suffix}"))),
-            None => Err(ConfigError::yaml(
-                line,
-                format!("the tag handle {} that no %TAG defines; put a value with ! into quotes", Bare(handle)),
-            )),
+            None => {
+                let (start, rest) = cut(handle);
+                let what = "that no %TAG defines; put a value with ! into quotes";
+                Err(Error::yaml(span, format!("the tag handle {start}{rest} {what}")))
+            }
         }
     }
 
     /// The end of a collection that has a token of its own.
-    pub(super) fn end(&mut self) -> Result<Node<'a>, ConfigError> {
+    pub(super) fn end(&mut self) -> Result<Node<'a>, Error> {
         self.starts.pop();
         self.state = self.enclosing();
-        let line = self.scanner.next()?.1;
-        Ok(bare(Event::End, line))
+        self.scanner.next()?;
+        Ok(bare(Event::End, self.scanner.behind()))
     }
 
     /// What was found instead of the next part of a collection.
-    pub(super) fn unexpected(&mut self, expected: &str, collection: &str, line: u32) -> ConfigError {
-        let start = self.starts.last().copied().unwrap_or(line);
-        ConfigError::yaml(line, format!("no {expected} where one is expected, in the {collection} from line {start}"))
-    }
-
-    /// An entry that is one plain word, in one step.
-    fn word_entry(&mut self) -> Option<Node<'a>> {
-        let (word, line) = self.scanner.take_word_entry()?;
-        Some(bare(Event::Scalar { value: Cow::Borrowed(word), plain: true }, line))
-    }
-
-    fn block_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
-        if let Some(entry) = self.word_entry() {
-            return Ok(entry);
-        }
-        match self.scanner.peek()? {
-            (Token::BlockEntry, line) => {
-                self.scanner.next()?;
-                match self.scanner.peek()?.0 {
-                    Token::BlockEntry | Token::BlockEnd => Ok(self.empty(State::BlockSequenceEntry, line)),
-                    _ => self.node_then(State::BlockSequenceEntry, Place::Block),
-                }
-            }
-            (Token::BlockEnd, _) => self.end(),
-            (_, line) => Err(self.unexpected("`- `", "list", line)),
-        }
-    }
-
-    fn indentless_sequence_entry(&mut self) -> Result<Node<'a>, ConfigError> {
-        if let Some(entry) = self.word_entry() {
-            return Ok(entry);
-        }
-        match self.scanner.peek()? {
-            (Token::BlockEntry, line) => {
-                self.scanner.next()?;
-                match self.scanner.peek()?.0 {
-                    Token::BlockEntry | Token::Key | Token::Value | Token::BlockEnd => {
-                        Ok(self.empty(State::IndentlessSequenceEntry, line))
-                    }
-                    _ => self.node_then(State::IndentlessSequenceEntry, Place::Block),
-                }
-            }
-            (_, line) => {
-                self.state = self.enclosing();
-                Ok(bare(Event::End, line))
-            }
-        }
-    }
-
-    fn block_mapping_key(&mut self) -> Result<Node<'a>, ConfigError> {
-        match self.scanner.peek()? {
-            (Token::Key, line) => {
-                self.scanner.next()?;
-                self.block_mapping_node(State::BlockMappingValue, line)
-            }
-            (Token::BlockEnd, _) => self.end(),
-            (_, line) => Err(self.unexpected("key", "mapping", line)),
-        }
-    }
-
-    fn block_mapping_value(&mut self) -> Result<Node<'a>, ConfigError> {
-        let (token, line) = self.scanner.peek()?;
-        if *token != Token::Value {
-            return Ok(self.empty(State::BlockMappingKey, line));
-        }
-        self.scanner.next()?;
-        self.block_mapping_node(State::BlockMappingKey, line)
-    }
-
-    /// A key or a value of a block mapping; an empty one, if the next key or value follows at once.
-    fn block_mapping_node(&mut self, state: State, line: u32) -> Result<Node<'a>, ConfigError> {
-        match self.scanner.peek()?.0 {
-            Token::Key | Token::Value | Token::BlockEnd => Ok(self.empty(state, line)),
-            _ => self.node_then(state, Place::BlockValue),
-        }
+    pub(super) fn unexpected(&mut self, expected: &str, collection: &str, span: Span) -> Error {
+        let start = self.starts.last().copied().unwrap_or(span.line);
+        Error::yaml(span, format!("no {expected} where one is expected, in the {collection} from line {start}"))
     }
 }
 
 /// An event without anchor and tag.
-pub(super) fn bare(event: Event<'_>, line: u32) -> Node<'_> {
-    Node { event, anchor: None, tag: None, line }
+pub(super) fn bare(event: Event<'_>, span: Span) -> Node<'_> {
+    Node { event, anchor: None, tag: None, span }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::cursor::{Cursor, Mark};
-use super::{scalar, tag};
-use crate::config::ConfigError;
+use super::scalar::{self, Scalar};
+use super::simple_key::{SimpleKey, missing_colon};
+use super::tag;
+use crate::{Error, Span};
 
 /// A word of YAML's grammar.
 #[derive(Debug, PartialEq)]
@@ -40,9 +42,11 @@ pub(super) enum Token<'a> {
 #[derive(Debug)]
 pub(super) struct Scanner<'a> {
     pub(super) cursor: Cursor<'a>,
-    tokens: VecDeque<(Token<'a>, u32)>,
+    tokens: VecDeque<(Token<'a>, Span)>,
     /// The number of tokens already handed out; adding a place in `tokens` gives a token's number.
     taken: usize,
+    /// Where the last token is that was handed out and is written: not only implied by what is around it.
+    last_written: Span,
     /// The column of the innermost block collection; -1 outside of all.
     indent: i64,
     indents: Vec<i64>,
@@ -51,28 +55,18 @@ pub(super) struct Scanner<'a> {
     simple_key_allowed: bool,
     /// At most one for each flow level, outermost first, so that their token numbers ascend.
     simple_keys: VecDeque<SimpleKey>,
-    /// Is it known that no `Key` comes before the first token?
+    /// Whether it is known that no `Key` comes before the first token.
     ready: bool,
     ended: bool,
 }
 
-/// Where a key may have begun that no `?` announces.
-#[derive(Clone, Copy, Debug)]
-struct SimpleKey {
-    flow_level: usize,
-    token: usize,
-    mark: Mark,
-    /// At this column only a key can stand.
-    required: bool,
-}
-
-/// The most characters between the start of a key and its colon.
-const MAX_SIMPLE_KEY: i64 = 1024;
-
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    /// The tokens of the text behind the byte at `start`.
+    pub(super) fn new(text: &'a str, start: usize) -> Self {
+        let cursor = Cursor::new(text, start);
         Self {
-            cursor: Cursor::new(text),
+            last_written: cursor.point(),
+            cursor,
             tokens: VecDeque::new(),
             taken: 0,
             indent: -1,
@@ -85,36 +79,57 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next token and its line. Behind the end of the text, always the end.
-    pub(super) fn peek(&mut self) -> Result<(&Token<'a>, u32), ConfigError> {
+    /// The next token and where it is. Behind the end of the text, always the end.
+    pub(super) fn peek(&mut self) -> Result<(&Token<'a>, Span), Error> {
         if !self.ready {
             self.make_ready()?;
         }
-        let line = self.cursor.line();
-        Ok(self.tokens.front().map_or((&Token::StreamEnd, line), |(token, line)| (token, *line)))
+        let end = self.cursor.point();
+        Ok(self.tokens.front().map_or((&Token::StreamEnd, end), |(token, span)| (token, *span)))
     }
 
     /// Takes the next token away.
-    pub(super) fn next(&mut self) -> Result<(Token<'a>, u32), ConfigError> {
+    pub(super) fn next(&mut self) -> Result<(Token<'a>, Span), Error> {
         if !self.ready {
             self.make_ready()?;
         }
         self.ready = false;
         self.taken += 1;
-        Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.cursor.line())))
+        let (token, span) = self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.cursor.point()));
+        if span.start < span.end {
+            self.last_written = span;
+        }
+        Ok((token, span))
     }
 
-    /// The word and the line of a list entry, if it is no more than a plain word on a line of its own, and the next
+    /// The empty span behind all tokens that were handed out.
+    pub(super) fn behind(&mut self) -> Span {
+        // Remembered, as the same long token may be asked about for every collection that ends with it.
+        self.last_written = self.cursor.behind(self.last_written);
+        self.last_written
+    }
+
+    /// The place behind all tokens that were handed out.
+    pub(super) fn end(&self) -> u32 {
+        self.last_written.end
+    }
+
+    /// The word of a list entry and where it is, if that is no more than a plain word on a line of its own, and the next
     /// entry of the same list follows on the next line. Nearly all lines of a long list have this form, and their
     /// tokens would say nothing else. To be asked only where the entry of a block sequence can stand.
-    pub(super) fn take_word_entry(&mut self) -> Option<(&'a str, u32)> {
-        let line = self.cursor.line();
+    pub(super) fn take_word_entry(&mut self) -> Option<(&'a str, Span)> {
         let at_entry = self.tokens.is_empty() && self.simple_key_allowed && self.cursor.column() == self.indent;
-        let word = if at_entry { self.cursor.take_word_entry(usize::try_from(self.indent).ok()?) } else { None };
-        Some((word?, line))
+        if !at_entry {
+            return None;
+        }
+        let (word, span) = self.cursor.take_word_entry(usize::try_from(self.indent).ok()?)?;
+        // Of an entry without a word, only the dash is written.
+        let is_empty = u32::from(word.is_empty());
+        self.last_written = Span { start: span.start.saturating_sub(is_empty), ..span };
+        Some((word, span))
     }
 
-    fn make_ready(&mut self) -> Result<(), ConfigError> {
+    fn make_ready(&mut self) -> Result<(), Error> {
         while !self.ended && (self.tokens.is_empty() || self.first_may_be_key()?) {
             self.fetch()?;
         }
@@ -122,25 +137,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Could the first token in the queue still turn out to be a key?
-    fn first_may_be_key(&mut self) -> Result<bool, ConfigError> {
+    /// Whether the first token in the queue could still turn out to be a key.
+    fn first_may_be_key(&mut self) -> Result<bool, Error> {
         let Some(key) = self.simple_keys.front().copied().filter(|key| key.token == self.taken) else {
             return Ok(false);
         };
-        let possible = self.is_still_possible(&key)?;
+        let possible = key.is_still_possible(&self.cursor)?;
         if !possible {
             self.simple_keys.pop_front();
         }
         Ok(possible)
     }
 
-    /// A key ends on its line, and within 1024 characters.
-    fn is_still_possible(&self, key: &SimpleKey) -> Result<bool, ConfigError> {
-        let possible = key.mark.line == self.cursor.line() && self.cursor.column() <= key.mark.column + MAX_SIMPLE_KEY;
-        if !possible && key.required { Err(missing_colon(key)) } else { Ok(possible) }
-    }
-
-    fn fetch(&mut self) -> Result<(), ConfigError> {
+    fn fetch(&mut self) -> Result<(), Error> {
         self.skip_to_token();
         self.unroll_indent(self.cursor.column());
         let flow = self.flow_level > 0;
@@ -166,7 +175,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn no_token(&self) -> ConfigError {
+    fn no_token(&self) -> Error {
         self.cursor.fault(match self.cursor.byte() {
             b'\t' => "a tab stands where the indentation is; write spaces".to_owned(),
             byte => format!("no value can start with {:?}; put it into quotes", char::from(byte)),
@@ -189,26 +198,27 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn push(&mut self, token: Token<'a>, line: u32) {
-        self.tokens.push_back((token, line));
+    fn push(&mut self, token: Token<'a>, span: Span) {
+        self.tokens.push_back((token, span));
     }
 
     /// Adds a token before the one of that number, or as the last.
-    fn insert(&mut self, number: usize, token: Token<'a>, line: u32) {
+    fn insert(&mut self, number: usize, token: Token<'a>, span: Span) {
         let place = number.saturating_sub(self.taken).min(self.tokens.len());
-        self.tokens.insert(place, (token, line));
+        self.tokens.insert(place, (token, span));
     }
 
     /// Adds a token that is `length` characters long.
     fn push_and_skip(&mut self, token: Token<'a>, length: usize) {
-        self.push(token, self.cursor.line());
+        let start = self.cursor.mark();
         for _ in 0..length {
             self.cursor.skip();
         }
+        self.push(token, self.cursor.span_from(start));
     }
 
     /// Remembers that a key may begin here.
-    fn save_simple_key(&mut self) -> Result<(), ConfigError> {
+    fn save_simple_key(&mut self) -> Result<(), Error> {
         if self.simple_key_allowed {
             self.remove_simple_key()?;
             let mark = self.cursor.mark();
@@ -223,7 +233,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing at this flow level was a key after all.
-    fn remove_simple_key(&mut self) -> Result<(), ConfigError> {
+    fn remove_simple_key(&mut self) -> Result<(), Error> {
         match self.simple_keys.back().copied().filter(|key| key.flow_level == self.flow_level) {
             Some(key) if key.required => Err(missing_colon(&key)),
             Some(_) => {
@@ -234,44 +244,44 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Opens a block collection at `column`, if it is indented deeper than the innermost one; before the token of
+    /// Opens a block collection at `mark`, if it is indented deeper than the innermost one; before the token of
     /// that number, or as the last.
-    fn roll_indent(&mut self, column: i64, token: Token<'a>, before: Option<usize>, line: u32) {
-        if self.flow_level == 0 && self.indent < column {
+    fn roll_indent(&mut self, token: Token<'a>, before: Option<usize>, mark: Mark) {
+        if self.flow_level == 0 && self.indent < mark.column {
             self.indents.push(self.indent);
-            self.indent = column;
-            self.insert(before.unwrap_or(usize::MAX), token, line);
+            self.indent = mark.column;
+            self.insert(before.unwrap_or(usize::MAX), token, mark.point());
         }
     }
 
     /// Closes the block collections that are indented deeper than `column`.
     fn unroll_indent(&mut self, column: i64) {
         while self.flow_level == 0 && self.indent > column {
-            self.push(Token::BlockEnd, self.cursor.line());
+            self.push(Token::BlockEnd, self.cursor.point());
             self.indent = self.indents.pop().unwrap_or(-1);
         }
     }
 
-    fn fetch_end(&mut self) -> Result<(), ConfigError> {
+    fn fetch_end(&mut self) -> Result<(), Error> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        self.push(Token::StreamEnd, self.cursor.line());
+        self.push(Token::StreamEnd, self.cursor.point());
         self.ended = true;
         Ok(())
     }
 
-    fn fetch_directive(&mut self) -> Result<(), ConfigError> {
+    fn fetch_directive(&mut self) -> Result<(), Error> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.line();
+        let start = self.cursor.mark();
         let token = tag::directive(&mut self.cursor)?;
-        self.push(token, line);
+        self.push(token, self.cursor.span_from(start));
         Ok(())
     }
 
-    fn fetch_document_indicator(&mut self, byte: u8) -> Result<(), ConfigError> {
+    fn fetch_document_indicator(&mut self, byte: u8) -> Result<(), Error> {
         self.unroll_indent(-1);
         self.remove_simple_key()?;
         self.simple_key_allowed = false;
@@ -279,7 +289,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_flow_start(&mut self, token: Token<'a>) -> Result<(), ConfigError> {
+    fn fetch_flow_start(&mut self, token: Token<'a>) -> Result<(), Error> {
         self.save_simple_key()?;
         self.flow_level += 1;
         self.simple_key_allowed = true;
@@ -287,7 +297,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_flow_end(&mut self, token: Token<'a>) -> Result<(), ConfigError> {
+    fn fetch_flow_end(&mut self, token: Token<'a>) -> Result<(), Error> {
         self.remove_simple_key()?;
         self.flow_level = self.flow_level.saturating_sub(1);
         self.simple_key_allowed = false;
@@ -295,14 +305,14 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_flow_entry(&mut self) -> Result<(), ConfigError> {
+    fn fetch_flow_entry(&mut self) -> Result<(), Error> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
         self.push_and_skip(Token::FlowEntry, 1);
         Ok(())
     }
 
-    fn fetch_block_entry(&mut self) -> Result<(), ConfigError> {
+    fn fetch_block_entry(&mut self) -> Result<(), Error> {
         self.start_block(Token::BlockSequenceStart, "a list entry cannot start here; put it on a line of its own")?;
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
@@ -310,7 +320,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_key(&mut self) -> Result<(), ConfigError> {
+    fn fetch_key(&mut self) -> Result<(), Error> {
         self.start_block(Token::BlockMappingStart, "a key cannot start here; put it on a line of its own")?;
         self.remove_simple_key()?;
         self.simple_key_allowed = self.flow_level == 0;
@@ -318,18 +328,18 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_value(&mut self) -> Result<(), ConfigError> {
+    fn fetch_value(&mut self) -> Result<(), Error> {
         let candidate = self.simple_keys.back().copied().filter(|key| key.flow_level == self.flow_level);
         let key = match candidate {
-            Some(key) if self.is_still_possible(&key)? => Some(key),
+            Some(key) if key.is_still_possible(&self.cursor)? => Some(key),
             _ => None,
         };
         if candidate.is_some() {
             self.simple_keys.pop_back();
         }
         if let Some(key) = key {
-            self.insert(key.token, Token::Key, key.mark.line);
-            self.roll_indent(key.mark.column, Token::BlockMappingStart, Some(key.token), key.mark.line);
+            self.insert(key.token, Token::Key, key.mark.point());
+            self.roll_indent(Token::BlockMappingStart, Some(key.token), key.mark);
             self.simple_key_allowed = false;
         } else {
             self.start_block(Token::BlockMappingStart, "a colon that belongs to no key; write one `key: value` on each line, indented alike, and put a value with `: ` into quotes")?;
@@ -340,55 +350,47 @@ impl<'a> Scanner<'a> {
     }
 
     /// Opens the block collection to which an entry, key or value at this place belongs.
-    fn start_block(&mut self, token: Token<'a>, complaint: &str) -> Result<(), ConfigError> {
+    fn start_block(&mut self, token: Token<'a>, complaint: &str) -> Result<(), Error> {
         if self.flow_level == 0 && !self.simple_key_allowed {
             return Err(self.cursor.fault(complaint));
         }
-        let mark = self.cursor.mark();
-        self.roll_indent(mark.column, token, None, mark.line);
+        self.roll_indent(token, None, self.cursor.mark());
         Ok(())
     }
 
-    fn fetch_property(&mut self) -> Result<(), ConfigError> {
+    fn fetch_property(&mut self) -> Result<(), Error> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.line();
+        let start = self.cursor.mark();
         let token = tag::property(&mut self.cursor)?;
-        self.push(token, line);
+        self.push(token, self.cursor.span_from(start));
         Ok(())
     }
 
-    fn fetch_block_scalar(&mut self) -> Result<(), ConfigError> {
+    fn fetch_block_scalar(&mut self) -> Result<(), Error> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
-        let line = self.cursor.line();
-        let value = scalar::block(&mut self.cursor, self.indent)?;
-        self.push(Token::Scalar { value: value.into(), plain: false }, line);
+        let Scalar { value, span } = scalar::block(&mut self.cursor, self.indent)?;
+        self.push(Token::Scalar { value, plain: false }, span);
         Ok(())
     }
 
-    fn fetch_quoted_scalar(&mut self) -> Result<(), ConfigError> {
+    fn fetch_quoted_scalar(&mut self) -> Result<(), Error> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.line();
-        let value = scalar::quoted(&mut self.cursor)?;
-        self.push(Token::Scalar { value, plain: false }, line);
+        let Scalar { value, span } = scalar::quoted(&mut self.cursor)?;
+        self.push(Token::Scalar { value, plain: false }, span);
         Ok(())
     }
 
-    fn fetch_plain_scalar(&mut self) -> Result<(), ConfigError> {
+    fn fetch_plain_scalar(&mut self) -> Result<(), Error> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
-        let line = self.cursor.line();
-        let (value, ends_line) = scalar::plain(&mut self.cursor, self.indent, self.flow_level > 0)?;
+        let (Scalar { value, span }, ends_line) = scalar::plain(&mut self.cursor, self.indent, self.flow_level > 0)?;
         if ends_line {
             self.simple_key_allowed = true;
         }
-        self.push(Token::Scalar { value, plain: true }, line);
+        self.push(Token::Scalar { value, plain: true }, span);
         Ok(())
     }
-}
-
-fn missing_colon(key: &SimpleKey) -> ConfigError {
-    ConfigError::yaml(key.mark.line, "a key without a colon behind it; write `key: value`, with a space")
 }

@@ -1,14 +1,24 @@
 //! A place in the text, moved on character by character.
 
-use crate::config::ConfigError;
+use crate::span::narrow;
+use crate::{Error, Span};
 
 /// A place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
+    /// The bytes of the text before this place.
+    position: usize,
     /// The line, counted from 1.
     pub(super) line: u32,
     /// The characters of the line before this place.
     pub(super) column: i64,
+}
+
+impl Mark {
+    /// The empty span at this place.
+    pub(super) fn point(self) -> Span {
+        Span::point(narrow(self.position), self.line)
+    }
 }
 
 /// The text and how far it is read. At the end of the text every byte reads as 0, which no YAML text contains.
@@ -23,21 +33,43 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, position: 0, line: 1, line_start: 0 }
+    /// A cursor in front of the character at `position`.
+    pub(super) fn new(text: &'a str, position: usize) -> Self {
+        Self { text, position, line: 1, line_start: position }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { line: self.line, column: self.column() }
+        Mark { position: self.position, line: self.line, column: self.column() }
     }
 
-    pub(super) fn line(&self) -> u32 {
-        self.line
+    /// The empty span at this place.
+    pub(super) fn point(&self) -> Span {
+        self.mark().point()
+    }
+
+    /// The span from that place up to `end`.
+    pub(super) fn span(from: Mark, end: usize) -> Span {
+        Span { start: narrow(from.position), end: narrow(end), line: from.line }
+    }
+
+    /// The span from that place to this one.
+    pub(super) fn span_from(&self, from: Mark) -> Span {
+        Self::span(from, self.position)
+    }
+
+    /// The empty span behind what `span` covers.
+    pub(super) fn behind(&self, span: Span) -> Span {
+        Span::point(span.end, span.line.saturating_add(span.of(self.text).map_or(0, line_breaks)))
     }
 
     /// The characters of the line before this place.
     pub(super) fn column(&self) -> i64 {
         i64::try_from(self.position - self.line_start).unwrap_or(i64::MAX)
+    }
+
+    /// The bytes of the text before this line, if all characters of the line before this place are one byte long.
+    pub(super) fn line_start(&self) -> usize {
+        self.line_start
     }
 
     /// The bytes of the text before this place.
@@ -64,7 +96,7 @@ impl<'a> Cursor<'a> {
         self.position >= self.text.len()
     }
 
-    /// Does a space or a tab come next?
+    /// Whether a space or a tab comes next.
     pub(super) fn is_blank(&self) -> bool {
         is_blank(self.byte())
     }
@@ -77,7 +109,7 @@ impl<'a> Cursor<'a> {
         self.is_end() || self.is_break()
     }
 
-    /// Does a space, a tab, a line break or the end stand `ahead` bytes behind the next byte?
+    /// Whether a space, a tab, a line break or the end stands `ahead` bytes behind the next byte.
     pub(super) fn is_space_at(&self, ahead: usize) -> bool {
         match self.byte_at(ahead) {
             b' ' | b'\t' | b'\n' | b'\r' => true,
@@ -88,7 +120,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `---` or `...` at the start of a line?
+    /// Whether `---` or `...` stands here, at the start of a line.
     pub(super) fn is_document_indicator(&self) -> bool {
         self.position == self.line_start
             && matches!([self.byte(), self.byte_at(1), self.byte_at(2)], [b'-', b'-', b'-'] | [b'.', b'.', b'.'])
@@ -97,15 +129,7 @@ impl<'a> Cursor<'a> {
 
     /// The bytes of the line break that stands `ahead` bytes behind the next byte, or 0. YAML 1.1 has five of them.
     fn break_len(&self, ahead: usize) -> usize {
-        match self.byte_at(ahead) {
-            b'\r' if self.byte_at(ahead + 1) == b'\n' => 2,
-            b'\r' | b'\n' => 1,
-            // U+0085, next line.
-            0xc2 if self.byte_at(ahead + 1) == 0x85 => 2,
-            // U+2028 and U+2029, line and paragraph separator.
-            0xe2 if self.byte_at(ahead + 1) == 0x80 && matches!(self.byte_at(ahead + 2), 0xa8 | 0xa9) => 3,
-            _ => 0,
-        }
+        break_len(self.text.as_bytes().get(self.position + ahead..).unwrap_or_default())
     }
 
     /// Moves on behind the next character.
@@ -142,8 +166,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves on behind `- `, a plain word or nothing, a line break and `indent` spaces, if a dash and a space follow
-    /// those, and returns the word.
-    pub(super) fn take_word_entry(&mut self, indent: usize) -> Option<&'a str> {
+    /// those, and returns the word and where it is.
+    pub(super) fn take_word_entry(&mut self, indent: usize) -> Option<(&'a str, Span)> {
         let rest = self.text.get(self.position..)?.strip_prefix("- ")?;
         let length = rest.bytes().position(|byte| !is_ordinary(byte) && byte != b':')?;
         let (word, behind) = rest.split_at_checked(length)?;
@@ -152,10 +176,13 @@ impl<'a> Cursor<'a> {
         if word.ends_with(':') || !spaces.bytes().all(|byte| byte == b' ') || !next.starts_with("- ") {
             return None;
         }
+        // Where no word is, its place is right behind the dash.
+        let start = narrow(self.position + if word.is_empty() { 1 } else { 2 });
+        let span = Span { start, end: start + narrow(word.len()), line: self.line };
         self.line_start = self.text.len() - behind.len() + 1;
         self.position = self.text.len() - next.len();
         self.line = self.line.saturating_add(1);
-        Some(word)
+        Some((word, span))
     }
 
     /// Moves on behind the next character, and returns it.
@@ -193,17 +220,48 @@ impl<'a> Cursor<'a> {
     }
 
     /// What is wrong at this place.
-    pub(super) fn fault(&self, what: impl Into<String>) -> ConfigError {
-        ConfigError::yaml(self.line, what)
+    pub(super) fn fault(&self, what: impl Into<String>) -> Error {
+        Error::yaml(self.point(), what)
+    }
+
+    /// What is wrong from `start` to this place.
+    pub(super) fn fault_since(&self, start: Mark, what: impl Into<String>) -> Error {
+        Error::yaml(self.span_from(start), what)
     }
 }
 
-/// A space or a tab?
+/// The bytes of the line break that a text begins with, or 0.
+fn break_len(text: &[u8]) -> usize {
+    match text {
+        [b'\r', b'\n', ..] => 2,
+        [b'\r' | b'\n', ..] => 1,
+        // U+0085, next line.
+        [0xc2, 0x85, ..] => 2,
+        // U+2028 and U+2029, line and paragraph separator.
+        [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// The line breaks in a text.
+pub(crate) fn line_breaks(text: &str) -> u32 {
+    let mut rest = text.as_bytes();
+    let mut breaks: u32 = 0;
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0xc2 | 0xe2)) {
+        let (_, at) = rest.split_at(place);
+        let length = break_len(at);
+        breaks = breaks.saturating_add(u32::from(length > 0));
+        rest = at.get(length.max(1)..).unwrap_or_default();
+    }
+    breaks
+}
+
+/// Whether this is a space or a tab.
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// A letter, a digit, or what stands between those in addresses? Nothing in YAML ends before these.
+/// Whether this is a letter, a digit, or what stands between those in addresses. Nothing in YAML ends before these.
 fn is_ordinary(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'/')
 }

@@ -2,10 +2,10 @@
 
 use super::cursor::{Cursor, is_blank};
 use super::scanner::Token;
-use crate::config::ConfigError;
+use crate::Error;
 
 /// `%YAML` or `%TAG`, to the end of the line; the cursor stands on the percent sign.
-pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
+pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Error> {
     cursor.skip();
     let name = cursor.take_while(is_word);
     if !cursor.is_space_at(0) {
@@ -25,7 +25,7 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Config
     Ok(token)
 }
 
-fn version(cursor: &mut Cursor<'_>) -> Result<(u8, u8), ConfigError> {
+fn version(cursor: &mut Cursor<'_>) -> Result<(u8, u8), Error> {
     let mut number = |end: &str| {
         let digits = cursor.take_while(|byte| byte.is_ascii_digit());
         let ended = end.is_empty() || cursor.take_while(|byte| byte == b'.') == end;
@@ -38,7 +38,7 @@ fn version(cursor: &mut Cursor<'_>) -> Result<(u8, u8), ConfigError> {
     Ok((number(".")?, number("")?))
 }
 
-fn tag_directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
+fn tag_directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Error> {
     let handle = handle(cursor)?;
     if !(handle == "!" || handle.len() > 1 && handle.ends_with('!')) || !cursor.is_blank() {
         return Err(cursor.fault("a tag handle that does not start and end with an exclamation mark"));
@@ -52,7 +52,7 @@ fn tag_directive<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> 
 }
 
 /// An alias, an anchor or a tag; the cursor stands on its first character.
-pub(super) fn property<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
+pub(super) fn property<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Error> {
     match cursor.byte() {
         b'*' => name(cursor).map(Token::Alias),
         b'&' => name(cursor).map(Token::Anchor),
@@ -60,7 +60,7 @@ pub(super) fn property<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigE
     }
 }
 
-fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
+fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Error> {
     cursor.skip();
     let name = cursor.take_while(is_word);
     let ended = cursor.is_space_at(0) || matches!(cursor.byte(), b'?' | b':' | b',' | b']' | b'}' | b'%' | b'@' | b'`');
@@ -72,7 +72,7 @@ fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
     Ok(name)
 }
 
-fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
+fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, Error> {
     let token = if cursor.byte_at(1) == b'<' {
         cursor.skip();
         cursor.skip();
@@ -104,7 +104,7 @@ fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Token<'a>, ConfigError> {
 }
 
 /// `!`, `!!`, `!name!`, or the start of a tag such as `!name`.
-fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
+fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Error> {
     let start = cursor.position();
     if cursor.byte() != b'!' {
         return Err(cursor.fault("a tag handle that does not start with an exclamation mark"));
@@ -118,7 +118,7 @@ fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
 }
 
 /// The characters of a URI behind `head`, with their escapes resolved.
-fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, ConfigError> {
+fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, Error> {
     let mut uri = head.as_bytes().to_vec();
     loop {
         let plain = cursor.take_while(|byte| is_word(byte) || b";/?:@&=+$,.!~*'()[]".contains(&byte));
@@ -140,7 +140,7 @@ fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, ConfigError> {
     String::from_utf8(uri).map_err(|_| cursor.fault("a tag that is not UTF-8"))
 }
 
-/// A letter, a digit, `-` or `_`?
+/// Whether this is a letter, a digit, `-` or `_`.
 fn is_word(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_')
 }

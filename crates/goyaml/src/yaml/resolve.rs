@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::text::Quoted;
+use crate::error::cut;
 
 /// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -18,13 +18,13 @@ pub(super) enum Scalar<'a> {
 
 /// What a tag says about a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(crate) enum Tag {
     Null,
     Bool,
     Int,
     Float,
     Binary,
-    /// A text; the text `<<` is the key whose mapping is merged into the one around it.
+    /// A text; the text `<<` is the key whose map is merged into the one around it.
     Merge,
     /// A text, a point in time, or a tag that nobody knows.
     Text,
@@ -35,7 +35,7 @@ const YAML_TAG: &str = "tag:yaml.org,2002:";
 
 impl Tag {
     /// The tag of that name in full, such as `tag:yaml.org,2002:str`.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         match name.strip_prefix(YAML_TAG) {
             Some("null") => Self::Null,
             Some("bool") => Self::Bool,
@@ -49,14 +49,17 @@ impl Tag {
     }
 }
 
-/// Is this the key whose mapping is merged into the one around it?
-pub(super) fn is_merge_key(value: &str, plain: bool, tag: Option<Tag>) -> bool {
+/// Whether this is the key whose map is merged into the one around it.
+pub(crate) fn is_merge_key(value: &str, plain: bool, tag: Option<Tag>) -> bool {
     value == "<<" && tag.map_or(plain, |tag| tag == Tag::Merge)
 }
 
 /// The meaning of `value`; or what it is instead of what its tag says.
-pub(super) fn resolve(value: &str, plain: bool, tag: Option<Tag>) -> Result<Scalar<'_>, String> {
-    let wrong = |tag: &str| Err(format!("{} is not what its tag !!{tag} says", Quoted(value)));
+pub(crate) fn resolve(value: &str, plain: bool, tag: Option<Tag>) -> Result<Scalar<'_>, String> {
+    let wrong = |tag: &str| {
+        let (start, rest) = cut(value);
+        Err(format!("{start:?}{rest} is not what its tag !!{tag} says"))
+    };
     match tag {
         None if plain => Ok(implicit(value)),
         None | Some(Tag::Merge | Tag::Text) => Ok(Scalar::Text(Cow::Borrowed(value))),
