@@ -45,7 +45,7 @@ SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SECONDS ?= 300
 
 # What `make fuzz` does, and for how long each.
-FUZZ_TARGETS   := rules codec netlink state flags
+FUZZ_TARGETS   := rules goyaml codec netlink state flags
 FUZZ_SECONDS    = $(if $(filter file,$(origin SECONDS)),60,$(SECONDS))
 FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 

@@ -7,7 +7,7 @@ to=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
-mkdir -p "$to"/{rules,codec,netlink,state,flags}
+mkdir -p "$to"/{rules,goyaml,codec,netlink,state,flags}
 
 # A line of flags, then a configuration file.
 policy() { # NAME FLAGS FILE
@@ -21,7 +21,9 @@ done
 for file in testdata/config/{odd,bad}/*.{yaml,json}; do
     flags=
     [[ $file == *.ipv6.* ]] && flags=--enable-ipv6
-    policy "$(basename "$(dirname "$file")")-$(basename "$file")" "$flags" "$file"
+    name=$(basename "$(dirname "$file")")-$(basename "$file")
+    policy "$name" "$flags" "$file"
+    cp "$file" "$to/goyaml/$name"
 done
 cp "$to"/rules/* "$to/codec/"
 
