@@ -76,7 +76,8 @@ impl Lines {
     }
 }
 
-/// What is written for a scalar means the same if it is read again without what is around it, in brackets if it stood in some.
+/// What is written for a scalar means the same if it is read again without what is around it; in brackets if it stood in some, and
+/// as a key if it was one.
 fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) {
     let written = span.of(document.text()).expect("it is a part of the text");
     // A tag says something that the scalar does not, as does the indentation of what is around a block with one of its own. A byte
@@ -86,13 +87,16 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
         return;
     }
     let alone = if is_json { format!("{{\"\":{written}}}") } else { format!("- {written}") };
-    let in_brackets = format!("[{written}]");
-    let ways: &[&str] = if is_json { &[&alone] } else { &[written, &alone, &in_brackets] };
+    let (in_brackets, as_key, with_colon) =
+        (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
+    let ways: &[&str] =
+        if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
     let read = |text: &&str| {
         let document = goyaml::parse(text.as_bytes()).ok()?;
         let scalar = match document.root().map_or(Value::Null, |root| root.value()) {
             Value::List(mut list) => list.next()?.value(),
-            Value::Map(map) => map.pairs().next()?.value.value(),
+            Value::Map(map) if is_json => map.pairs().next()?.value.value(),
+            Value::Map(map) => map.pairs().next()?.key.value(),
             scalar => scalar,
         };
         Some(is_same(&scalar, value))
