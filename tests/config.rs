@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use ip_masq_agent::config::{self, Config, ConfigErrors, Context, Problem, ReadError, Reading};
+use ip_masq_agent::config::{self, Config, ConfigErrors, Context, Problem, ReadError, Reading, SourcePaths, SourceSet};
 use ip_masq_agent::net::Cidr;
 use proptest::prelude::*;
 
@@ -203,7 +203,7 @@ fn a_file_may_have_64_mebibytes_whatever_it_says_and_the_list_what_its_limit_say
         let loaded = std::thread::scope(|scope| {
             // Fails once the reader has seen enough.
             scope.spawn(move || drop(writer.write_all(comment(written).as_bytes())));
-            let loaded = config::load_once(Path::new(&pipe));
+            let loaded = SourceSet::load_once(&SourcePaths::one(&pipe));
             drop(reader);
             loaded
         });
@@ -248,7 +248,10 @@ fn nesting_is_read_to_ten_thousand_levels_in_any_form_and_refused_beyond() {
     // Through an alias too: what it stands for counts, not the one word.
     let (open, close) = ("[".repeat(6_000), "]".repeat(6_000));
     let aliased = format!("a: &a {open}{close}\nb: {open}*a{close}\n");
-    assert_eq!(problems(&config::parse(aliased.as_bytes(), &IPV4).unwrap_err()), [Problem::Syntax(goyaml::Problem::Depth)]);
+    assert_eq!(
+        problems(&config::parse(aliased.as_bytes(), &IPV4).unwrap_err()),
+        [Problem::Syntax(goyaml::Problem::Depth)]
+    );
 }
 
 #[test]
@@ -353,8 +356,11 @@ proptest! {
             format!("{{\"a\": {text}}}"),
             format!("{{\"nonMasqueradeCIDRs\": [{json}]}}"),
         ] {
-            let messages = match config::understand(&path, file.as_bytes(), &IPV4) {
-                Ok(reading) => reading.warnings.iter().map(|warning| warning.in_file(&path)).collect(),
+            let sources = SourceSet::one(&path, Some(file.as_bytes().to_vec()));
+            let messages = match config::understand(&sources, &IPV4) {
+                Ok(reading) => {
+                    reading.warnings.iter().map(|warning| warning.in_files(&sources.paths())).collect()
+                }
                 Err(error) => vec![error.to_string()],
             };
             for message in messages {

@@ -1,9 +1,8 @@
 //! Inputs that are a line of flags and a configuration file, as in `rules/`.
 
 use std::net::IpAddr;
-use std::path::Path;
 
-use ip_masq_agent::config::{self, Context};
+use ip_masq_agent::config::{self, Context, SourceSet};
 use ip_masq_agent::net::{AddressRange, Cidr};
 use ip_masq_agent::policy::{Flags, Policy};
 
@@ -17,11 +16,11 @@ pub fn policy(input: &[u8]) -> Option<Policy> {
     let end = input.iter().position(|byte| *byte == b'\n')?;
     let (line, file) = (&input[..end], &input[end + 1..]);
     let flags = flags(str::from_utf8(line).unwrap_or_default());
-    let path = Path::new("/etc/config/ip-masq-agent");
-    match config::understand(path, file, &Context::from(&flags)) {
+    let sources = SourceSet::one("/etc/config/ip-masq-agent", Some(file.to_vec()));
+    match config::understand(&sources, &Context::from(&flags)) {
         Ok(reading) => {
             for warning in &reading.warnings {
-                is_one_line(&warning.in_file(path));
+                is_one_line(&warning.in_files(&sources.paths()));
             }
             Some(Policy::new(&reading.config, &flags))
         }

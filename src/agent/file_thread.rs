@@ -1,7 +1,6 @@
-//! The thread that waits for the file system: it watches the configuration file, reads it, and understands it.
+//! The thread that waits for the file system: it watches the configuration files, reads them, and understands them.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -11,16 +10,15 @@ use tracing::{info, warn};
 
 use super::Event;
 use super::complaint::Complaint;
-use super::config_file::{ConfigFile, FileNews, Look};
+use super::config_files::{ConfigFiles, FileNews, Look};
 use super::file_watch::{Change, FileWatch};
 use super::latest::Latest;
-use crate::config::ReadError;
-use crate::text::Shown;
+use crate::config::{ReadError, SourcePaths};
 
 /// The end of the loop with the thread: the loop asks for a look, and is told what is new, whoever asked.
 #[derive(Debug)]
 pub(super) struct FileThread {
-    path: PathBuf,
+    paths: SourcePaths,
     asked: Arc<Latest<Ask>>,
     answers: Arc<Latest<Answer>>,
     news: Option<FileNews>,
@@ -30,12 +28,12 @@ pub(super) struct FileThread {
 /// What a look came to. News take the place of what was not fetched yet, which may be other news.
 #[derive(Debug)]
 enum Answer {
-    /// The operator wanted it, and the file says what it said.
+    /// The operator wanted it, and the files say what they said.
     Unchanged,
     News(FileNews),
 }
 
-/// Why the loop wants the file looked at. The later ones count for more.
+/// Why the loop wants the files looked at. The later ones count for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
     /// The resync interval is over.
@@ -45,11 +43,11 @@ pub(super) enum Ask {
 }
 
 impl FileThread {
-    /// Starts the thread, which looks at the file at once. To be called once signals are blocked.
-    pub(super) fn start(file: ConfigFile) -> io::Result<Self> {
+    /// Starts the thread, which looks at the files at once. To be called once signals are blocked.
+    pub(super) fn start(files: ConfigFiles) -> io::Result<Self> {
         let (asked, answers) = (Arc::new(Latest::new()), Arc::new(Latest::new()));
         let this = Self {
-            path: file.path().to_owned(),
+            paths: files.paths().clone(),
             asked: Arc::clone(&asked),
             answers: Arc::clone(&answers),
             news: None,
@@ -57,22 +55,22 @@ impl FileThread {
         };
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let thread = thread::Builder::new().name("file".to_owned());
-        thread.spawn(move || runtime.block_on(serve(file, &asked, &answers)))?;
+        thread.spawn(move || runtime.block_on(serve(files, &asked, &answers)))?;
         Ok(this)
     }
 
-    /// Wants the file looked at; does not wait. Tells if the thread has not begun with what it was asked before.
+    /// Wants the files looked at; does not wait. Tells if the thread has not begun with what it was asked before.
     pub(super) fn ask(&mut self, ask: Ask) {
-        let file = Shown(&*self.path);
+        let files = &self.paths;
         if self.asked.is_filled() {
             if self.unanswered.is_new("") {
                 warn!(
-                    "{file}: its file system has not answered since the last resync; changes of the file are not seen until \
+                    "{files}: its file system has not answered since the last resync; changes of the file are not seen until \
                      it does, and what was read last stays in force: see whether it hangs"
                 );
             }
         } else if self.unanswered.ends() {
-            info!("{file}: its file system answers again");
+            info!("{files}: its file system answers again");
         }
         self.asked.merge(|before| before.map_or(ask, |before| before.max(ask)));
     }
@@ -99,19 +97,19 @@ impl FileThread {
 
     /// The first look takes too long: that is news too, and the look will be, whenever it is done.
     pub(super) fn give_up_waiting(&mut self, after: Duration) {
-        self.news = Some(Err(ReadError::Unanswered { path: self.path.clone(), after }));
+        self.news = Some(Err(ReadError::Unanswered { sources: self.paths.clone(), after }));
     }
 }
 
 /// The thread's life: it ends with the process.
-async fn serve(mut file: ConfigFile, asked: &Latest<Ask>, answers: &Latest<Answer>) {
-    let mut watch = FileWatch::new(file.path());
+async fn serve(mut files: ConfigFiles, asked: &Latest<Ask>, answers: &Latest<Answer>) {
+    let mut watch = FileWatch::new(files.paths().clone());
     let mut change = Change::Happened;
     loop {
         // Watched first, read after: what happens in between is another change.
         let ask = asked.take();
         watch.refresh();
-        let look = file.look(change == Change::Gone);
+        let look = files.look(change == Change::Gone);
         watch.looked(&look);
         match look {
             Look::News(news) => answers.put(Answer::News(news)),

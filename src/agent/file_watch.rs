@@ -1,77 +1,53 @@
-//! When to read the configuration file again: once for all changes that belong together.
+//! When to read the configuration files again: once for all changes that belong together.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::complaint::Complaint;
-use super::config_file::Look;
+use super::config_files::Look;
 use super::watch::ConfigWatch;
+use crate::config::SourcePaths;
 
 /// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
 /// delete and create, or empty and write, and the defaults must not be in force for that moment.
 const GRACE_FOR_A_FILE_THAT_IS_AWAY: Duration = Duration::from_millis(500);
 
-/// Changes of the file that follow on each other within this time are one: kubelet's update of a volume is half a dozen.
+/// Changes of the files that follow on each other within this time are one: kubelet's update of a volume is half a dozen.
 const BURST_GAP: Duration = Duration::from_millis(5);
 
 /// A burst that lasts longer is cut.
 const LONGEST_BURST: Duration = Duration::from_millis(100);
 
-/// Why the file has to be read.
+/// Why the files have to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Something happened to it, or where it is looked for.
+    /// Something happened to one, or where it is looked for.
     Happened,
-    /// It has been missing or empty for a while.
+    /// One has been missing or empty for a while.
     Gone,
 }
 
-/// The watch on the file, which tells of its own failure once.
+/// The watch on the files, which tells of its own failure once.
 pub(super) struct FileWatch {
-    path: PathBuf,
     inner: ConfigWatch,
     complaint: Complaint,
-    /// The file has changed and may change again. Until when that is waited for.
+    /// A file has changed, and it or another may change again. Until when that is waited for.
     burst_until: Option<Instant>,
-    /// The file is missing or empty. Until when it may come back as if it had not been.
+    /// A file has become missing or empty. Until when it may come back as if it had not been.
     away_until: Option<Instant>,
 }
 
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
-    pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            inner: ConfigWatch::new(path),
-            complaint: Complaint::default(),
-            burst_until: None,
-            away_until: None,
-        }
+    pub(super) fn new(paths: SourcePaths) -> Self {
+        Self { inner: ConfigWatch::new(paths), complaint: Complaint::default(), burst_until: None, away_until: None }
     }
 
-    /// Sets the watches where they are needed now. To be called before each reading of the file ([`ConfigWatch::refresh`]).
+    /// Sets the watches where they are needed now. To be called before each reading of the files ([`ConfigWatch::refresh`]).
     pub(super) fn refresh(&mut self) {
         self.burst_until = None;
-        self.set_watches();
-    }
-
-    /// What that reading came to. If the file has gone and stays away, [`changed`](Self::changed) says so: other looks in
-    /// the meantime do not prolong the time that it has.
-    pub(super) fn looked(&mut self, look: &Look) {
-        match look {
-            Look::Away => self.wait_for_its_return(),
-            Look::Same | Look::News(_) => self.away_until = None,
-        }
-    }
-
-    fn wait_for_its_return(&mut self) {
-        self.away_until.get_or_insert_with(|| Instant::now() + GRACE_FOR_A_FILE_THAT_IS_AWAY);
-    }
-
-    fn set_watches(&mut self) {
         match self.inner.refresh().map_err(|error| error.to_string()) {
             Err(text) if self.complaint.is_new(&text) => warn!("{text}"),
             Ok(()) if self.complaint.ends() => info!("changes of the configuration file are heard at once again"),
@@ -79,27 +55,32 @@ impl FileWatch {
         }
     }
 
-    /// Completes once the file has to be read, and says why. Losing the future loses nothing.
-    pub(super) async fn changed(&mut self) -> Change {
-        loop {
-            if let Some(until) = self.away_until {
-                if timeout_at(until.into(), self.inner.changed()).await.is_err() {
-                    return Change::Gone;
-                }
-            } else {
-                self.settled().await;
+    /// What that reading came to. If a file has gone and stays away, [`changed`](Self::changed) says so: other looks in
+    /// the meantime do not prolong the time that it has.
+    pub(super) fn looked(&mut self, look: &Look) {
+        match look {
+            Look::Away => {
+                self.away_until.get_or_insert_with(|| Instant::now() + GRACE_FOR_A_FILE_THAT_IS_AWAY);
             }
-            self.burst_until = None;
-            // Whoever brings it back from here on is heard.
-            self.set_watches();
-            if has_content(&self.path) {
-                return Change::Happened;
-            }
-            self.wait_for_its_return();
+            Look::Same | Look::News(_) => self.away_until = None,
         }
     }
 
-    /// Completes once the file has changed, and for a moment no more. Losing the future loses nothing.
+    /// Completes once the files have to be read, and says why. Losing the future loses nothing.
+    pub(super) async fn changed(&mut self) -> Change {
+        match self.away_until {
+            // However often another one changes.
+            Some(until) if until <= Instant::now() => Change::Gone,
+            Some(until) if timeout_at(until.into(), self.inner.changed()).await.is_err() => Change::Gone,
+            Some(_) => Change::Happened,
+            None => {
+                self.settled().await;
+                Change::Happened
+            }
+        }
+    }
+
+    /// Completes once a file has changed, and for a moment no more. Losing the future loses nothing.
     async fn settled(&mut self) {
         let until = if let Some(until) = self.burst_until {
             until
@@ -114,9 +95,4 @@ impl FileWatch {
             }
         }
     }
-}
-
-/// Is there something to read at `path`? What is no regular file does not tell its length.
-fn has_content(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.len() > 0 || !metadata.is_file())
 }

@@ -3,7 +3,7 @@
 mod alarm;
 mod back_off;
 mod complaint;
-mod config_file;
+mod config_files;
 mod counters;
 mod event;
 mod file_thread;
@@ -22,7 +22,7 @@ mod status;
 mod timed;
 mod watch;
 
-pub use config_file::{ConfigFile, Content, FileNews, Look};
+pub use config_files::{ConfigFiles, Content, FileNews, Look};
 pub use counters::Counters;
 pub use event::Event;
 pub use flow_worker::FlowWorker;

@@ -1,7 +1,6 @@
 //! What the agent says of its passes: each thing once, when it is new.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::SystemTime;
 
 use tracing::{debug, error, info, warn};
@@ -15,11 +14,10 @@ use super::status::{LastLook, summary};
 use crate::backend::nftables::plan_lines;
 use crate::backend::nftables::{Heard, Process};
 use crate::backend::{Outcome, SelectError, Selected};
-use crate::config::Config;
+use crate::config::{Config, SourcePaths};
 use crate::conntrack::{ConntrackError, Fixed};
 use crate::last_good::{Holding, Instead};
 use crate::rules::Layout;
-use crate::text::Shown;
 use crate::text::counted;
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
@@ -53,9 +51,16 @@ enum Choice {
 
 impl Narrator {
     /// Tells what is new in a pass, before which others were heard; `config` is what the rules shall follow after it.
-    pub(super) fn tell(&mut self, pass: &Pass, result: PassResult, heard: &Heard, path: &Path, config: &Config) {
+    pub(super) fn tell(
+        &mut self,
+        pass: &Pass,
+        result: PassResult,
+        heard: &Heard,
+        paths: &SourcePaths,
+        config: &Config,
+    ) {
         self.last_look.learn(pass, SystemTime::now());
-        let chosen = pass.config.as_ref().and_then(|news| tell_news_of_the_file(news, pass, path, config));
+        let chosen = pass.config.as_ref().and_then(|news| tell_news_of_the_file(news, pass, paths, config));
         if pass.config.is_some() {
             self.pending = chosen;
         }
@@ -65,14 +70,14 @@ impl Narrator {
                     info!("the failure is over: the rules are in force");
                 }
                 if let Some(choice) = self.pending.take() {
-                    info!("{}: {}", choice.in_force(path), summary(config));
+                    info!("{}: {}", choice.in_force(paths), summary(config));
                 }
                 match rules {
                     None => debug!("nobody has changed any rule"),
                     Some(selected) => self.tell_fitted(selected),
                 }
             }
-            Err(failure) => self.tell_failure(failure, result, chosen, path, config),
+            Err(failure) => self.tell_failure(failure, result, chosen, paths, config),
         }
         if pass.repaired {
             info!("somebody changed our rules, and they were repaired; {}", suspicion(&heard.processes));
@@ -187,7 +192,7 @@ impl Narrator {
         failure: &SelectError,
         result: PassResult,
         chosen: Option<Choice>,
-        path: &Path,
+        paths: &SourcePaths,
         config: &Config,
     ) {
         let text = failure.to_string();
@@ -197,8 +202,8 @@ impl Narrator {
         }
         let (known, next) = (self.last_look.known(failure), next_attempt(result, config));
         let told = match chosen {
-            Some(choice) if failure.is_of_looking() => format!("{}: {known}; {next}", choice.perhaps_in_force(path)),
-            Some(choice) => format!("{}: {failure}; {next}", choice.not_in_force(path)),
+            Some(choice) if failure.is_of_looking() => format!("{}: {known}; {next}", choice.perhaps_in_force(paths)),
+            Some(choice) => format!("{}: {failure}; {next}", choice.not_in_force(paths)),
             None => format!("{known}; {next}"),
         };
         if result == PassResult::Overtaken {
@@ -210,28 +215,25 @@ impl Narrator {
 }
 
 impl Choice {
-    fn in_force(self, path: &Path) -> String {
-        let file = Shown(path);
+    fn in_force(self, paths: &SourcePaths) -> String {
         match self {
-            Self::File => format!("{file} is valid and in force"),
-            Self::NoFile => format!("{file} does not exist: the flags' defaults are in force"),
+            Self::File => format!("{paths} is valid and in force"),
+            Self::NoFile => format!("{paths} does not exist: the flags' defaults are in force"),
         }
     }
 
-    fn not_in_force(self, path: &Path) -> String {
-        let file = Shown(path);
+    fn not_in_force(self, paths: &SourcePaths) -> String {
         match self {
-            Self::File => format!("{file} is valid, but not in force"),
-            Self::NoFile => format!("{file} does not exist, and the flags' defaults are not in force"),
+            Self::File => format!("{paths} is valid, but not in force"),
+            Self::NoFile => format!("{paths} does not exist, and the flags' defaults are not in force"),
         }
     }
 
-    fn perhaps_in_force(self, path: &Path) -> String {
-        let file = Shown(path);
+    fn perhaps_in_force(self, paths: &SourcePaths) -> String {
         match self {
-            Self::File => format!("{file} is valid, but it is not known whether it is in force"),
+            Self::File => format!("{paths} is valid, but it is not known whether it is in force"),
             Self::NoFile => {
-                format!("{file} does not exist, and it is not known whether the flags' defaults are in force")
+                format!("{paths} does not exist, and it is not known whether the flags' defaults are in force")
             }
         }
     }
@@ -274,11 +276,11 @@ pub(super) fn tell_end(counters: &Counters) {
 }
 
 /// Tells what the file has to say, but for what is only true once the rules are in force: that is returned.
-fn tell_news_of_the_file(news: &ConfigNews, pass: &Pass, path: &Path, config: &Config) -> Option<Choice> {
+fn tell_news_of_the_file(news: &ConfigNews, pass: &Pass, paths: &SourcePaths, config: &Config) -> Option<Choice> {
     match news {
         ConfigNews::Valid(warnings) => {
             for warning in warnings {
-                warn!("{}", warning.in_file(path));
+                warn!("{}", warning.in_files(paths));
             }
             Some(Choice::File)
         }
@@ -304,14 +306,15 @@ fn tell_errors(errors: &str) {
 }
 
 /// SIGHUP, after which the file says what it said. All else is told as it is after any event.
-pub(super) fn tell_unchanged(pass: &Pass, path: &Path) {
-    let file = Shown(path);
+pub(super) fn tell_unchanged(pass: &Pass, paths: &SourcePaths) {
     match &pass.holding {
-        None => info!("{file} is unchanged; the rules were looked at again, and are still not in force"),
+        None => info!("{paths} is unchanged; the rules were looked at again, and are still not in force"),
         Some(holding) if holding.is_degraded() => {
-            warn!("{file} is unchanged, and still cannot be used; the rules were looked at again; in force: {holding}");
+            warn!(
+                "{paths} is unchanged, and still cannot be used; the rules were looked at again; in force: {holding}"
+            );
         }
-        Some(_) => info!("{file} is unchanged; the rules were looked at again"),
+        Some(_) => info!("{paths} is unchanged; the rules were looked at again"),
     }
 }
 

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::{Agent, ConfigFile, Event, Look};
+use crate::agent::{Agent, ConfigFiles, Event, Look};
 use crate::backend::fake::Memory;
 use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::backend::{Backend, BackendError, Protect, Wanted};
-use crate::config::Context;
+use crate::config::{Context, SourcePaths};
 use crate::last_good::Keeper;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
@@ -88,7 +88,7 @@ impl io::Write for Page {
 struct Life {
     scratch: TempDir,
     broken: Rc<Cell<Broken>>,
-    file: ConfigFile,
+    file: ConfigFiles,
     agent: Agent<Kernel>,
     narrator: Narrator,
 }
@@ -107,8 +107,8 @@ impl Life {
         let broken = Rc::new(Cell::new(Broken::Nothing));
         let kernel = Kernel { memory, broken: Rc::clone(&broken) };
         let (flags, keeper) = (Flags::default(), Keeper::default());
-        let file = ConfigFile::new(&path, Context::from(&flags));
-        let agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, path, keeper);
+        let file = ConfigFiles::new(SourcePaths::one(path), Context::from(&flags));
+        let agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, keeper);
         Self { scratch, broken, file, agent, narrator: Narrator::default() }
     }
 
@@ -124,7 +124,7 @@ impl Life {
             let news = if let Look::News(news) = self.file.look(false) { Some(news) } else { None };
             let pass = self.agent.pass(Event::Tick, news);
             let result = PassResult::of(&pass);
-            self.narrator.tell(&pass, result, &Heard::default(), &path, self.agent.config());
+            self.narrator.tell(&pass, result, &Heard::default(), self.file.paths(), self.agent.config());
             self.narrator.status(&pass, self.agent.config())
         });
         let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();

@@ -2,12 +2,11 @@
 //! say of it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::config_file::{Content, FileNews};
+use super::config_files::{Content, FileNews};
 use super::flow_worker::{FlowWorker, Report};
 use super::flows::EarlierFlows;
 use super::timed::{Timed, Took};
@@ -27,7 +26,6 @@ use crate::rules::{Layout, Ruleset, TableId, compile};
 pub struct Agent<B> {
     backend: B,
     flags: Flags,
-    path: PathBuf,
     /// The configuration in force, and the rules that follow from it.
     config: Config,
     selection: Selection,
@@ -108,13 +106,13 @@ impl ConfigNews {
 impl<B: Backend> Agent<B> {
     /// An agent that has not looked at its file yet: the flags' defaults would be in force. What it is to know of the time
     /// before its start, and what is to be known of it later, the keeper has.
-    pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, path: PathBuf, keeper: Keeper) -> Self {
+    pub fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags, keeper: Keeper) -> Self {
         let config = Config::defaults(&Context::from(&flags));
         let basis = Basis::new(&flags, keeper);
         let selection = Selection::new(wanted, protect, &|layout| ruleset(&config, &flags, &basis, layout));
         let counters = Counters::default();
         let (stood, long_lists) = (BTreeSet::new(), LongLists::default());
-        Self { backend, flags, path, config, selection, basis, settled: None, stood, long_lists, counters, flows: None }
+        Self { backend, flags, config, selection, basis, settled: None, stood, long_lists, counters, flows: None }
     }
 
     /// The same agent, which has flows that began under another policy begin anew.
@@ -265,16 +263,16 @@ impl<B: Backend> Agent<B> {
     /// A valid file is in force from here on, and so is its absence, unless it is missed.
     fn take_over(&mut self, news: FileNews) -> ConfigNews {
         let context = Context::from(&self.flags);
+        let news = news.and_then(|content| match self.basis.missed(&content.sources) {
+            Some(path) => Err(ReadError::Missing(path.to_owned())),
+            None => Ok(content),
+        });
         match news {
-            Ok(Content { bytes, reading: Reading { config, warnings } }) => {
-                self.basis.choose(&self.path, Some(&bytes));
+            Ok(Content { sources, reading: Reading { config, warnings } }) => {
+                let is_absent = sources.is_absent();
+                self.basis.choose(sources);
                 self.choose(config);
-                ConfigNews::Valid(warnings)
-            }
-            Err(ReadError::Missing(_)) if !self.basis.misses(&self.path) => {
-                self.basis.choose(&self.path, None);
-                self.choose(Config::defaults(&context));
-                ConfigNews::Missing
+                if is_absent { ConfigNews::Missing } else { ConfigNews::Valid(warnings) }
             }
             Err(error) => {
                 let (instead, config) = self.basis.fall_back(&error, &context);

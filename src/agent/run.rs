@@ -17,7 +17,7 @@ use super::narrate::{self, Narrator};
 use super::rules_watch::RulesWatch;
 use super::signals::Signals;
 use super::state_writes::{StateNews, StateWrites};
-use super::{Agent, ConfigFile, Event};
+use super::{Agent, ConfigFiles, Event};
 use crate::backend::nftables::Monitor;
 use crate::backend::{Backend, SelectError};
 use crate::netlink::NetlinkSocket;
@@ -55,12 +55,12 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// [`RunError`], for what cannot get better by waiting.
 pub async fn run<B: Backend>(
     mut agent: Agent<B>,
-    file: ConfigFile,
+    files: ConfigFiles,
     monitor: Option<Monitor<NetlinkSocket>>,
     signals: Signals,
 ) -> Result<(), RunError> {
-    let path = file.path().to_owned();
-    let mut sources = Sources::open(file, monitor, signals, agent.flow_reports())?;
+    let paths = files.paths().clone();
+    let mut sources = Sources::open(files, monitor, signals, agent.flow_reports())?;
     let mut narrator = Narrator::default();
     let mut back_off = BackOff::default();
     let mut status = Status::default();
@@ -84,7 +84,7 @@ pub async fn run<B: Backend>(
         match pass.rules {
             // Nothing is in force, and nothing will be tried again: there is only this to tell.
             Err(error) if error.is_denied() => return Err(RunError::Denied(error)),
-            _ => narrator.tell(&pass, result, &heard, &path, agent.config()),
+            _ => narrator.tell(&pass, result, &heard, &paths, agent.config()),
         }
         let is_ready = result.is_in_force() || is_partly_in_force;
         tell_manager(&mut sources.manager, &mut status, is_ready, narrator.status(&pass, agent.config()));
@@ -92,7 +92,7 @@ pub async fn run<B: Backend>(
             return Err(RunError::NotReady);
         }
         if event == Event::ConfigUnchanged {
-            narrate::tell_unchanged(&pass, &path);
+            narrate::tell_unchanged(&pass, &paths);
         }
         let interval = agent.resync_interval();
         if let Some(news) = back_off.learn(Instant::now(), pass.took, result, heard, interval) {
@@ -195,14 +195,14 @@ struct Sources {
 
 impl Sources {
     fn open(
-        file: ConfigFile,
+        files: ConfigFiles,
         monitor: Option<Monitor<NetlinkSocket>>,
         signals: Signals,
         flows: Option<UnboundedReceiver<Report>>,
     ) -> io::Result<Self> {
         Ok(Self {
             signals,
-            file: FileThread::start(file)?,
+            file: FileThread::start(files)?,
             rules: RulesWatch::new(monitor)?,
             flows,
             alarm: Alarm::new()?,

@@ -13,7 +13,7 @@ use super::{
 use crate::backend::Selection;
 use crate::backend::nftables::Nftables;
 use crate::cli::Cli;
-use crate::config::{self, Config, Context, ReadError};
+use crate::config::{self, Config, Context, ReadError, Reading, SourcePaths, SourceSet};
 use crate::conntrack::{Before, Decisions};
 use crate::conntrack::{ExistingFlows, FixFlows as _, KernelFlows};
 use crate::exit::Exit;
@@ -22,7 +22,6 @@ use crate::net::Family;
 use crate::policy::Policy;
 use crate::rules::render::{iptables_save, nft};
 use crate::rules::{Layout, Ruleset, compile};
-use crate::text::Shown;
 use crate::text::counted;
 
 /// So long `apply` waits for the disk.
@@ -99,18 +98,19 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
 
 /// What is to be applied, and with which status that ends. As for upstream, a missing file means the defaults.
 fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
-    let (path, context) = (&cli.config, Context::from(&cli.flags));
-    let understand = |bytes: Vec<u8>| Ok((config::understand(path, &bytes, &context)?, bytes));
-    let (config, exit) = match config::load_once(path).and_then(understand) {
-        Ok((reading, bytes)) => {
-            tell_warnings(cli, &reading.warnings);
-            basis.choose(path, Some(&bytes));
-            (reading.config, Exit::Done)
-        }
-        Err(ReadError::Missing(_)) if !basis.misses(path) => {
-            info!("{} does not exist: the flags' defaults are applied", Shown(&**path));
-            basis.choose(path, None);
-            (Config::defaults(&context), Exit::Done)
+    let context = Context::from(&cli.flags);
+    let understand = |sources: SourceSet| match basis.missed(&sources) {
+        Some(path) => Err(ReadError::Missing(path.to_owned())),
+        None => Ok((config::understand(&sources, &context)?, sources)),
+    };
+    let (config, exit) = match SourceSet::load_once(&SourcePaths::one(&cli.config)).and_then(understand) {
+        Ok((Reading { config, warnings }, sources)) => {
+            if sources.is_absent() {
+                info!("{} does not exist: the flags' defaults are applied", sources.paths());
+            }
+            tell_warnings(&sources.paths(), &warnings);
+            basis.choose(sources);
+            (config, Exit::Done)
         }
         Err(error) => (without_file(cli, basis, error)?, Exit::Configuration),
     };

@@ -20,12 +20,11 @@ use crate::backend::nftables::Plan;
 use crate::backend::nftables::plan_lines;
 use crate::backend::{Outcome, Partial, Selected};
 use crate::cli::{Cli, Verb};
-use crate::config::{self, Config, Context, ReadError, Warning};
+use crate::config::{self, Config, Context, ReadError, Reading, SourcePaths, SourceSet, Warning};
 use crate::exit::Exit;
 use crate::netlink::NetlinkError;
 use crate::sandbox::{self, SandboxError};
 use crate::telemetry::Style;
-use crate::text::Shown;
 use crate::text::counted;
 
 use beside::beside_agent;
@@ -92,23 +91,18 @@ fn enter_sandbox(cli: &Cli) -> Result<()> {
 /// defaults.
 fn configuration(cli: &Cli) -> Result<Config> {
     let context = Context::from(&cli.flags);
-    let understand = |bytes: Vec<u8>| config::understand(&cli.config, &bytes, &context);
-    match config::load_once(&cli.config).and_then(understand) {
-        Ok(reading) => {
-            tell_warnings(cli, &reading.warnings);
-            Ok(reading.config)
-        }
-        Err(ReadError::Missing(path)) => {
-            info!("{} does not exist: these are the flags' defaults", Shown(&*path));
-            Ok(Config::defaults(&context))
-        }
-        Err(error) => Err(error.into()),
+    let sources = SourceSet::load_once(&SourcePaths::one(&cli.config))?;
+    let Reading { config, warnings } = config::understand(&sources, &context)?;
+    if sources.is_absent() {
+        info!("{} does not exist: these are the flags' defaults", sources.paths());
     }
+    tell_warnings(&sources.paths(), &warnings);
+    Ok(config)
 }
 
-fn tell_warnings(cli: &Cli, warnings: &[Warning]) {
+fn tell_warnings(sources: &SourcePaths, warnings: &[Warning]) {
     for warning in warnings {
-        warn!("{}", warning.in_file(&cli.config));
+        warn!("{}", warning.in_files(sources));
     }
 }
 

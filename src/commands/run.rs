@@ -7,11 +7,11 @@ use tokio::runtime::Builder;
 use tracing::{info, warn};
 
 use super::keeper;
-use crate::agent::{Agent, ConfigFile, FlowWorker, RunError, Signals, run as run_agent};
+use crate::agent::{Agent, ConfigFiles, FlowWorker, RunError, Signals, run as run_agent};
 use crate::backend::nftables::Monitor;
 use crate::backend::nftables::Nftables;
 use crate::cli::{self, Cli};
-use crate::config;
+use crate::config::{self, SourcePaths};
 use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
 use crate::runtime::RuntimeDir;
@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {
         warn!("changes of the rules by others are noticed at the resync interval only: {error}");
     });
-    let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), cli.config.clone(), keeper(cli));
+    let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), keeper(cli));
     if cli.conntrack == ExistingFlows::Fix {
         agent = agent.with_flows(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?);
     }
@@ -43,7 +43,7 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         let told = format!("could not make the loop that waits for events: {error}");
         Error::new(error).context(told)
     })?;
-    let file = ConfigFile::new(&cli.config, config::Context::from(&cli.flags));
-    runtime.block_on(run_agent(agent, file, monitor.ok(), signals))?;
+    let files = ConfigFiles::new(SourcePaths::one(&cli.config), config::Context::from(&cli.flags));
+    runtime.block_on(run_agent(agent, files, monitor.ok(), signals))?;
     Ok(Exit::Done)
 }

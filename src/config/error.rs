@@ -7,7 +7,7 @@ use std::time::Duration;
 use goyaml::Value;
 use thiserror::Error;
 
-use super::{ConfigErrors, DurationError, Key, Location, SourceId};
+use super::{ConfigErrors, DurationError, Key, Location, SourceId, SourcePaths};
 use crate::net::{Cidr, CidrError};
 use crate::text::{Bare, Quoted, Shown};
 
@@ -173,25 +173,35 @@ pub enum ReadError {
         /// The bytes that it may have.
         limit: u64,
     },
+    /// The files are larger than any configuration that is read.
+    #[error("{}: together with the files before it, larger than the {limit} bytes that are read at most; remove comments and ranges that others cover", Shown(&**.path))]
+    TooLargeTogether {
+        /// The file that is too much.
+        path: PathBuf,
+        /// The bytes that all files may have.
+        limit: u64,
+    },
     /// What is read again and again cannot be stdin.
     #[error(
         "-: stdin is read once, so the agent could not see it change; give it a file (--config PATH), or use `apply`"
     )]
     Stdin,
     /// Its file system has not answered so far.
-    #[error("{}: its file system has not answered for {after:?}; see whether it hangs (a network file system whose server is away?)", Shown(&**.path))]
+    #[error(
+        "{sources}: its file system has not answered for {after:?}; see whether it hangs (a network file system whose server is away?)"
+    )]
     Unanswered {
-        /// The file.
-        path: PathBuf,
+        /// The files.
+        sources: SourcePaths,
         /// For so long.
         after: Duration,
     },
-    /// The file is no configuration. A line for each error.
-    #[error("{}", .errors.in_file(path))]
+    /// The files are no configuration. A line for each error.
+    #[error("{}", .errors.in_files(sources))]
     Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
+        /// The files.
+        sources: SourcePaths,
+        /// What is wrong with them.
         errors: ConfigErrors,
     },
 }

@@ -1,10 +1,9 @@
 //! All that is wrong with a configuration.
 
 use std::fmt;
-use std::path::Path;
 
-use super::ConfigError;
 use super::error::place;
+use super::{ConfigError, SourceId, SourcePaths};
 
 /// Everything that is wrong with a configuration, in the order of its lines. Never empty. A file that cannot be understood at
 /// all has one error.
@@ -37,10 +36,16 @@ impl ConfigErrors {
     }
 
     /// A line for each error, with the place that it is about, as compilers print it: `PATH:LINE: …`.
-    pub(super) fn in_file(&self, path: &Path) -> String {
+    pub(super) fn in_files(&self, sources: &SourcePaths) -> String {
+        let path = sources.path(SourceId::ONLY);
         let lines = self.errors.iter().map(|error| format!("{}: {}", place(path, error.location), error.problem));
         let more = (self.more > 0).then(|| format!("{}: and {} more errors", place(path, None), self.more));
         lines.chain(more).collect::<Vec<_>>().join("\n")
+    }
+
+    /// In one line, with the names of the files if there are several.
+    pub(crate) fn in_one_line(&self, _sources: &SourcePaths) -> String {
+        self.to_string()
     }
 }
 

@@ -7,66 +7,85 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::{Context, ReadError, Reading, parse};
+use super::{Context, ReadError, Reading, Source, SourcePaths, SourceSet, understand};
 
-/// The bytes that a configuration may have. A larger one is refused before it is read.
-pub(crate) const NEVER_MORE: u64 = 64 << 20;
+/// The bytes that a configuration may have, all its files together. A larger one is refused before it is read.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
 /// The path that stands for stdin.
 const STDIN: &str = "-";
 
-/// Reads the configuration in the file at `path`: [`load`] and [`understand`] together.
+/// Reads the configuration in the file at `path`, which has to be there.
 ///
 /// # Errors
 ///
 /// When there is no file, when it cannot be read, when it is too large, and when it is no configuration.
 pub fn read(path: &Path, context: &Context) -> Result<Reading, ReadError> {
-    understand(path, &load(path)?, context)
+    let bytes = regular_file(path, MOST_BYTES)?;
+    understand(&SourceSet::one(path, Some(bytes)), context)
 }
 
-/// What the bytes of the file at `path` say.
-///
-/// # Errors
-///
-/// [`ReadError::Invalid`], when they are no configuration.
-pub fn understand(path: &Path, bytes: &[u8], context: &Context) -> Result<Reading, ReadError> {
-    parse(bytes, context).map_err(|errors| ReadError::Invalid { path: path.to_owned(), errors })
-}
-
-/// The bytes of the file at `path`, for whoever reads it again and again.
-///
-/// Only a regular file is read, or what a symbolic link to one leads to, so that no pipe makes the agent wait. It may
-/// have 64 MiB.
-///
-/// # Errors
-///
-/// When there is no file, when it cannot be read, and when it is too large.
-pub fn load(path: &Path) -> Result<Vec<u8>, ReadError> {
-    regular_file(path, NEVER_MORE)
-}
-
-/// The bytes of the file at `path`, for whoever reads it once: also of a pipe (`<(…)` of a shell, a named pipe), or, if the
-/// path is `-`, of stdin. Waits for whoever writes there.
-///
-/// # Errors
-///
-/// As [`load`].
-pub fn load_once(path: &Path) -> Result<Vec<u8>, ReadError> {
-    if is_stdin(path) {
-        return bounded(io::stdin().lock(), 0, path, NEVER_MORE);
+impl SourceSet {
+    /// The files at these paths, for whoever reads them again and again. That there is no file is no error.
+    ///
+    /// Only regular files are read, or what a symbolic link to one leads to, so that no pipe makes the agent wait. They may
+    /// have 64 MiB together.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be read, and when they are too large.
+    pub fn load(paths: &SourcePaths) -> Result<Self, ReadError> {
+        Self::load_by(paths, regular_file)
     }
-    let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-    if !is_pipe {
-        return load(path);
+
+    /// The same for whoever reads them once: also of pipes (`<(…)` of a shell, a named pipe), or, if a path is `-`, of stdin.
+    /// Waits for whoever writes there.
+    ///
+    /// # Errors
+    ///
+    /// As [`SourceSet::load`].
+    pub fn load_once(paths: &SourcePaths) -> Result<Self, ReadError> {
+        Self::load_by(paths, of_any_kind)
     }
-    let pipe = File::open(path).map_err(|error| failed(path, error))?;
-    bounded(pipe, 0, path, NEVER_MORE)
+
+    fn load_by(
+        paths: &SourcePaths,
+        load: impl Fn(&Path, u64) -> Result<Vec<u8>, ReadError>,
+    ) -> Result<Self, ReadError> {
+        let mut left = MOST_BYTES;
+        let source = |path: &Path| {
+            let content = match load(path, left) {
+                Ok(bytes) => Some(bytes),
+                Err(ReadError::Missing(_)) => None,
+                Err(ReadError::TooLarge { .. }) if left < MOST_BYTES => {
+                    return Err(ReadError::TooLargeTogether { path: path.to_owned(), limit: MOST_BYTES });
+                }
+                Err(error) => return Err(error),
+            };
+            left -= content.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            Ok(Source { path: path.to_owned(), content })
+        };
+        Ok(Self { sources: paths.iter().map(source).collect::<Result<_, _>>()? })
+    }
 }
 
 /// Does the path stand for stdin?
 #[must_use]
 pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
+}
+
+/// The bytes of whatever is at the path, which may be stdin or a pipe, if they are no more than `limit`.
+fn of_any_kind(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    if is_stdin(path) {
+        return bounded(io::stdin().lock(), 0, path, limit);
+    }
+    let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+    if !is_pipe {
+        return regular_file(path, limit);
+    }
+    let pipe = File::open(path).map_err(|error| failed(path, error))?;
+    bounded(pipe, 0, path, limit)
 }
 
 /// The bytes of a regular file, if they are no more than `limit`.

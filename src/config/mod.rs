@@ -14,15 +14,17 @@ mod list;
 mod location;
 mod overlap;
 mod schema;
+mod sources;
 mod warning;
 
 pub use duration::{Duration, DurationError};
 pub use error::{ConfigError, Place, Problem, ReadError};
 pub use errors::ConfigErrors;
-pub(crate) use file::{NEVER_MORE, regular_file};
-pub use file::{is_stdin, load, load_once, read, understand};
+pub(crate) use file::{MOST_BYTES, regular_file};
+pub use file::{is_stdin, read};
 pub use key::Key;
 pub use location::{Location, SourceId, Span};
+pub use sources::{Source, SourcePaths, SourceSet};
 pub use warning::Warning;
 
 use crate::net::Cidr;
@@ -135,4 +137,19 @@ pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
     let file = SourceId::ONLY;
     let document = goyaml::parse(bytes).map_err(|error| ConfigError::syntax(file, error))?;
     schema::build(&document, file, *context)
+}
+
+/// What these files say together. Where there is no file at all, it is what an empty one says.
+///
+/// # Errors
+///
+/// [`ReadError::Invalid`], when one of them is no configuration.
+pub fn understand(sources: &SourceSet, context: &Context) -> Result<Reading, ReadError> {
+    merge(sources, context).map_err(|errors| ReadError::Invalid { sources: sources.paths(), errors })
+}
+
+/// The same without the names of the files.
+pub(crate) fn merge(sources: &SourceSet, context: &Context) -> Result<Reading, ConfigErrors> {
+    let bytes = sources.iter().find_map(|source| source.content.as_deref());
+    parse(bytes.unwrap_or_default(), context)
 }

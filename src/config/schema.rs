@@ -77,7 +77,9 @@ impl Draft {
                 Ok(std::mem::replace(&mut self.list, list).map(|list| list.location))
             }
             Key::CidrLimit => number(&value, location).map(|value| replace(&mut self.limit, value, location)),
-            Key::MasqLinkLocal => truth(key, &value, location).map(|value| replace(&mut self.masq_link_local, value, location)),
+            Key::MasqLinkLocal => {
+                truth(key, &value, location).map(|value| replace(&mut self.masq_link_local, value, location))
+            }
             Key::MasqLinkLocalIpv6 => {
                 truth(key, &value, location).map(|value| replace(&mut self.masq_link_local_ipv6, value, location))
             }

@@ -1,10 +1,9 @@
 //! What is odd about a configuration that is valid.
 
 use std::fmt;
-use std::path::Path;
 
 use super::error::place;
-use super::{Duration, Key, Location, SourceId};
+use super::{Duration, Key, Location, SourceId, SourcePaths};
 use crate::net::Cidr;
 use crate::text::Quoted;
 
@@ -112,7 +111,8 @@ impl Warning {
 
     /// The warning with the place that it is about, as compilers print it: `PATH:LINE: …`.
     #[must_use]
-    pub fn in_file(&self, path: &Path) -> String {
+    pub fn in_files(&self, sources: &SourcePaths) -> String {
+        let path = sources.path(SourceId::ONLY);
         format!("{}: {}", place(path, self.location()), self.words())
     }
 

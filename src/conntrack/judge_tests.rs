@@ -273,7 +273,7 @@ fn a_family_that_is_not_treated_is_not_touched() {
 fn decisions_agree_with_the_policy_about_every_address_at_the_edges_of_its_ranges() {
     let flags = Flags { ipv6: true, ..Flags::default() };
     let file = b"nonMasqueradeCIDRs: [10.0.0.0/9, 10.128.0.0/9, 10.1.0.0/16, 0.0.0.0/32, 255.255.255.255/32, fd00::/8]";
-    let config = crate::config::understand("a file".as_ref(), file, &(&flags).into()).unwrap().config;
+    let config = crate::config::parse(file, &(&flags).into()).unwrap().config;
     let policy = Policy::new(&config, &flags);
     let decisions = Decisions::of(&policy);
     for address in [
@@ -305,7 +305,7 @@ fn decisions_agree_with_the_policy_about_every_address_at_the_edges_of_its_range
         assert_eq!(decisions.masquerades(address), policy.exemption(address).is_none(), "{address}");
     }
     let same = b"nonMasqueradeCIDRs:\n- fd00::/8\n- 10.0.0.0/8\n- 0.0.0.0/32\n- 255.255.255.255/32\n";
-    let same = crate::config::understand("a file".as_ref(), same, &(&flags).into()).unwrap().config;
+    let same = crate::config::parse(same, &(&flags).into()).unwrap().config;
     assert_eq!(Decisions::of(&Policy::new(&same, &flags)), decisions, "written otherwise, it says the same");
 }
 

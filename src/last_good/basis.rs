@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::{Holding, InForce, Keeper, Notes, Save};
-use crate::config::{Config, Context, ReadError};
+use crate::config::{Config, Context, ReadError, SourceSet};
 use crate::net::Family;
 use crate::policy::Flags;
 
@@ -46,17 +46,17 @@ impl Basis {
         &self.keep_standing
     }
 
-    /// Is there no file at `path` although there shall be one ([`Keeper::misses`])?
+    /// The first of these files that is not there although it shall be ([`Keeper::missed`]).
     #[must_use]
-    pub fn misses(&self, path: &Path) -> bool {
-        self.keeper.misses(path)
+    pub fn missed<'a>(&self, sources: &'a SourceSet) -> Option<&'a Path> {
+        self.keeper.missed(sources)
     }
 
-    /// The file held this and was valid, or there is none and none is missed.
-    pub fn choose(&mut self, path: &Path, content: Option<&[u8]>) {
-        self.keeper.choose(path, content);
+    /// The files held this and were valid, or there is none and none is missed.
+    pub fn choose(&mut self, sources: SourceSet) {
+        self.source = Some(if sources.is_absent() { InForce::NoFile } else { InForce::File });
+        self.keeper.choose(sources);
         self.keep_standing.clear();
-        self.source = Some(if content.is_some() { InForce::File } else { InForce::NoFile });
     }
 
     /// The file cannot be used. The configuration that holds instead, if it is another than before.

@@ -22,7 +22,7 @@ const NEW: &str = "last-known-good.new";
 /// So many files of each kind are set aside at most; then the oldest goes.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
-pub(super) const LARGEST: u64 = config::NEVER_MORE + LONGEST_HEADER;
+pub(super) const LARGEST: u64 = config::MOST_BYTES + LONGEST_HEADER;
 
 /// `--state-dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,9 +250,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::config::SourceSet;
 
     fn good(text: &str) -> LastKnownGood {
-        LastKnownGood::new(Path::new("/etc/config/ip-masq-agent"), Some(text.as_bytes().to_vec()))
+        LastKnownGood::new(SourceSet::one("/etc/config/ip-masq-agent", Some(text.as_bytes().to_vec())))
     }
 
     /// A state directory that is not there yet.
@@ -273,7 +274,7 @@ mod tests {
     fn what_is_saved_is_loaded_and_only_the_owner_may_look() {
         let (_scratch, dir) = fresh();
         assert_eq!(dir.load().unwrap(), None);
-        for good in [good("masqLinkLocal: true\n"), good(""), LastKnownGood::new(Path::new("relative"), None)] {
+        for good in [good("masqLinkLocal: true\n"), good(""), LastKnownGood::new(SourceSet::one("relative", None))] {
             assert!(dir.save(&good).unwrap(), "written");
             assert_eq!(dir.load().unwrap(), Some(good));
         }
@@ -349,7 +350,7 @@ mod tests {
 
         fs::write(dir.file(), foreign).unwrap();
         let error = dir.load().unwrap_err();
-        assert!(error.to_string().contains("has format 7; expected format 1"), "{error}");
+        assert!(error.to_string().contains("has format 7; expected format 1 or 2"), "{error}");
         dir.set_aside(error.flaw().unwrap()).unwrap();
         assert!(names(&dir).contains(&format!("{NAME}.foreign-1")), "{:?}", names(&dir));
     }

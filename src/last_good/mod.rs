@@ -1,4 +1,4 @@
-//! The configuration that was valid last, kept over restarts and reboots in `--state-dir`: so that a start that finds its
+//! The configuration that was valid last, saved in `--state-dir` over restarts and reboots: so that a start that finds its
 //! file broken, or not there yet, can go on as before.
 //!
 //! `format` turns it into bytes and back, `directory` is where they meet the file system, `trust` says whose files are
@@ -27,40 +27,41 @@ pub use writer::{SaveError, VERB, Writer, serve};
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigErrors, Context};
+use crate::config::{self, Config, Context, SourceSet};
 
-/// What was chosen by a configuration file, or by its absence, and was in force.
+/// What was chosen by configuration files, or by their absence, and was in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastKnownGood {
-    /// The absolute path at which the file was looked for.
-    path: PathBuf,
-    /// What the file held; `None` if there was none, and the flags' defaults held.
-    content: Option<Vec<u8>>,
+    /// The files, by their paths from the root. Where none was there, the flags' defaults held.
+    sources: SourceSet,
 }
 
 impl LastKnownGood {
-    /// What was found at `path`, from the root or from the current directory.
+    /// What was found at these paths, from the root or from the current directory.
     #[must_use]
-    pub fn new(path: &Path, content: Option<Vec<u8>>) -> Self {
-        Self { path: absolute(path), content }
+    pub fn new(sources: SourceSet) -> Self {
+        Self { sources: sources.with_absolute_paths() }
     }
 
-    /// Would a file at `path` be missed if there were none?
+    /// The first of these files that is not there now and was there then.
     #[must_use]
-    pub fn misses(&self, path: &Path) -> bool {
-        self.content.is_some() && self.path == absolute(path)
+    pub fn missed<'a>(&self, now: &'a SourceSet) -> Option<&'a Path> {
+        let was_there = |path: &Path| {
+            let path = absolute(path);
+            self.sources.iter().any(|then| then.content.is_some() && then.path == path)
+        };
+        let gone = now.iter().filter(|source| source.content.is_none());
+        gone.map(|source| source.path.as_path()).find(|path| was_there(path))
     }
 
     /// The configuration, as the flags of now have it.
     ///
     /// # Errors
     ///
-    /// What is wrong with it under these flags. Under those with which it was kept, nothing was.
-    pub fn config(&self, context: &Context) -> Result<Config, ConfigErrors> {
-        match &self.content {
-            Some(bytes) => config::parse(bytes, context).map(|reading| reading.config),
-            None => Ok(Config::defaults(context)),
-        }
+    /// What is wrong with it under these flags, in one line. Under those with which it was saved, nothing was.
+    pub fn config(&self, context: &Context) -> Result<Config, String> {
+        let merged = config::merge(&self.sources, context);
+        merged.map(|reading| reading.config).map_err(|errors| errors.in_one_line(&self.sources.paths()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{InForce, LastKnownGood, Save, StateDir};
-use crate::config::{Config, ConfigErrors, Context, ReadError};
+use crate::config::{Config, Context, ReadError, SourceSet};
 use crate::text::Shown;
 
 /// Keeps the last valid configuration over restarts; or, without a state directory, does nothing.
@@ -38,7 +38,7 @@ pub struct Notes {
     /// The state file which says that there was a configuration file, if it is that which is missing.
     missed_by: Option<PathBuf>,
     /// The state file of which the flags of now make no configuration, and why.
-    unusable: Option<Box<(PathBuf, ConfigErrors)>>,
+    unusable: Option<(PathBuf, String)>,
 }
 
 impl Keeper {
@@ -48,11 +48,11 @@ impl Keeper {
         Self { dir: Some(dir), before, chosen: None, is_under_way: false }
     }
 
-    /// Is there no file at `path` although there shall be one? Until a configuration is chosen, that is so if the last one
-    /// before the start came from there.
+    /// The first of these files that is not there although it shall be. Until a configuration is chosen, that is so if the
+    /// last one before the start was made of it.
     #[must_use]
-    pub fn misses(&self, path: &Path) -> bool {
-        self.before.as_ref().is_some_and(|before| before.misses(path))
+    pub fn missed<'a>(&self, sources: &'a SourceSet) -> Option<&'a Path> {
+        self.before.as_ref()?.missed(sources)
     }
 
     /// What holds instead of a file that cannot be used, and for which reason.
@@ -62,7 +62,7 @@ impl Keeper {
         let (config, in_force) = match self.before.as_ref().map(|before| before.config(context)) {
             Some(Ok(config)) => (config, InForce::LastKnownGood),
             unusable => {
-                notes.unusable = self.state_file().zip(unusable.and_then(Result::err)).map(Box::new);
+                notes.unusable = self.state_file().zip(unusable.and_then(Result::err));
                 (Config::defaults(context), InForce::Defaults)
             }
         };
@@ -72,15 +72,16 @@ impl Keeper {
     /// What there is to say of a file that cannot be used.
     #[must_use]
     pub fn notes(&self, error: &ReadError) -> Notes {
-        let missed = matches!(error, ReadError::Missing(path) if self.misses(path));
+        let is_missed = |path: &Path| self.missed(&SourceSet::one(path, None)).is_some();
+        let missed = matches!(error, ReadError::Missing(path) if is_missed(path));
         Notes { missed_by: self.state_file().filter(|_| missed), unusable: None }
     }
 
-    /// A configuration has been chosen: by a file that held this, or by the absence of one. What was before the start does
-    /// not count any more. It is kept once it is in force.
-    pub fn choose(&mut self, path: &Path, content: Option<&[u8]>) {
+    /// A configuration has been chosen: by files that held this, or by their absence. What was before the start does not count
+    /// any more. It is saved once it is in force.
+    pub fn choose(&mut self, sources: SourceSet) {
         self.before = None;
-        self.chosen = self.dir.is_some().then(|| LastKnownGood::new(path, content.map(<[u8]>::to_vec)).into());
+        self.chosen = self.dir.is_some().then(|| LastKnownGood::new(sources).into());
         self.is_under_way = false;
     }
 
@@ -112,7 +113,7 @@ impl fmt::Display for Notes {
                 Shown(&**state)
             )?;
         }
-        if let Some((state, error)) = self.unusable.as_deref() {
+        if let Some((state, error)) = &self.unusable {
             write!(
                 f,
                 "; the last valid configuration of before, kept in {}, cannot be used with the flags of now ({error})",
@@ -131,8 +132,11 @@ mod tests {
     const IPV6: &[u8] = b"nonMasqueradeCIDRs:\n- fd00::/8\n";
 
     fn keeper(content: Option<&[u8]>) -> Keeper {
-        let before = LastKnownGood::new(Path::new(CONFIG), content.map(<[u8]>::to_vec));
-        Keeper::new(StateDir::new(Path::new("/nowhere")), Some(before))
+        Keeper::new(StateDir::new(Path::new("/nowhere")), Some(LastKnownGood::new(set(CONFIG, content))))
+    }
+
+    fn set(path: &str, content: Option<&[u8]>) -> SourceSet {
+        SourceSet::one(path, content.map(<[u8]>::to_vec))
     }
 
     fn missing(path: &str) -> ReadError {
@@ -147,13 +151,14 @@ mod tests {
             (keeper(None), CONFIG, false),
             (Keeper::default(), CONFIG, false),
         ] {
-            assert_eq!(keeper.misses(Path::new(path)), missed, "{path} {keeper:?}");
+            assert_eq!(keeper.missed(&set(path, None)).is_some(), missed, "{path} {keeper:?}");
+            assert_eq!(keeper.missed(&set(path, Some(IPV6))), None, "it is there");
             let words = keeper.notes(&missing(path)).to_string();
             assert_eq!(words.contains("delete /nowhere/last-known-good and start again"), missed, "{words}");
         }
         let mut keeper = keeper(Some(IPV6));
-        keeper.choose(Path::new(CONFIG), Some(IPV6));
-        assert!(!keeper.misses(Path::new(CONFIG)), "from now on a file that goes is an answer");
+        keeper.choose(set(CONFIG, Some(IPV6)));
+        assert!(keeper.missed(&set(CONFIG, None)).is_none(), "from now on a file that goes is an answer");
     }
 
     #[test]
@@ -178,10 +183,10 @@ mod tests {
     fn what_was_chosen_is_to_be_kept_once_and_again_after_a_failure() {
         let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
         assert!(keeper.keep().is_none());
-        keeper.choose(Path::new(CONFIG), Some(IPV6));
+        keeper.choose(set(CONFIG, Some(IPV6)));
         for _ in 0..2 {
             let save = keeper.keep().unwrap();
-            assert_eq!(*save.good, LastKnownGood::new(Path::new(CONFIG), Some(IPV6.to_vec())));
+            assert_eq!(*save.good, LastKnownGood::new(set(CONFIG, Some(IPV6))));
             assert!(keeper.keep().is_none(), "it is under way");
             keeper.kept(false);
         }
@@ -189,17 +194,17 @@ mod tests {
         keeper.kept(true);
         assert!(keeper.keep().is_none());
         let mut off = Keeper::default();
-        off.choose(Path::new(CONFIG), Some(IPV6));
+        off.choose(set(CONFIG, Some(IPV6)));
         assert!(off.keep().is_none());
     }
 
     #[test]
     fn what_was_chosen_since_is_to_be_kept_though_what_was_chosen_before_has_been_written_only_now() {
         let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
-        keeper.choose(Path::new(CONFIG), None);
+        keeper.choose(set(CONFIG, None));
         assert!(keeper.keep().is_some());
-        keeper.choose(Path::new(CONFIG), Some(IPV6));
+        keeper.choose(set(CONFIG, Some(IPV6)));
         keeper.kept(true);
-        assert_eq!(keeper.keep().unwrap().good.content.as_deref(), Some(IPV6));
+        assert_eq!(*keeper.keep().unwrap().good, LastKnownGood::new(set(CONFIG, Some(IPV6))));
     }
 }

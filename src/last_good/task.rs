@@ -82,9 +82,8 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
+    use crate::config::SourceSet;
     use crate::last_good::LastKnownGood;
 
     #[test]
@@ -107,7 +106,8 @@ mod tests {
     fn what_is_no_state_is_not_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = StateDir::new(&scratch.path().join("state"));
-        let bytes = format::encode(&LastKnownGood::new(Path::new("/config"), Some(b"masqLinkLocal: true\n".to_vec())));
+        let bytes =
+            format::encode(&LastKnownGood::new(SourceSet::one("/config", Some(b"masqLinkLocal: true\n".to_vec()))));
         for spoilt in [&b""[..], b"masqLinkLocal: true\n", &bytes[..bytes.len() - 1]] {
             let answer = Task::Save.perform(&dir, spoilt);
             assert!(

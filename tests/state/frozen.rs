@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ip_masq_agent::config::SourceSet;
 use ip_masq_agent::last_good::{LastKnownGood, StateDir};
 
 use crate::support::daemon::Daemon;
@@ -34,7 +35,7 @@ impl Node<'_> {
 
     /// Is what is kept the file with this number?
     fn keeps(&self, number: u8) -> bool {
-        let good = LastKnownGood::new(&self.config(), Some(exempting(number).into_bytes()));
+        let good = LastKnownGood::new(SourceSet::one(self.config(), Some(exempting(number).into_bytes())));
         self.state().load().unwrap() == Some(good)
     }
 
@@ -159,7 +160,7 @@ fn while_the_disk_hangs_apply_and_a_start_over_a_damaged_state_file_go_on_after_
         assert!(ran.stderr.contains("has not answered for 5 s; the process "), "{}", ran.stderr);
 
         node.disk.thaw();
-        let absence = LastKnownGood::new(&node.config(), None);
+        let absence = LastKnownGood::new(SourceSet::one(node.config(), None));
         wait_until(DEADLINE, "what was applied is kept", || {
             node.state().load().is_ok_and(|kept| kept == Some(absence.clone()))
         });

@@ -18,6 +18,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use ip_masq_agent::config::SourceSet;
 use ip_masq_agent::last_good::{LastKnownGood, StateDir};
 
 use support::native::listed;
@@ -96,7 +97,7 @@ impl Disk {
 
     /// What is to be kept of a file with this text, or of none.
     fn good(&self, content: Option<&str>) -> LastKnownGood {
-        LastKnownGood::new(&self.config(), content.map(|text| text.as_bytes().to_vec()))
+        LastKnownGood::new(SourceSet::one(self.config(), content.map(|text| text.as_bytes().to_vec())))
     }
 
     /// Keeps it.

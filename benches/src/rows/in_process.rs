@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ip_masq_agent::agent::{Agent, ConfigFile, Event, Look};
+use ip_masq_agent::agent::{Agent, ConfigFiles, Event, Look};
 use ip_masq_agent::backend::Protect;
 use ip_masq_agent::backend::nftables::Nftables;
-use ip_masq_agent::config::Context;
+use ip_masq_agent::config::{Context, SourcePaths};
 use ip_masq_agent::last_good::Keeper;
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
@@ -21,7 +21,7 @@ use crate::namespace::Namespace;
 /// An agent whose passes are made when they are asked for.
 #[derive(Debug)]
 pub(super) struct InProcess {
-    agent: RefCell<(Agent<Nftables<NetlinkSocket>>, ConfigFile)>,
+    agent: RefCell<(Agent<Nftables<NetlinkSocket>>, ConfigFiles)>,
     file: PathBuf,
 }
 
@@ -31,8 +31,8 @@ impl InProcess {
         let file = bench.scratch.path().join("in-process.yaml");
         let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
         let (wanted, keeper) = (backend.wanted(), Keeper::default());
-        let agent = Agent::new(nftables, wanted, Protect::Auto, Flags::default(), file.clone(), keeper);
-        let config = ConfigFile::new(&file, Context::from(&Flags::default()));
+        let agent = Agent::new(nftables, wanted, Protect::Auto, Flags::default(), keeper);
+        let config = ConfigFiles::new(SourcePaths::one(&file), Context::from(&Flags::default()));
         Ok(Self { agent: RefCell::new((agent, config)), file })
     }
 

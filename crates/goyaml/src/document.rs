@@ -231,7 +231,9 @@ impl<'t> Node<'t> {
             Ok(Some(Scalar::Int(value))) => number(Some(value)),
             Ok(Some(Scalar::Uint(_))) => number(None),
             // Go prints a float without a fraction as a whole number, and reads that.
-            Ok(Some(Scalar::Float(value))) => number(value.to_string().parse().ok().filter(|_| self.document.format == Format::Yaml)),
+            Ok(Some(Scalar::Float(value))) => {
+                number(value.to_string().parse().ok().filter(|_| self.document.format == Format::Yaml))
+            }
             Ok(Some(Scalar::Text(text))) => Value::Text(text),
             // A tag that does not fit its value is refused before there is a document.
             Err(_) => Value::Text(Cow::Borrowed(text)),

@@ -70,7 +70,11 @@ impl<'a> Reader<'a> {
                     let behind = self.rest().find([',', ']', '}', ' ', '\t', '\r', '\n']);
                     self.place += behind.unwrap_or(self.rest().len());
                     let span = self.span(start);
-                    builder.scalar(Properties { plain: true, ..Properties::NONE }, span, span.of(self.text).unwrap_or_default());
+                    builder.scalar(
+                        Properties { plain: true, ..Properties::NONE },
+                        span,
+                        span.of(self.text).unwrap_or_default(),
+                    );
                 }
             }
         }

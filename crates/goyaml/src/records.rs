@@ -1,7 +1,7 @@
 //! Nodes of a tree as bytes: the memory for a text is a small multiple of its size only if a node is a few bytes.
 
-use crate::yaml::Tag;
 use crate::tree::{Id, Start};
+use crate::yaml::Tag;
 
 /// Nodes, one behind the other. Each begins with its [`Head`]: a byte of flags, and where it stands, counted from another node;
 /// then comes what its kind needs. Numbers are in LEB128: seven bits a byte, the lowest first, the eighth bit set if there are more.
@@ -181,7 +181,9 @@ mod tests {
         let from = Start { place: 100, line: 7 };
         let target = Id { place: 77, from: Start { place: 1 << 20, line: u32::MAX } };
         // The last one stands before `from`.
-        for (place, line, length) in [(100, 7, 0), (227, 8, 300), (1 << 27, 1 << 26, 1 << 26), (u32::MAX, u32::MAX, 1), (5, 1, 1)] {
+        for (place, line, length) in
+            [(100, 7, 0), (227, 8, 300), (1 << 27, 1 << 26, 1 << 26), (u32::MAX, u32::MAX, 1), (5, 1, 1)]
+        {
             for (tag, plain) in TAGS.into_iter().zip([true, false].into_iter().cycle()) {
                 for kind in KINDS {
                     let id = Id { place: records.end(), from };

@@ -1,8 +1,8 @@
 //! What both formats are read to: nodes in one row, in the order of the text.
 
 use crate::records::{Head, Kind, Records};
-use crate::yaml::Tag;
 use crate::span::narrow;
+use crate::yaml::Tag;
 use crate::{Error, MAX_DEPTH, Problem, Span};
 
 /// The nodes of a document. They lie in one row, in the order of the text, and what a scalar says stays in the text: a text of two

@@ -115,14 +115,10 @@ fn a_flow_collection_reaches_from_bracket_to_bracket_in_yaml_and_in_json() {
 #[test]
 fn anchors_and_tags_are_no_part_of_a_value_unless_nothing_else_is_written() {
     let cases: &[Case<'_>] = &[
-        ("- !!str 1\n- &a  !x b\n- !!map\n  c: d\n", &[
-            (1, "- !!str 1\n- &a  !x b\n- !!map\n  c: d"),
-            (1, "1"),
-            (2, "b"),
-            (4, "c: d"),
-            (4, "c"),
-            (4, "d"),
-        ]),
+        (
+            "- !!str 1\n- &a  !x b\n- !!map\n  c: d\n",
+            &[(1, "- !!str 1\n- &a  !x b\n- !!map\n  c: d"), (1, "1"), (2, "b"), (4, "c: d"), (4, "c"), (4, "d")],
+        ),
         ("- &a !!null\n- *a\n", &[(1, "- &a !!null\n- *a"), (1, "&a !!null"), (2, "*a")]),
     ];
     cases.iter().for_each(|(text, expected)| check(text, expected));
@@ -138,29 +134,26 @@ fn anchors_and_tags_are_no_part_of_a_value_unless_nothing_else_is_written() {
 fn places_are_counted_in_bytes_over_many_byte_characters_tabs_and_all_line_breaks() {
     let cases: &[Case<'_>] = &[
         ("é: 日本\nö: '😀'\n", &[(1, "é: 日本\nö: '😀'"), (1, "é"), (1, "日本"), (2, "ö"), (2, "'😀'")]),
-        ("- é\r\n- \"ö\r\n  ü\"\r\n-\r\n", &[
-            (1, "- é\r\n- \"ö\r\n  ü\"\r\n-"),
-            (1, "é"),
-            (2, "\"ö\r\n  ü\""),
-            (4, ""),
-        ]),
-        ("a:\tb\t# c\nd:\t[\te,\n\tf\t]\n", &[
-            (1, "a:\tb\t# c\nd:\t[\te,\n\tf\t]"),
-            (1, "a"),
-            (1, "b"),
-            (2, "d"),
-            (2, "[\te,\n\tf\t]"),
-            (2, "e"),
-            (3, "f"),
-        ]),
-        ("- a\r- b\u{85}- c\u{2028}- d\u{2029}- e", &[
-            (1, "- a\r- b\u{85}- c\u{2028}- d\u{2029}- e"),
-            (1, "a"),
-            (2, "b"),
-            (3, "c"),
-            (4, "d"),
-            (5, "e"),
-        ]),
+        (
+            "- é\r\n- \"ö\r\n  ü\"\r\n-\r\n",
+            &[(1, "- é\r\n- \"ö\r\n  ü\"\r\n-"), (1, "é"), (2, "\"ö\r\n  ü\""), (4, "")],
+        ),
+        (
+            "a:\tb\t# c\nd:\t[\te,\n\tf\t]\n",
+            &[
+                (1, "a:\tb\t# c\nd:\t[\te,\n\tf\t]"),
+                (1, "a"),
+                (1, "b"),
+                (2, "d"),
+                (2, "[\te,\n\tf\t]"),
+                (2, "e"),
+                (3, "f"),
+            ],
+        ),
+        (
+            "- a\r- b\u{85}- c\u{2028}- d\u{2029}- e",
+            &[(1, "- a\r- b\u{85}- c\u{2028}- d\u{2029}- e"), (1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")],
+        ),
         ("{\"é\":\n\"日\\u672c\"}", &[(1, "{\"é\":\n\"日\\u672c\"}"), (1, "\"é\""), (2, "\"日\\u672c\"")]),
     ];
     cases.iter().for_each(|(text, expected)| check(text, expected));
@@ -175,7 +168,8 @@ fn places_are_those_of_the_file_in_utf_8_and_of_the_decoded_text_in_utf_16() {
     let big: Vec<u8> = units(&format!("\u{feff}{text}")).into_iter().flat_map(u16::to_be_bytes).collect();
     let marked = format!("\u{feff}{text}");
     let twice = format!("\u{feff}{marked}");
-    for (bytes, marks) in [(text.as_bytes(), 0), (marked.as_bytes(), 3), (twice.as_bytes(), 6), (&little, 0), (&big, 0)] {
+    for (bytes, marks) in [(text.as_bytes(), 0), (marked.as_bytes(), 3), (twice.as_bytes(), 6), (&little, 0), (&big, 0)]
+    {
         let document = goyaml::parse(bytes).unwrap();
         let expected = ["ö: [日, '😀']", "ö", "[日, '😀']", "日", "'😀'"].map(|text| (2, text.to_owned()));
         assert_eq!(written(&document), expected, "{bytes:?}");

@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::{ConfigFile, Look};
+use crate::agent::{ConfigFiles, Look};
 use crate::backend::fake::Memory;
 use crate::backend::nftables::ObservedTable;
+use crate::config::{SourcePaths, SourceSet};
 use crate::last_good::{InForce, LastKnownGood, StateDir};
 use crate::net::Family;
 use crate::rules::{Match, Rule};
@@ -55,7 +57,7 @@ impl Node {
     }
 
     fn good(&self, content: Option<&str>) -> LastKnownGood {
-        LastKnownGood::new(&self.config(), content.map(|text| text.as_bytes().to_vec()))
+        LastKnownGood::new(SourceSet::one(self.config(), content.map(|text| text.as_bytes().to_vec())))
     }
 
     fn start(&self, kernel: Memory, wanted: Wanted) -> Running {
@@ -64,15 +66,15 @@ impl Node {
 
     fn start_with(&self, kernel: Memory, wanted: Wanted, flags: Flags) -> Running {
         let keeper = Keeper::new(self.state(), self.kept());
-        let file = ConfigFile::new(&self.config(), Context::from(&flags));
-        Running { agent: Agent::new(kernel, wanted, Protect::Off, flags, self.config(), keeper), file }
+        let file = ConfigFiles::new(SourcePaths::one(self.config()), Context::from(&flags));
+        Running { agent: Agent::new(kernel, wanted, Protect::Off, flags, keeper), file }
     }
 }
 
 /// An agent and its file, without a thread between them.
 struct Running {
     agent: Agent<Memory>,
-    file: ConfigFile,
+    file: ConfigFiles,
 }
 
 /// Has a file that is missing or empty been so for a while?

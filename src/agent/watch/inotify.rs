@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use super::super::readable::readable;
 use super::route::{Point, What};
 
-/// Says what happens at the points of a route.
+/// Says what happens at the points of routes.
 #[derive(Debug)]
 pub(super) struct Watches {
     instance: AsyncFd<Instance>,
@@ -31,7 +31,8 @@ pub(super) struct Heard {
     pub(super) writing: bool,
 }
 
-/// A watch belongs to an inode, so points that have one inode by several paths (bind mounts) have one watch.
+/// A watch belongs to an inode, so points that have one inode, by several paths (bind mounts) or on the ways to several files,
+/// have one watch.
 #[derive(Debug)]
 struct Watch {
     mask: AddWatchFlags,

@@ -1,4 +1,4 @@
-//! Hearing of changes to the configuration file, whatever way they are made.
+//! Hearing of changes to the configuration files, whatever way they are made.
 
 mod inotify;
 mod mounts;
@@ -8,7 +8,7 @@ mod tests;
 
 use std::future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,26 +19,29 @@ use inotify::{Heard, Watches};
 use mounts::Mounts;
 use route::{Point, Route, What};
 
+use crate::config::SourcePaths;
+
 /// How long a writer may take until the file is read in spite of it. A writer that closes the file ends the wait, so this
 /// is the delay only for one that keeps it open, and for a file that appears complete (a link).
 const WRITER_GRACE: Duration = Duration::from_millis(250);
 
-/// Tells when the content of a file may have changed.
+/// Tells when the content of one of several files may have changed.
 ///
 /// Written in place, renamed over, deleted and back, in a directory that is replaced or does not exist yet, behind
 /// symbolic links of which one is swapped (as kubelet does for a `ConfigMap`), in a directory of which a parent is renamed,
 /// mounted over or unmounted: all are heard.
 ///
-/// The order that loses nothing: [`refresh`](Self::refresh), then read the file, then await
+/// The order that loses nothing: [`refresh`](Self::refresh), then read the files, then await
 /// [`changed`](Self::changed), and again.
 #[derive(Debug)]
 pub(super) struct ConfigWatch {
-    path: PathBuf,
+    paths: SourcePaths,
     /// `None` until the kernel has given an instance, and kept from then on.
     watches: Option<Watches>,
     mounts: Option<Mounts>,
-    route: Route,
-    /// Are all watches of the route set, and none of them gone?
+    /// The way to each file.
+    routes: Vec<Route>,
+    /// Are all watches of the routes set, and none of them gone?
     whole: bool,
     /// What was heard since the last refresh and not told.
     heard: Heard,
@@ -51,12 +54,12 @@ pub(super) struct ConfigWatch {
 pub(super) enum WatchError {
     /// `fs.inotify.max_user_instances` is reached, or the process's limit of open files.
     #[error(
-        "cannot watch the configuration file {path}: this user has no inotify instance left; changes are noticed at the \
+        "cannot watch the configuration file {paths}: this user has no inotify instance left; changes are noticed at the \
          next resync; raise `sysctl fs.inotify.max_user_instances`, or the limit of open files (`ulimit -n`)"
     )]
     Instances {
-        /// The configuration file.
-        path: PathBuf,
+        /// The configuration files.
+        paths: SourcePaths,
     },
     /// `fs.inotify.max_user_watches` is reached.
     #[error(
@@ -69,12 +72,20 @@ pub(super) enum WatchError {
     },
     /// The mount table cannot be watched.
     #[error(
-        "cannot hear of mounts for the configuration file {path}: {source}; one over a directory on the way to it is \
+        "cannot hear of mounts for the configuration file {paths}: {source}; one over a directory on the way to it is \
          noticed at the next resync; mount /proc for the agent, or raise the limit of open files (`ulimit -n`)"
     )]
     Mounts {
-        /// The configuration file.
-        path: PathBuf,
+        /// The configuration files.
+        paths: SourcePaths,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// There is no instance for another reason.
+    #[error("cannot watch the configuration file {paths}: {source}; changes are noticed at the next resync")]
+    Unavailable {
+        /// The configuration files.
+        paths: SourcePaths,
         /// What the kernel answered.
         source: io::Error,
     },
@@ -94,19 +105,19 @@ pub(super) enum WatchError {
 impl ConfigWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     #[must_use]
-    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+    pub(super) fn new(paths: SourcePaths) -> Self {
         Self {
-            path: path.into(),
+            paths,
             watches: None,
             mounts: None,
-            route: Route::default(),
+            routes: Vec::new(),
             whole: false,
             heard: Heard::default(),
             grace: None,
         }
     }
 
-    /// Completes once the file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
+    /// Completes once a file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
     ///
     /// Losing the future loses no change. Without a successful `refresh` it may stay pending for ever.
     pub(super) async fn changed(&mut self) {
@@ -146,16 +157,16 @@ impl ConfigWatch {
             } else {
                 (self.watches, self.heard.settled) = (None, true);
             },
-            // Nearly all mounts are of no concern to the file, so the file is not read for them.
+            // Nearly all mounts are of no concern to the files, so they are not read for them.
             remounted = remounted => if remounted.is_ok() {
-                self.heard.settled |= Route::to(&self.path) != self.route;
+                self.heard.settled |= self.look_up() != self.routes;
             } else {
                 (self.mounts, self.heard.settled) = (None, true);
             },
         }
     }
 
-    /// Sets the watches where they are needed now. To be called before each reading of the file, so that a change after
+    /// Sets the watches where they are needed now. To be called before each reading of the files, so that a change after
     /// the reading is heard. Costs a few system calls if nothing has changed.
     ///
     /// # Errors
@@ -168,33 +179,38 @@ impl ConfigWatch {
         }
         self.grace = None;
         self.whole &= heard == Heard::default();
-        // Before the route is looked up, so that none of its mounts is missed.
+        // Before the routes are looked up, so that none of its mounts is missed.
         let mounts = self.open_mounts();
-        let route = Route::to(&self.path);
-        if self.whole && self.route == route {
+        let routes = self.look_up();
+        if self.whole && self.routes == routes {
             return mounts;
         }
-        let failure = self.watch(&route)?;
+        let failure = self.watch(&routes)?;
         self.whole = failure.is_none();
-        self.route = route;
+        self.routes = routes;
         failure.map_or(mounts, Err)
     }
 
-    /// Sets the watches of this route. Says which could not be set first.
-    fn watch(&mut self, route: &Route) -> Result<Option<WatchError>, WatchError> {
+    /// The way to each file as it is now.
+    fn look_up(&self) -> Vec<Route> {
+        self.paths.iter().map(Route::to).collect()
+    }
+
+    /// Sets the watches of these routes. Says which could not be set first.
+    fn watch(&mut self, routes: &[Route]) -> Result<Option<WatchError>, WatchError> {
         let watches = match &mut self.watches {
             Some(watches) => watches,
-            none => none.insert(Watches::open().map_err(|error| WatchError::no_instance(&self.path, error))?),
+            none => none.insert(Watches::open().map_err(|error| WatchError::no_instance(&self.paths, error))?),
         };
         let mut failure = None;
-        watches.watch(route.points(), |point, errno| {
+        watches.watch(routes.iter().flat_map(Route::points), |point, errno| {
             // Where one may only pass, one may not watch either; what is behind it is watched all the same.
             if !(errno == Errno::EACCES && point.what == What::Passed) {
                 failure.get_or_insert_with(|| WatchError::no_watch(point, errno));
             }
         });
-        if Route::to(&self.path) != *route {
-            // It changed under our hands: neither the watches nor their failures say anything. Once more.
+        if self.look_up() != routes {
+            // They changed under our hands: neither the watches nor their failures say anything. Once more.
             failure = None;
             self.heard.settled = true;
         }
@@ -203,7 +219,7 @@ impl ConfigWatch {
 
     fn open_mounts(&mut self) -> Result<(), WatchError> {
         if self.mounts.is_none() {
-            let opened = Mounts::open().map_err(|source| WatchError::Mounts { path: self.path.clone(), source })?;
+            let opened = Mounts::open().map_err(|source| WatchError::Mounts { paths: self.paths.clone(), source })?;
             self.mounts = Some(opened);
         }
         Ok(())
@@ -211,11 +227,11 @@ impl ConfigWatch {
 }
 
 impl WatchError {
-    fn no_instance(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
+    fn no_instance(paths: &SourcePaths, source: io::Error) -> Self {
+        let paths = paths.clone();
         match source.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EMFILE | Errno::ENFILE) => Self::Instances { path },
-            _ => Self::Place { path, source },
+            Some(Errno::EMFILE | Errno::ENFILE) => Self::Instances { paths },
+            _ => Self::Unavailable { paths, source },
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ impl Watched {
         let directory = tempfile::tempdir().unwrap();
         layout(directory.path());
         let path = directory.path().join(path);
-        let mut watch = ConfigWatch::new(&path);
+        let mut watch = ConfigWatch::new(SourcePaths::one(&path));
         watch.refresh().unwrap();
         Self { directory, path, watch }
     }

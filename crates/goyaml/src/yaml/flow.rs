@@ -54,9 +54,7 @@ impl<'a> Parser<'a> {
             Token::Key => {
                 self.scanner.next()?;
                 match self.scanner.peek()?.0 {
-                    Token::Value | Token::FlowEntry | Token::FlowMappingEnd => {
-                        Ok(self.empty(State::FlowMappingValue))
-                    }
+                    Token::Value | Token::FlowEntry | Token::FlowMappingEnd => Ok(self.empty(State::FlowMappingValue)),
                     _ => self.node_then(State::FlowMappingValue, Place::Flow),
                 }
             }

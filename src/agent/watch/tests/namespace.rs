@@ -142,7 +142,7 @@ fn a_limit_that_is_reached_is_named_and_once_it_is_raised_the_next_refresh_watch
             ("max_inotify_watches", "no inotify watch left; changes are noticed at the next resync; raise `sysctl fs."),
         ] {
             let file = tempfile::NamedTempFile::new().unwrap();
-            let mut watch = ConfigWatch::new(file.path());
+            let mut watch = ConfigWatch::new(SourcePaths::one(file.path()));
             limit(name, 0);
             for _ in 0..2 {
                 let message = watch.refresh().unwrap_err().to_string();
