@@ -57,5 +57,5 @@ for file in "$work"/*; do
     done
 done
 
-cp fuzz/corpus-seed/state/* "$to/state/"
+cp fuzz/corpus-seed/state/* testdata/state/* "$to/state/"
 cp fuzz/corpus-seed/flags/* "$to/flags/"

@@ -123,3 +123,102 @@ async fn serve(mut files: ConfigFiles, asked: &Latest<Ask>, answers: &Latest<Ans
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::{Context, Source, SourceSet};
+
+    /// Two files that are served, and the thread's ends of the queues.
+    struct Served {
+        scratch: TempDir,
+        asked: Arc<Latest<Ask>>,
+        answers: Arc<Latest<Answer>>,
+    }
+
+    impl Served {
+        /// Begins in this thread, so that whatever a test does without awaiting anything is one burst.
+        async fn start() -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            let (asked, answers) = (Arc::new(Latest::new()), Arc::new(Latest::new()));
+            let this = Self { scratch, asked, answers };
+            this.write(0, "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
+            this.write(1, "nonMasqueradeCIDRs: [10.2.0.0/16]\n");
+            let source = |number| Source { path: this.path(number), content: None };
+            let files = ConfigFiles::new(SourceSet::new([0, 1].map(source).into()).unwrap().paths(), Context::default());
+            let (asked, answers) = (Arc::clone(&this.asked), Arc::clone(&this.answers));
+            tokio::task::spawn_local(async move { serve(files, &asked, &answers).await });
+            this.tells([Some(34), Some(34)]).await;
+            this
+        }
+
+        fn path(&self, number: usize) -> PathBuf {
+            self.scratch.path().join(format!("{number}.yaml"))
+        }
+
+        fn write(&self, number: usize, text: &str) {
+            fs::write(self.path(number), text).unwrap();
+        }
+
+        /// The next news are that the files hold so many bytes, and there are no others behind them.
+        async fn tells(&self, lengths: [Option<usize>; 2]) {
+            timeout(Duration::from_secs(10), self.answers.filled()).await.expect("news in time");
+            let Some(Answer::News(Ok(content))) = self.answers.take() else { panic!("no valid files") };
+            let found: Vec<_> = content.sources.iter().map(|source| source.content.as_ref().map(Vec::len)).collect();
+            assert_eq!(found, lengths);
+            self.is_silent().await;
+        }
+
+        /// Nothing is told for longer than a burst can take, and longer than a file may be away.
+        async fn is_silent(&self) {
+            assert!(timeout(Duration::from_millis(800), self.answers.filled()).await.is_err(), "further news");
+        }
+    }
+
+    /// Runs a check beside the files' server, in one thread.
+    fn beside_the_server(check: impl Future<Output = ()>) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, check);
+    }
+
+    #[test]
+    fn a_change_of_one_of_two_files_and_one_of_both_in_a_burst_are_each_told_once_with_what_both_hold() {
+        beside_the_server(async {
+            let served = Served::start().await;
+            served.write(1, "# changed\n");
+            served.tells([Some(34), Some(10)]).await;
+            served.write(0, "# changed too\n");
+            fs::rename(served.path(0), served.path(1)).unwrap();
+            served.write(0, "# and back\n");
+            served.tells([Some(11), Some(14)]).await;
+            served.write(0, "# and back\n");
+            served.is_silent().await;
+            served.asked.put(Ask::Reload);
+            served.answers.filled().await;
+            assert!(matches!(served.answers.take(), Some(Answer::Unchanged)));
+        });
+    }
+
+    #[test]
+    fn a_file_of_two_that_goes_and_comes_back_is_no_news_and_one_that_stays_away_is() {
+        beside_the_server(async {
+            let served = Served::start().await;
+            fs::remove_file(served.path(0)).unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            served.write(0, "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
+            served.is_silent().await;
+            fs::remove_file(served.path(0)).unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            served.write(1, "# changed meanwhile\n");
+            served.tells([None, Some(20)]).await;
+            served.write(1, "# changed, and not waited for the other\n");
+            served.tells([None, Some(40)]).await;
+        });
+    }
+}

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::*;
 
 mod namespace;
+mod several;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
