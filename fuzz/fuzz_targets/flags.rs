@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::ValueEnum;
 use ip_masq_agent::cli::{Cli, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
-use ip_masq_agent::last_good::{Task, VERB};
+use ip_masq_agent::last_good::{WriterTask, VERB};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
 use ip_masq_agent::policy::{Flags, Policy};
 use ip_masq_agent::rules::render::{iptables_save, nft};
@@ -78,8 +78,8 @@ fn verb(verb: &Verb) -> Vec<String> {
         }
         Verb::StateWriter(task) => {
             let set_aside = match task {
-                Task::SetAside(flaw) => Some(format!("--set-aside={}", name(flaw))),
-                Task::Save => None,
+                WriterTask::SetAside(flaw) => Some(format!("--set-aside={}", name(flaw))),
+                WriterTask::Save => None,
             };
             iter::once(VERB.to_owned()).chain(set_aside).collect()
         }

@@ -151,7 +151,8 @@ mod tests {
             this.write(0, "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
             this.write(1, "nonMasqueradeCIDRs: [10.2.0.0/16]\n");
             let source = |number| Source { path: this.path(number), content: None };
-            let files = ConfigFiles::new(SourceSet::new([0, 1].map(source).into()).unwrap().paths(), Context::default());
+            let files =
+                ConfigFiles::new(SourceSet::new([0, 1].map(source).into()).unwrap().paths(), Context::default());
             let (asked, answers) = (Arc::clone(&this.asked), Arc::clone(&this.answers));
             tokio::task::spawn_local(async move { serve(files, &asked, &answers).await });
             this.tells([Some(34), Some(34)]).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use crate::last_good::{Answer, Save, SaveError, Writer};
+use crate::last_good::{Save, SaveError, Writer, WriterAnswer};
 
 /// A disk that has not answered for so long is told of.
 const SLOW: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl StateWrites {
             match answer {
                 Ok(answer) => {
                     self.failures = 0;
-                    return StateNews::Ended(Ok(answer == Answer::Saved(true)));
+                    return StateNews::Ended(Ok(answer == WriterAnswer::Saved(true)));
                 }
                 Err(failure) => {
                     if let Some(UnderWay { save, .. }) = ended {

@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::backend::{Protect, Wanted};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
-use crate::last_good::Task;
+use crate::last_good::WriterTask;
 use crate::net::Family;
 use crate::policy::Flags;
 use crate::rules::Packet;
@@ -87,7 +87,7 @@ pub enum Verb {
         dry_run: bool,
     },
     /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
-    StateWriter(Task),
+    StateWriter(WriterTask),
 }
 
 /// How rules are printed.
@@ -191,7 +191,9 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
         Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
-        Request::StateWriter { set_aside } => Verb::StateWriter(set_aside.map_or(Task::Save, Task::SetAside)),
+        Request::StateWriter { set_aside } => {
+            Verb::StateWriter(set_aside.map_or(WriterTask::Save, WriterTask::SetAside))
+        }
         Request::Explain { destination, protocol, local } => {
             Verb::Explain(Packet { destination, protocol, destination_is_local: local })
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::cli::Cli;
-use crate::last_good::{Answer, Keeper, LastKnownGood, LoadError, StateDir, Task, Writer};
+use crate::last_good::{Keeper, LastKnownGood, LoadError, StateDir, Writer, WriterAnswer, WriterTask};
 use crate::text::Shown;
 
 /// A start waits so long for a state file to be renamed.
@@ -17,7 +17,7 @@ const RENAME: Duration = Duration::from_secs(1);
 pub(super) fn keeper(cli: &Cli) -> Keeper {
     open(cli, |dir, error| {
         let aside = set_aside(dir, error);
-        error!("{error}; it is not used{aside}; the next configuration that is valid and in force is kept anew");
+        error!("{error}; it is not used{aside}; the next configuration that is valid and in force is saved anew");
     })
 }
 
@@ -25,8 +25,8 @@ pub(super) fn keeper(cli: &Cli) -> Keeper {
 fn set_aside(dir: &StateDir, error: &LoadError) -> String {
     let file = dir.file();
     let Some(flaw) = error.flaw().filter(|_| file.symlink_metadata().is_ok()) else { return String::new() };
-    match Writer::run(dir, Task::SetAside(flaw), None, RENAME) {
-        Ok(Answer::Aside(aside)) => format!("; it was renamed to {}: look at it, or delete it", Shown(&*aside)),
+    match Writer::run(dir, WriterTask::SetAside(flaw), None, RENAME) {
+        Ok(WriterAnswer::Aside(aside)) => format!("; it was renamed to {}: look at it, or delete it", Shown(&*aside)),
         Ok(_) => String::new(),
         Err(failure) => format!("; it could not be renamed ({failure}): delete {}", Shown(&*file)),
     }

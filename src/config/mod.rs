@@ -145,11 +145,11 @@ pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
 ///
 /// [`ReadError::Invalid`], when one of them is no configuration.
 pub fn understand(sources: &SourceSet, context: &Context) -> Result<Reading, ReadError> {
-    merge(sources, context).map_err(|errors| ReadError::Invalid { sources: sources.paths(), errors })
+    merge(sources, *context).map_err(|errors| ReadError::Invalid { sources: sources.paths(), errors })
 }
 
 /// The same without the names of the files.
-pub(crate) fn merge(sources: &SourceSet, context: &Context) -> Result<Reading, ConfigErrors> {
+pub(crate) fn merge(sources: &SourceSet, context: Context) -> Result<Reading, ConfigErrors> {
     let bytes = sources.iter().find_map(|source| source.content.as_deref());
-    parse(bytes.unwrap_or_default(), context)
+    parse(bytes.unwrap_or_default(), &context)
 }

@@ -45,6 +45,7 @@ impl SourceSet {
     }
 
     /// The sources in their order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Source> {
         self.sources.iter()
     }
@@ -81,6 +82,7 @@ impl SourcePaths {
     }
 
     /// The paths in their order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.paths.iter().map(PathBuf::as_path)
     }
@@ -98,5 +100,71 @@ impl fmt::Display for SourcePaths {
             write!(f, "{}{}", if number == 0 { "" } else { ", " }, Shown(path))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+    use crate::config::ReadError;
+
+    fn paths(root: &Path, names: &[&str]) -> SourcePaths {
+        SourcePaths { paths: names.iter().map(|name| root.join(name)).collect() }
+    }
+
+    #[test]
+    fn files_are_read_in_their_order_and_one_that_is_missing_is_no_error() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path();
+        fs::write(root.join("z"), "first").unwrap();
+        fs::write(root.join("a"), "").unwrap();
+        let paths = paths(root, &["z", "missing", "a"]);
+        for load in [SourceSet::load, SourceSet::load_once] {
+            let sources = load(&paths).unwrap();
+            let found: Vec<_> = sources.iter().map(|source| source.content.as_deref()).collect();
+            assert_eq!(found, [Some(&b"first"[..]), None, Some(b"")]);
+            assert_eq!((sources.paths(), sources.is_absent()), (paths.clone(), false));
+        }
+        let [z, missing, a] = ["z", "missing", "a"].map(|name| root.join(name).display().to_string());
+        assert_eq!(paths.to_string(), format!("{z}, {missing}, {a}"));
+        assert!(SourceSet::load(&SourcePaths::one(root.join("missing"))).unwrap().is_absent());
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_read_is_named_and_nothing_is_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("good"), "").unwrap();
+        fs::create_dir(scratch.path().join("bad")).unwrap();
+        let error = SourceSet::load(&paths(scratch.path(), &["good", "bad"])).unwrap_err();
+        assert!(matches!(&error, ReadError::NotAFile { path, .. } if path.ends_with("bad")), "{error}");
+    }
+
+    #[test]
+    fn all_files_together_may_have_64_mebibytes() {
+        let scratch = tempfile::tempdir().unwrap();
+        // Without a block on the disk.
+        let file = |name: &str, len: u64| File::create(scratch.path().join(name)).unwrap().set_len(len).unwrap();
+        file("most", 64 << 20);
+        file("nothing", 0);
+        file("one", 1);
+        let load = |names: &[&str]| SourceSet::load(&paths(scratch.path(), names));
+        assert!(load(&["nothing", "most", "nothing"]).is_ok());
+        let error = load(&["most", "one"]).unwrap_err().to_string();
+        let one = scratch.path().join("one");
+        let said = format!("{}: together with the files before it, larger than the 67108864 bytes", one.display());
+        assert!(error.starts_with(&said), "{error}");
+        file("more", (64 << 20) + 1);
+        let error = load(&["more", "one"]).unwrap_err();
+        assert!(matches!(error, ReadError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_set_has_at_least_one_file_and_no_more_than_there_are_places_for() {
+        let source = Source { path: "/a".into(), content: None };
+        for (count, allowed) in [(0, false), (1, true), (SourceSet::MOST, true), (SourceSet::MOST + 1, false)] {
+            assert_eq!(SourceSet::new(vec![source.clone(); count]).is_some(), allowed, "{count}");
+        }
     }
 }

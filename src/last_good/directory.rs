@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
 use super::format::{self, FormatError, LONGEST_HEADER};
-use super::trust::{self, Distrust};
+use super::trust::{self, TrustError};
 use super::{LastKnownGood, absolute};
 use crate::config::{self, ReadError};
 use crate::text::Shown;
@@ -38,7 +38,7 @@ pub enum LoadError {
     Unreadable(ReadError),
     /// Somebody else could have put it there, or changed it.
     #[error(transparent)]
-    Untrusted(#[from] Distrust),
+    Untrusted(#[from] TrustError),
     /// It is not ours, or no more.
     #[error("{}: {error}", Shown(&**.path))]
     Format {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_obeyed_is_set_aside_by_its_kind_and_only_so_many_are_kept() {
+    fn what_cannot_be_obeyed_is_set_aside_by_its_kind_and_only_so_many_stay() {
         let (_scratch, dir) = fresh();
         let foreign = "ip-masq-agent last-known-good 7\n";
         fs::create_dir_all(&dir.path).unwrap();

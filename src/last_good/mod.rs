@@ -2,7 +2,7 @@
 //! file broken, or not there yet, can go on as before.
 //!
 //! `format` turns it into bytes and back, `directory` is where they meet the file system, `trust` says whose files are
-//! obeyed, `writer` is the process that writes, `keeper` knows what is to be kept, and `basis` what the rules are to be based
+//! obeyed, `writer` is the process that writes, `keeper` knows what is to be saved, and `basis` what the rules are to be based
 //! on. Whether they are in force the caller says.
 
 mod basis;
@@ -21,8 +21,8 @@ pub use format::{FormatError, decode, encode};
 pub use in_force::{Holding, InForce};
 pub use save::Save;
 pub use store::{Fallback, Keeper, Notes};
-pub use task::{Answer, Task};
-pub use trust::Distrust;
+pub use task::{WriterAnswer, WriterTask};
+pub use trust::TrustError;
 pub use writer::{SaveError, VERB, Writer, serve};
 
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl LastKnownGood {
     ///
     /// What is wrong with it under these flags, in one line. Under those with which it was saved, nothing was.
     pub fn config(&self, context: &Context) -> Result<Config, String> {
-        let merged = config::merge(&self.sources, context);
+        let merged = config::merge(&self.sources, *context);
         merged.map(|reading| reading.config).map_err(|errors| errors.in_one_line(&self.sources.paths()))
     }
 }
@@ -68,4 +68,31 @@ impl LastKnownGood {
 /// The path from the root. Without a current directory it stays as it is.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    fn set(files: [(&str, Option<&str>); 3]) -> SourceSet {
+        let source = |(path, content): (&str, Option<&str>)| Source {
+            path: path.into(),
+            content: content.map(|text| text.as_bytes().to_vec()),
+        };
+        SourceSet::new(files.map(source).into()).unwrap()
+    }
+
+    #[test]
+    fn of_several_files_the_first_is_missed_that_was_there_and_is_not() {
+        let good = LastKnownGood::new(set([("/a", Some("")), ("/b", None), ("/c", Some("x: 1"))]));
+        for (now, missed) in [
+            ([("/a", Some("")), ("/b", None), ("/c", Some(""))], None),
+            ([("/a", Some("")), ("/b", None), ("/c", None)], Some("/c")),
+            ([("/c", None), ("/b", None), ("/a", None)], Some("/c")),
+            ([("/x", None), ("/y", None), ("/b", None)], None),
+        ] {
+            assert_eq!(good.missed(&set(now)), missed.map(Path::new), "{now:?}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! What is to be kept, on its way to the disk.
+//! What is to be saved, on its way to the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(test)]
 use super::WriteError;
-use super::{Answer, LastKnownGood, SaveError, StateDir, Task, Writer};
+use super::{LastKnownGood, SaveError, StateDir, Writer, WriterAnswer, WriterTask};
 
-/// A configuration that is in force and is to be kept.
+/// A configuration that is in force and is to be saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Save {
     pub(super) dir: StateDir,
@@ -15,7 +15,7 @@ pub struct Save {
 }
 
 impl Save {
-    /// Where it is to be kept.
+    /// Where it is to be saved.
     #[must_use]
     pub const fn dir(&self) -> &StateDir {
         &self.dir
@@ -27,7 +27,7 @@ impl Save {
     ///
     /// [`SaveError::NotStarted`]
     pub fn start(&self) -> Result<Writer, SaveError> {
-        Writer::start(&self.dir, Task::Save, Some(&self.good))
+        Writer::start(&self.dir, WriterTask::Save, Some(&self.good))
     }
 
     /// Has it written by a process, and waits for that, but no longer than so long. Was anything written?
@@ -36,8 +36,8 @@ impl Save {
     ///
     /// [`SaveError`]
     pub fn run(&self, most: Duration) -> Result<bool, SaveError> {
-        let answer = Writer::run(&self.dir, Task::Save, Some(&self.good), most);
-        answer.map(|answer| answer == Answer::Saved(true))
+        let answer = Writer::run(&self.dir, WriterTask::Save, Some(&self.good), most);
+        answer.map(|answer| answer == WriterAnswer::Saved(true))
     }
 
     /// Writes it in this process, for tests that have no other.

@@ -10,7 +10,7 @@ use super::{Flaw, StateDir, format};
 
 /// What is to be done in a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum WriterTask {
     /// The state file is to hold what comes by stdin.
     Save,
     /// The state file is to have another name.
@@ -19,7 +19,7 @@ pub enum Task {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum WriterAnswer {
     /// The state file holds it. Was anything written?
     Saved(bool),
     /// The state file has this name now.
@@ -28,16 +28,16 @@ pub enum Answer {
     Failed(String),
 }
 
-impl Task {
+impl WriterTask {
     /// Does it, however long the disk takes. `input` is what comes by stdin.
-    pub fn perform(self, dir: &StateDir, input: impl Read) -> Answer {
+    pub fn perform(self, dir: &StateDir, input: impl Read) -> WriterAnswer {
         match self {
             Self::Save => match save(dir, input) {
-                Ok(written) => Answer::Saved(written),
-                Err(why) => Answer::Failed(why),
+                Ok(written) => WriterAnswer::Saved(written),
+                Err(why) => WriterAnswer::Failed(why),
             },
             Self::SetAside(flaw) => {
-                dir.set_aside(flaw).map_or_else(|error| Answer::Failed(error.to_string()), Answer::Aside)
+                dir.set_aside(flaw).map_or_else(|error| WriterAnswer::Failed(error.to_string()), WriterAnswer::Aside)
             }
         }
     }
@@ -46,13 +46,13 @@ impl Task {
 fn save(dir: &StateDir, input: impl Read) -> Result<bool, String> {
     let mut bytes = Vec::new();
     let read = input.take(LARGEST).read_to_end(&mut bytes);
-    read.map_err(|error| format!("could not read what is to be kept: {error}"))?;
-    // Whoever calls it by hand is not to spoil what is kept.
-    format::decode(&bytes).map_err(|error| format!("what is to be kept {error}"))?;
+    read.map_err(|error| format!("could not read what is to be saved: {error}"))?;
+    // Whoever calls it by hand is not to spoil what is saved.
+    format::decode(&bytes).map_err(|error| format!("what is to be saved {error}"))?;
     dir.write(&bytes).map_err(|error| error.to_string())
 }
 
-impl Answer {
+impl WriterAnswer {
     /// As the writer process prints it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -90,33 +90,33 @@ mod tests {
     fn every_answer_is_read_as_it_was_printed() {
         let path = PathBuf::from(OsStr::from_bytes(b"/a b/\xff\n"));
         for answer in [
-            Answer::Saved(true),
-            Answer::Saved(false),
-            Answer::Aside(path),
-            Answer::Failed("could not write /x: no room".to_owned()),
+            WriterAnswer::Saved(true),
+            WriterAnswer::Saved(false),
+            WriterAnswer::Aside(path),
+            WriterAnswer::Failed("could not write /x: no room".to_owned()),
         ] {
-            assert_eq!(Answer::from_bytes(&answer.to_bytes()), Some(answer));
+            assert_eq!(WriterAnswer::from_bytes(&answer.to_bytes()), Some(answer));
         }
         for bytes in [&b""[..], b"writ", b"failed", b"nonsense"] {
-            assert_eq!(Answer::from_bytes(bytes), None);
+            assert_eq!(WriterAnswer::from_bytes(bytes), None);
         }
     }
 
     #[test]
-    fn what_is_no_state_is_not_kept() {
+    fn what_is_no_state_is_not_saved() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = StateDir::new(&scratch.path().join("state"));
         let bytes =
             format::encode(&LastKnownGood::new(SourceSet::one("/config", Some(b"masqLinkLocal: true\n".to_vec()))));
         for spoilt in [&b""[..], b"masqLinkLocal: true\n", &bytes[..bytes.len() - 1]] {
-            let answer = Task::Save.perform(&dir, spoilt);
+            let answer = WriterTask::Save.perform(&dir, spoilt);
             assert!(
-                matches!(&answer, Answer::Failed(why) if why.starts_with("what is to be kept is damaged: ")),
+                matches!(&answer, WriterAnswer::Failed(why) if why.starts_with("what is to be saved is damaged: ")),
                 "{answer:?}"
             );
         }
         assert!(!dir.path().exists());
-        assert_eq!(Task::Save.perform(&dir, &bytes[..]), Answer::Saved(true));
-        assert_eq!(Task::Save.perform(&dir, &bytes[..]), Answer::Saved(false));
+        assert_eq!(WriterTask::Save.perform(&dir, &bytes[..]), WriterAnswer::Saved(true));
+        assert_eq!(WriterTask::Save.perform(&dir, &bytes[..]), WriterAnswer::Saved(false));
     }
 }

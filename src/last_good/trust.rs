@@ -12,7 +12,7 @@ use crate::text::Shown;
 
 /// Others could have put a state file there, or changed it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Distrust {
+pub enum TrustError {
     /// Its owner can change it at will.
     #[error(
         "{} belongs to user {owner}, but is trusted only if it belongs to root or to the agent's user ({}); `chown` it, or \
@@ -41,7 +41,7 @@ pub enum Distrust {
 
 /// Checks the directory, and the file in it. What is not there is no reason to distrust: whatever was put there since is not
 /// looked at either.
-pub(super) fn check(directory: &Path, file: &Path) -> Result<(), Distrust> {
+pub(super) fn check(directory: &Path, file: &Path) -> Result<(), TrustError> {
     if let Ok(found) = fs::metadata(directory) {
         is_ours(directory, found.uid())?;
         // Where only owners may rename and delete, others cannot take a file's place.
@@ -59,19 +59,19 @@ pub(super) fn check(directory: &Path, file: &Path) -> Result<(), Distrust> {
     Ok(())
 }
 
-fn is_ours(path: &Path, owner: u32) -> Result<(), Distrust> {
+fn is_ours(path: &Path, owner: u32) -> Result<(), TrustError> {
     if owner == 0 || owner == geteuid().as_raw() {
         return Ok(());
     }
-    Err(Distrust::Owner { path: path.to_owned(), owner })
+    Err(TrustError::Owner { path: path.to_owned(), owner })
 }
 
-fn is_ours_to_write(path: &Path, found: &Metadata) -> Result<(), Distrust> {
+fn is_ours_to_write(path: &Path, found: &Metadata) -> Result<(), TrustError> {
     let others = Mode::S_IWGRP | Mode::S_IWOTH;
     if found.mode() & others.bits() == 0 {
         return Ok(());
     }
-    Err(Distrust::Mode { path: path.to_owned(), mode: found.mode() & 0o7777 })
+    Err(TrustError::Mode { path: path.to_owned(), mode: found.mode() & 0o7777 })
 }
 
 #[cfg(test)]

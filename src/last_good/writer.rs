@@ -18,7 +18,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, LastKnownGood, StateDir, Task, format};
+use super::{LastKnownGood, StateDir, WriterAnswer, WriterTask, format};
 use crate::text::Shown;
 
 /// The verb by which this program becomes a writer.
@@ -95,7 +95,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`SaveError::NotStarted`]
-    pub fn start(dir: &StateDir, task: Task, good: Option<&LastKnownGood>) -> Result<Self, SaveError> {
+    pub fn start(dir: &StateDir, task: WriterTask, good: Option<&LastKnownGood>) -> Result<Self, SaveError> {
         Self::spawn(dir, task, good).map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })
     }
 
@@ -105,13 +105,13 @@ impl Writer {
         left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    fn spawn(dir: &StateDir, task: Task, good: Option<&LastKnownGood>) -> io::Result<Self> {
+    fn spawn(dir: &StateDir, task: WriterTask, good: Option<&LastKnownGood>) -> io::Result<Self> {
         let stdin = good.map_or_else(|| Ok(Stdio::null()), |good| Ok::<_, io::Error>(in_memory(good)?.into()))?;
         let (reader, writer) = io::pipe()?;
         let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
         let mut command = this_program();
         command.arg(VERB).arg("--state-dir").arg(dir.path());
-        if let Task::SetAside(flaw) = task {
+        if let WriterTask::SetAside(flaw) = task {
             command.arg("--set-aside").arg(flaw.to_string());
         }
         let child = command.stdin(stdin).stdout(writer).stderr(Stdio::null()).spawn()?;
@@ -129,10 +129,10 @@ impl Writer {
     /// # Errors
     ///
     /// [`SaveError`]
-    pub async fn answer(&mut self) -> Result<Answer, SaveError> {
+    pub async fn answer(&mut self) -> Result<WriterAnswer, SaveError> {
         let status = self.end().await.map_err(|source| SaveError::NotStarted { dir: self.dir.clone(), source })?;
-        match Answer::from_bytes(&self.answer) {
-            Some(Answer::Failed(why)) => Err(SaveError::Failed(why)),
+        match WriterAnswer::from_bytes(&self.answer) {
+            Some(WriterAnswer::Failed(why)) => Err(SaveError::Failed(why)),
             Some(answer) if status.success() => Ok(answer),
             _ => Err(SaveError::Silent { dir: self.dir.clone(), status }),
         }
@@ -143,7 +143,12 @@ impl Writer {
     /// # Errors
     ///
     /// [`SaveError`]; [`SaveError::Slow`] if the time is over.
-    pub fn run(dir: &StateDir, task: Task, good: Option<&LastKnownGood>, most: Duration) -> Result<Answer, SaveError> {
+    pub fn run(
+        dir: &StateDir,
+        task: WriterTask,
+        good: Option<&LastKnownGood>,
+        most: Duration,
+    ) -> Result<WriterAnswer, SaveError> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build();
         let runtime = runtime.map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })?;
         runtime.block_on(async {
@@ -229,7 +234,7 @@ fn in_memory(good: &LastKnownGood) -> io::Result<File> {
 /// # Errors
 ///
 /// If nobody hears the answer.
-pub fn serve(dir: &StateDir, task: Task) -> io::Result<()> {
+pub fn serve(dir: &StateDir, task: WriterTask) -> io::Result<()> {
     let answer = task.perform(dir, io::stdin().lock());
     let mut stdout = io::stdout().lock();
     stdout.write_all(&answer.to_bytes())?;

@@ -22,14 +22,14 @@ fn apply(netns: &Netns, disk: &Disk, flags: &[&str]) -> Ran {
 }
 
 #[test]
-fn before_the_network_is_up_a_valid_file_is_applied_and_kept() {
+fn before_the_network_is_up_a_valid_file_is_applied_and_saved() {
     for flags in BACKENDS {
         let disk = Disk::new();
         let Some(netns) = before_the_network() else { return };
         disk.write(&exempting(91));
         apply(&netns, &disk, flags).ended_with(0);
         assert!(exempts(&netns, 91), "{}", rules(&netns));
-        assert_eq!(disk.kept(), Some(disk.good(Some(&exempting(91)))));
+        assert_eq!(disk.saved(), Some(disk.good(Some(&exempting(91)))));
         let (written, before) = (fs::metadata(disk.state_file()).unwrap().modified().unwrap(), generation(&netns));
         apply(&netns, &disk, flags).ended_with(0);
         assert_eq!(fs::metadata(disk.state_file()).unwrap().modified().unwrap(), written, "not written again");
@@ -43,7 +43,7 @@ fn before_the_network_is_up_a_file_that_is_bad_or_not_there_yet_is_replaced_by_t
         for (config, said) in [(Some(BAD), BAD_MESSAGE), (None, "came from it; bring it back")] {
             let disk = Disk::new();
             let Some(netns) = before_the_network() else { return };
-            disk.keep(Some(&exempting(91)));
+            disk.save(Some(&exempting(91)));
             if let Some(config) = config {
                 disk.write(config);
             }
@@ -58,10 +58,10 @@ fn before_the_network_is_up_a_file_that_is_bad_or_not_there_yet_is_replaced_by_t
             for words in [said, "in force: the last valid configuration of before the start"] {
                 assert!(ran.stderr.contains(words), "{words:?}: {}", ran.stderr);
             }
-            assert_eq!(disk.kept(), Some(disk.good(Some(&exempting(91)))));
+            assert_eq!(disk.saved(), Some(disk.good(Some(&exempting(91)))));
 
             // The agent's own rules stand now, so the next one leaves them alone, and prints none.
-            disk.keep(Some(&exempting(92)));
+            disk.save(Some(&exempting(92)));
             let before = generation(&netns);
             let ran = apply(&netns, &disk, &[flags, &["--print-rules"]].concat()).ended_with(3);
             assert_eq!((generation(&netns), ran.stdout.as_str()), (before, ""));
@@ -91,8 +91,8 @@ fn without_a_last_valid_configuration_a_bad_file_changes_nothing_and_a_missing_o
         fs::remove_file(disk.config()).unwrap();
         apply(&netns, &disk, &[]).ended_with(0);
         assert!(rules(&netns).contains(BY_DEFAULT), "{}", rules(&netns));
-        assert_eq!(disk.kept(), Some(disk.good(None)));
-        // That there was none is kept too, so none is missed, and a bad one has something to fall back on.
+        assert_eq!(disk.saved(), Some(disk.good(None)));
+        // That there was none is saved too, so none is missed, and a bad one has something to fall back on.
         apply(&netns, &disk, &[]).ended_with(0);
         disk.write(BAD);
         apply(&netns, &disk, &[]).ended_with(3);
@@ -104,7 +104,7 @@ fn without_a_last_valid_configuration_a_bad_file_changes_nothing_and_a_missing_o
 fn a_last_valid_configuration_that_the_flags_of_now_do_not_allow_changes_nothing() {
     let disk = Disk::new();
     let Some(netns) = Netns::new("flags") else { return };
-    disk.keep(Some(&exempting(91)));
+    disk.save(Some(&exempting(91)));
     for config in [None, Some(BAD)] {
         if let Some(config) = config {
             disk.write(config);
@@ -118,7 +118,7 @@ fn a_last_valid_configuration_that_the_flags_of_now_do_not_allow_changes_nothing
 }
 
 #[test]
-fn in_the_sandbox_nothing_is_kept() {
+fn in_the_sandbox_nothing_is_saved() {
     let disk = Disk::new();
     let Some(netns) = Netns::new("sandbox") else { return };
     disk.write(&exempting(91));

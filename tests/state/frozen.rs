@@ -1,4 +1,4 @@
-//! A state directory on a disk that hangs: the rules, the end and the log go on, and what is newest is kept afterwards.
+//! A state directory on a disk that hangs: the rules, the end and the log go on, and what is newest is saved afterwards.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,8 +33,8 @@ impl Node<'_> {
         rename_over(&self.config(), &exempting(number));
     }
 
-    /// Is what is kept the file with this number?
-    fn keeps(&self, number: u8) -> bool {
+    /// Is what is saved the file with this number?
+    fn has_saved(&self, number: u8) -> bool {
         let good = LastKnownGood::new(SourceSet::one(self.config(), Some(exempting(number).into_bytes())));
         self.state().load().unwrap() == Some(good)
     }
@@ -74,7 +74,7 @@ fn open_files(process: u32) -> Vec<String> {
 fn start_and_hang(node: &Node) -> Daemon {
     node.write(91);
     let mut daemon = node.start();
-    daemon.wait_until("the first is kept", || node.keeps(91));
+    daemon.wait_until("the first is saved", || node.has_saved(91));
     let agent = daemon.pid();
     node.disk.freeze();
     node.change(&mut daemon, 92);
@@ -84,7 +84,7 @@ fn start_and_hang(node: &Node) -> Daemon {
 }
 
 #[test]
-fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_when_it_answers() {
+fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_saved_when_it_answers() {
     with_node("frozen", |node| {
         let mut daemon = start_and_hang(node);
         let agent = daemon.pid();
@@ -101,9 +101,9 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_whe
             writers[0]
         );
         daemon.wait_until_said(&slow);
-        assert!(node.keeps(91));
+        assert!(node.has_saved(91));
         node.disk.thaw();
-        daemon.wait_until("the newest is kept", || node.keeps(93));
+        daemon.wait_until("the newest is saved", || node.has_saved(93));
         daemon.wait_until_said("the configuration is kept for the next start again");
         daemon.wait_until("no process is left", || children(agent).is_empty());
         assert_eq!(daemon.log().matches("has not answered").count(), 1, "{}", daemon.log());
@@ -111,7 +111,7 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_kept_whe
 }
 
 #[test]
-fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_answers() {
+fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_saved_when_it_answers() {
     with_node("frozen-end", |node| {
         start_and_hang(node).ends_in_time();
         // Another life, while what the first one left behind still waits.
@@ -120,19 +120,19 @@ fn while_the_disk_hangs_the_end_comes_in_time_and_the_newest_is_kept_when_it_ans
         next.wait_until("the rules are in force", || exempts(&node.netns, 94));
         let agent = next.pid();
         next.wait_until("a process writes", || !children(agent).is_empty());
-        assert!(node.keeps(91));
+        assert!(node.has_saved(91));
         node.disk.thaw();
-        next.wait_until("the newest is kept", || node.keeps(94));
+        next.wait_until("the newest is saved", || node.has_saved(94));
         next.ends_in_time();
     });
 }
 
 #[test]
-fn what_waits_at_the_end_for_a_disk_that_hangs_is_kept_when_it_answers() {
+fn what_waits_at_the_end_for_a_disk_that_hangs_is_saved_when_it_answers() {
     with_node("frozen-last", |node| {
         start_and_hang(node).ends_in_time();
         node.disk.thaw();
-        wait_until(DEADLINE, "the newest is kept", || node.keeps(93));
+        wait_until(DEADLINE, "the newest is saved", || node.has_saved(93));
     });
 }
 
@@ -161,8 +161,8 @@ fn while_the_disk_hangs_apply_and_a_start_over_a_damaged_state_file_go_on_after_
 
         node.disk.thaw();
         let absence = LastKnownGood::new(SourceSet::one(node.config(), None));
-        wait_until(DEADLINE, "what was applied is kept", || {
-            node.state().load().is_ok_and(|kept| kept == Some(absence.clone()))
+        wait_until(DEADLINE, "what was applied is saved", || {
+            node.state().load().is_ok_and(|saved| saved == Some(absence.clone()))
         });
         assert!(node.state().path().join("last-known-good.corrupt-1").exists());
     });

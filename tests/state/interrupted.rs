@@ -1,4 +1,4 @@
-//! Keeping a configuration, killed before any of its system calls, or refused by the file system at any of them.
+//! Saving a configuration, killed before any of its system calls, or refused by the file system at any of them.
 
 use std::fs::{self, File};
 
@@ -14,7 +14,7 @@ const CALLS: [&str; 10] = ["mkdir", "openat", "flock", "read", "unlink", "write"
 /// Those of them that only the process makes that writes.
 const OF_THE_WRITER: [&str; 5] = ["mkdir", "flock", "unlink", "fsync", "rename"];
 
-/// Keeps what is there, then applies and keeps another under strace, which does something at one of its calls.
+/// Saves what is there, then applies and saves another under strace, which does something at one of its calls.
 struct Save {
     netns: Netns,
     disk: Disk,
@@ -25,7 +25,7 @@ impl Save {
     fn prepare(old: Option<u8>) -> Option<Self> {
         let (netns, disk) = (Netns::new("save")?, Disk::new());
         if let Some(old) = old {
-            disk.keep(Some(&exempting(old)));
+            disk.save(Some(&exempting(old)));
         }
         disk.write(&exempting(92));
         Some(Self { netns, disk })
@@ -81,7 +81,7 @@ fn killed_before_any_call_it_leaves_the_old_one_or_the_new_and_the_next_start_go
 }
 
 #[test]
-fn where_the_process_that_writes_is_killed_the_rules_are_in_force_and_it_is_told_that_nothing_is_kept() {
+fn where_the_process_that_writes_is_killed_the_rules_are_in_force_and_it_is_told_that_nothing_is_saved() {
     for old in [Some(91), None] {
         for call in OF_THE_WRITER {
             for number in 1.. {
@@ -112,7 +112,7 @@ struct Left {
 impl Save {
     /// Looks at what a kill has left, starts an agent from that after a reboot, and lets yet another one finish the work.
     fn look(&self, inject: &str, old: Option<u8>, count: &mut Left) {
-        let (left, is_new) = (self.disk.kept(), self.disk.kept() == Some(self.wanted()));
+        let (left, is_new) = (self.disk.saved(), self.disk.saved() == Some(self.wanted()));
         if !is_new {
             assert_eq!(left, old.map(|old| self.disk.good(Some(&exempting(old)))), "{inject}");
         }
@@ -126,7 +126,7 @@ impl Save {
             assert!(exempts(&reboot, valid), "{inject}");
         }
         self.under(&["-e", "trace=none"]).0.ended_with(0);
-        assert_eq!(self.disk.kept(), Some(self.wanted()), "{inject}");
+        assert_eq!(self.disk.saved(), Some(self.wanted()), "{inject}");
         assert_eq!(self.disk.names(), ["last-known-good"], "{inject}");
     }
 }
@@ -169,7 +169,7 @@ fn refused_at_any_call_it_says_so_the_old_one_stays_and_the_rules_are_in_force()
         let said = format!("is not kept for the next start: {said}{}: ", new.display());
         assert!(ran.stderr.contains(&said), "{call} {error}: {}", ran.stderr);
         assert!(exempts(&save.netns, 92), "{call} {error}");
-        assert_eq!(save.disk.kept(), Some(save.disk.good(Some(&exempting(91)))), "{call} {error}");
+        assert_eq!(save.disk.saved(), Some(save.disk.good(Some(&exempting(91)))), "{call} {error}");
         assert_eq!(save.disk.names(), ["last-known-good"], "{call} {error}: nothing is left half written");
     }
 }

@@ -90,18 +90,18 @@ impl Disk {
         [flags, &[with.as_str()]].concat()
     }
 
-    /// What is kept there, as the product reads it.
-    fn kept(&self) -> Option<LastKnownGood> {
+    /// What is saved there, as the product reads it.
+    fn saved(&self) -> Option<LastKnownGood> {
         StateDir::new(&self.state()).load().unwrap()
     }
 
-    /// What is to be kept of a file with this text, or of none.
+    /// What is to be saved of a file with this text, or of none.
     fn good(&self, content: Option<&str>) -> LastKnownGood {
         LastKnownGood::new(SourceSet::one(self.config(), content.map(|text| text.as_bytes().to_vec())))
     }
 
-    /// Keeps it.
-    fn keep(&self, content: Option<&str>) {
+    /// Saves it.
+    fn save(&self, content: Option<&str>) {
         StateDir::new(&self.state()).save(&self.good(content)).unwrap();
     }
 

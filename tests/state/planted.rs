@@ -54,7 +54,7 @@ fn a_state_file_that_another_user_could_have_written_is_told_of_set_aside_and_no
     for (what, plant, said) in PLANTINGS {
         let disk = Disk::new();
         let Some(netns) = Netns::new("planted") else { return };
-        disk.keep(Some("nonMasqueradeCIDRs: [10.91.0.0/16]\n"));
+        disk.save(Some("nonMasqueradeCIDRs: [10.91.0.0/16]\n"));
         plant(&disk);
         disk.write(BAD);
         let config = disk.config();
@@ -77,7 +77,7 @@ fn a_state_file_that_another_user_could_have_written_is_told_of_set_aside_and_no
 fn a_directory_of_all_where_each_may_only_remove_what_is_his_is_trusted() {
     let disk = Disk::new();
     let Some(netns) = Netns::new("sticky") else { return };
-    disk.keep(Some(&exempting(91)));
+    disk.save(Some(&exempting(91)));
     chmod(&disk.state(), 0o1777);
     disk.write(BAD);
     let state = format!("--state-dir={}", text(&disk.state()));

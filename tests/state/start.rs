@@ -19,12 +19,12 @@ fn start(netns: &Netns, disk: &Disk, flags: &[&str]) -> Daemon {
     Daemon::start(netns, &disk.config(), &flags)
 }
 
-/// An agent's life with a valid file, so that its configuration is kept.
+/// An agent's life with a valid file, so that its configuration is saved.
 fn live_with(netns: &Netns, disk: &Disk, flags: &[&str], number: u8) {
     disk.write(&exempting(number));
     let mut daemon = start(netns, disk, flags);
-    daemon.wait_until("the configuration is kept", || disk.kept() == Some(disk.good(Some(&exempting(number)))));
-    assert!(exempts(netns, number), "it is kept only when it is in force");
+    daemon.wait_until("the configuration is saved", || disk.saved() == Some(disk.good(Some(&exempting(number)))));
+    assert!(exempts(netns, number), "it is saved only when it is in force");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended(), Some(0));
 }
@@ -46,11 +46,11 @@ fn after_a_reboot_with_a_bad_file_or_one_that_is_not_there_yet_the_last_valid_on
             daemon.wait_until("the last valid configuration holds", || exempts(&netns, 91));
             daemon.wait_until_said(&format!("{DEGRADED}the last valid configuration of before the start (2 ranges"));
             daemon.wait_until_said(if config.is_some() { BAD_MESSAGE } else { "came from it; bring it back" });
-            assert_eq!(disk.kept(), Some(disk.good(Some(&exempting(91)))), "what is bad is not kept");
+            assert_eq!(disk.saved(), Some(disk.good(Some(&exempting(91)))), "what is bad is not saved");
 
             disk.write(&exempting(92));
             daemon.wait_until("the new file holds", || exempts(&netns, 92) && !exempts(&netns, 91));
-            daemon.wait_until("it is kept", || disk.kept() == Some(disk.good(Some(&exempting(92)))));
+            daemon.wait_until("it is saved", || disk.saved() == Some(disk.good(Some(&exempting(92)))));
         }
     }
 }
@@ -63,7 +63,7 @@ fn rules_that_stand_stay_untouched_until_somebody_takes_them_out() {
             let Some(netns) = Netns::new("stands") else { return };
             netns.agent(&format!("apply {}", flags.join(" ")), &exempting(93)).ended_with(0);
             disk.write(BAD);
-            disk.keep(Some(&exempting(91)));
+            disk.save(Some(&exempting(91)));
             let stood = netns.run("nft -a list ruleset");
             let before = generation(&netns);
             let mut daemon =
@@ -120,7 +120,7 @@ fn rules_that_are_not_complete_do_not_stand() {
         let Some(netns) = Netns::new("half") else { return };
         netns.agent(&format!("apply {}", flags.join(" ")), &exempting(93)).ended_with(0);
         netns.nft(&format!("flush chain {family} {chain}"));
-        disk.keep(Some(&exempting(91)));
+        disk.save(Some(&exempting(91)));
         disk.write(BAD);
         let mut daemon = start(&netns, &disk, flags);
         daemon.wait_until_said(DEGRADED);
@@ -138,9 +138,10 @@ fn a_file_deleted_while_the_agent_runs_is_not_missed_by_the_next_start() {
         let Some(before) = Netns::new("deleted") else { return };
         disk.write(&exempting(91));
         let mut daemon = start(&before, &disk, flags);
-        daemon.wait_until("the file's configuration is kept", || disk.kept() == Some(disk.good(Some(&exempting(91)))));
+        daemon
+            .wait_until("the file's configuration is saved", || disk.saved() == Some(disk.good(Some(&exempting(91)))));
         fs::remove_file(disk.config()).unwrap();
-        daemon.wait_until("the absence is kept", || disk.kept() == Some(disk.good(None)));
+        daemon.wait_until("the absence is saved", || disk.saved() == Some(disk.good(None)));
         assert!(rules(&before).contains(BY_DEFAULT), "{}", daemon.log());
         drop(daemon);
 
@@ -159,7 +160,7 @@ fn a_file_deleted_while_the_agent_runs_is_not_missed_by_the_next_start() {
 fn a_state_file_that_cannot_be_obeyed_is_told_of_and_set_aside() {
     let valid = {
         let disk = Disk::new();
-        disk.keep(Some("nonMasqueradeCIDRs: [10.91.0.0/16]\n"));
+        disk.save(Some("nonMasqueradeCIDRs: [10.91.0.0/16]\n"));
         fs::read(disk.state_file()).unwrap()
     };
     let damaged = String::from_utf8(valid.clone()).unwrap().replace("10.91.", "10.92.").into_bytes();
@@ -194,15 +195,34 @@ fn a_state_file_that_cannot_be_obeyed_is_told_of_and_set_aside() {
         assert_eq!((disk.names(), fs::read(&to).unwrap()), (vec![aside.to_owned()], content));
 
         disk.write(&exempting(94).replace(", \"fd94::/16\"", ""));
-        daemon.wait_until("a new one is kept", || disk.kept().is_some());
+        daemon.wait_until("a new one is saved", || disk.saved().is_some());
     }
+}
+
+#[test]
+fn what_the_version_before_has_saved_is_obeyed_after_an_update_and_saved_anew_in_the_format_of_now() {
+    let disk = Disk::new();
+    let Some(netns) = Netns::new("update") else { return };
+    disk.save(None);
+    let of_format_1 = fs::read("testdata/state/format-1-file").unwrap();
+    fs::write(disk.state_file(), &of_format_1).unwrap();
+    disk.write(BAD);
+    let mut daemon = start(&netns, &disk, BACKENDS[1]);
+    daemon.wait_until("the last valid configuration holds", || exempts(&netns, 91));
+    daemon.wait_until_said(&format!("{DEGRADED}the last valid configuration of before the start (2 ranges"));
+    assert_eq!(fs::read(disk.state_file()).unwrap(), of_format_1, "it is not touched before there is a newer one");
+
+    disk.write(&exempting(92));
+    daemon.wait_until("the new file is saved", || disk.saved() == Some(disk.good(Some(&exempting(92)))));
+    assert!(fs::read(disk.state_file()).unwrap().starts_with(b"ip-masq-agent last-known-good 2\n"));
+    assert_eq!(disk.names(), ["last-known-good"], "nothing was set aside");
 }
 
 #[test]
 fn a_last_valid_configuration_that_the_flags_of_now_do_not_allow_is_not_used_and_stays() {
     let disk = Disk::new();
     let Some(netns) = Netns::new("flags") else { return };
-    disk.keep(Some(&exempting(91)));
+    disk.save(Some(&exempting(91)));
     disk.write(BAD);
     let mut daemon = start(&netns, &disk, &[]);
     daemon.wait_until("the defaults hold", || rules(&netns).contains(BY_DEFAULT));
@@ -215,7 +235,7 @@ fn a_last_valid_configuration_that_the_flags_of_now_do_not_allow_is_not_used_and
 }
 
 #[test]
-fn where_nothing_can_be_kept_that_is_told_once_and_the_rules_are_in_force() {
+fn where_nothing_can_be_saved_that_is_told_once_and_the_rules_are_in_force() {
     let Some(netns) = Netns::new("readonly") else { return };
     let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\nresyncInterval: 1h\n");
     // Nobody can make a directory there.
@@ -239,7 +259,7 @@ fn where_no_process_can_be_started_that_is_told_and_it_is_tried_again_without_an
     let Some(netns) = Netns::new("processes") else { return };
     disk.write(&exempting(91));
     let mut daemon = start(&netns, &disk, BACKENDS[0]);
-    daemon.wait_until("the first is kept", || disk.kept() == Some(disk.good(Some(&exempting(91)))));
+    daemon.wait_until("the first is saved", || disk.saved() == Some(disk.good(Some(&exempting(91)))));
     let process = daemon.pid().to_string();
     let inside = |command: &[&str]| host("nsenter", &[&["--target", &process, "--mount"], command].concat());
     // The program is found there, and there alone.
@@ -247,8 +267,8 @@ fn where_no_process_can_be_started_that_is_told_and_it_is_tried_again_without_an
     disk.write(&exempting(92));
     daemon.wait_until("the new rules are in force", || exempts(&netns, 92));
     daemon.wait_until_said("is not kept for the next start: could not start a process that writes to ");
-    assert_eq!(disk.kept(), Some(disk.good(Some(&exempting(91)))));
+    assert_eq!(disk.saved(), Some(disk.good(Some(&exempting(91)))));
     inside(&["umount", "--internal-only", "--no-mtab", "/proc"]);
-    daemon.wait_until("the newest is kept", || disk.kept() == Some(disk.good(Some(&exempting(92)))));
+    daemon.wait_until("the newest is saved", || disk.saved() == Some(disk.good(Some(&exempting(92)))));
     daemon.wait_until_said("the configuration is kept for the next start again");
 }

@@ -1,11 +1,11 @@
 //! Hearing of changes to the configuration files, whatever way they are made.
 
 mod inotify;
-mod mounts;
 mod route;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::future;
 use std::io;
 use std::path::PathBuf;
@@ -13,17 +13,22 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use thiserror::Error;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout_at};
 
 use inotify::{Heard, Watches};
-use mounts::Mounts;
 use route::{Point, Route, What};
 
+use super::readable::ready_for;
 use crate::config::SourcePaths;
 
 /// How long a writer may take until the file is read in spite of it. A writer that closes the file ends the wait, so this
 /// is the delay only for one that keeps it open, and for a file that appears complete (a link).
 const WRITER_GRACE: Duration = Duration::from_millis(250);
+
+/// The mounts that this thread sees (`proc_pid_mountinfo(5)`). Where a thread has mounts of its own, those of the process are others.
+const MOUNT_TABLE: &str = "/proc/thread-self/mountinfo";
 
 /// Tells when the content of one of several files may have changed.
 ///
@@ -36,7 +41,7 @@ const WRITER_GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct ConfigWatch {
     paths: SourcePaths,
-    /// `None` until the kernel has given an instance, and kept from then on.
+    /// `None` until the kernel has given an instance, and the same from then on.
     watches: Option<Watches>,
     mounts: Option<Mounts>,
     /// The way to each file.
@@ -222,6 +227,22 @@ impl ConfigWatch {
             let opened = Mounts::open().map_err(|source| WatchError::Mounts { paths: self.paths.clone(), source })?;
             self.mounts = Some(opened);
         }
+        Ok(())
+    }
+}
+
+/// Says when something was mounted, moved or unmounted, wherever that was.
+#[derive(Debug)]
+struct Mounts(AsyncFd<File>);
+
+impl Mounts {
+    fn open() -> io::Result<Self> {
+        Ok(Self(ready_for(File::open(MOUNT_TABLE)?, Interest::PRIORITY)?))
+    }
+
+    /// Completes once the table has changed. Losing the future loses nothing.
+    async fn changed(&self) -> io::Result<()> {
+        self.0.ready(Interest::PRIORITY).await?.clear_ready();
         Ok(())
     }
 }

@@ -59,14 +59,13 @@ async fn a_change_of_either_of_two_files_is_heard_wherever_they_are() {
             assert_eq!(fs::read_to_string(root.join(names[0])).ok().as_deref(), first, "{layout}: {what}");
         }
     }
-    let of_the_second: [(usize, fn(&Path)); 4] = [
-        (0, |root| fs::write(root.join("d/other"), "b").unwrap()),
-        (1, |root| fs::write(root.join("e/other"), "b").unwrap()),
-        (2, |root| kubelet(&root.join("k"), "..2")),
-        (3, |root| relink(root, "l", "e")),
+    let of_the_second: [fn(&Path); 4] = [
+        |root| fs::write(root.join("d/other"), "b").unwrap(),
+        |root| fs::write(root.join("e/other"), "b").unwrap(),
+        |root| kubelet(&root.join("k"), "..2"),
+        |root| relink(root, "l", "e"),
     ];
-    for (layout, change) in of_the_second {
-        let (layout, names) = LAYOUTS[layout];
+    for ((layout, names), change) in LAYOUTS.into_iter().zip(of_the_second) {
         let directory = tempfile::tempdir().unwrap();
         lay_out(directory.path());
         let mut watch = ConfigWatch::new(paths_of(directory.path(), &names));
