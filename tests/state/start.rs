@@ -173,9 +173,9 @@ fn a_state_file_that_cannot_be_obeyed_is_told_of_and_set_aside() {
         ),
         (b"hello".to_vec(), "last-known-good.corrupt-1", "its first line is not the agent's"),
         (
-            String::from_utf8(valid).unwrap().replacen("good 1", "good 2", 1).into_bytes(),
+            String::from_utf8(valid).unwrap().replacen("good 2", "good 3", 1).into_bytes(),
             "last-known-good.foreign-1",
-            "has format 2; expected format 1",
+            "has format 3; expected format 1 or 2",
         ),
     ] {
         let disk = Disk::new();
