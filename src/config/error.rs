@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration, and how to mend it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use goyaml::Value;
@@ -204,9 +204,4 @@ pub enum ReadError {
         /// What is wrong with them.
         errors: ConfigErrors,
     },
-}
-
-/// A place in a file, as compilers print it.
-pub(super) fn place(path: &Path, location: Option<Location>) -> String {
-    location.map_or_else(|| Shown(path).to_string(), |location| format!("{}:{}", Shown(path), location.line()))
 }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use super::error::place;
-use super::{ConfigError, SourceId, SourcePaths};
+use super::{ConfigError, SourcePaths};
 
-/// Everything that is wrong with a configuration, in the order of its lines. Never empty. A file that cannot be understood at
-/// all has one error.
+/// Everything that is wrong with a configuration, in the order of its files and their lines. Never empty. A file that cannot be
+/// understood at all has one error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
@@ -37,15 +36,18 @@ impl ConfigErrors {
 
     /// A line for each error, with the place that it is about, as compilers print it: `PATH:LINE: …`.
     pub(super) fn in_files(&self, sources: &SourcePaths) -> String {
-        let path = sources.path(SourceId::ONLY);
-        let lines = self.errors.iter().map(|error| format!("{}: {}", place(path, error.location), error.problem));
-        let more = (self.more > 0).then(|| format!("{}: and {} more errors", place(path, None), self.more));
-        lines.chain(more).collect::<Vec<_>>().join("\n")
+        self.each_in(sources).collect::<Vec<_>>().join("\n")
     }
 
-    /// In one line, with the names of the files if there are several.
-    pub(crate) fn in_one_line(&self, _sources: &SourcePaths) -> String {
-        self.to_string()
+    /// In one line; with the names of the files if there are several.
+    pub(crate) fn in_one_line(&self, sources: &SourcePaths) -> String {
+        if sources.iter().len() == 1 { self.to_string() } else { self.each_in(sources).collect::<Vec<_>>().join("; ") }
+    }
+
+    fn each_in(&self, sources: &SourcePaths) -> impl Iterator<Item = String> {
+        let error = |error: &ConfigError| format!("{}: {}", sources.place(error.location), error.problem);
+        let more = (self.more > 0).then(|| format!("{sources}: and {} more errors", self.more));
+        self.errors.iter().map(error).chain(more)
     }
 }
 

@@ -134,12 +134,14 @@ impl Config {
 ///
 /// What is wrong with the syntax first; or, if nothing is, all that is wrong with the values.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
-    let file = SourceId::ONLY;
-    let document = goyaml::parse(bytes).map_err(|error| ConfigError::syntax(file, error))?;
-    schema::build(&document, file, *context)
+    schema::build(&[(SourceId::ONLY, Some(bytes))], *context)
 }
 
-/// What these files say together. Where there is no file at all, it is what an empty one says.
+/// What these files say together.
+///
+/// Each is read as if it were alone. Their lists are put together in the order of the files, and `cidrLimit` counts all ranges.
+/// Of a key with one value, the last file that has it counts, with a warning that names both. A file that is missing adds
+/// nothing, with a warning; without any file it is what an empty one says.
 ///
 /// # Errors
 ///
@@ -150,6 +152,9 @@ pub fn understand(sources: &SourceSet, context: &Context) -> Result<Reading, Rea
 
 /// The same without the names of the files.
 pub(crate) fn merge(sources: &SourceSet, context: Context) -> Result<Reading, ConfigErrors> {
-    let bytes = sources.iter().find_map(|source| source.content.as_deref());
-    parse(bytes.unwrap_or_default(), &context)
+    schema::build(&sources.contents(), context)
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod merge_tests;

@@ -1,6 +1,6 @@
 //! Keys and values to a [`Config`]: types, the limit, the ranges, in upstream's order.
 
-use goyaml::{Document, Number, Value};
+use goyaml::{Number, Value};
 
 use super::document::{self, Pair};
 use super::error::{Place, describe};
@@ -14,16 +14,22 @@ use super::{
 use crate::net::Family;
 use crate::text::Bare;
 
-/// The configuration that the document in this file asks for.
-pub(super) fn build(document: &Document<'_>, file: SourceId, context: Context) -> Result<Reading, ConfigErrors> {
+/// The configuration that these files ask for, in their order. Of one that is missing there are no bytes.
+pub(super) fn build(files: &[(SourceId, Option<&[u8]>)], context: Context) -> Result<Reading, ConfigErrors> {
     let (mut draft, mut findings, mut warnings) = (Draft::default(), Findings::default(), Warnings::default());
-    for pair in document::pairs(document, file, &mut warnings)? {
-        draft.set(pair, &mut warnings, &mut findings);
+    let is_any_there = files.iter().any(|(_, bytes)| bytes.is_some());
+    for (file, bytes) in files {
+        match bytes {
+            Some(bytes) => draft.add(*file, bytes, &mut warnings, &mut findings),
+            None if is_any_there => warnings.push(Warning::MissingFile { file: *file }),
+            None => {}
+        }
     }
     let mut config = Config::defaults(&context);
     draft.count(config.non_masquerade_cidrs.len(), &mut findings);
-    if let Some(list) = draft.list {
-        config.non_masquerade_cidrs = list.entries(context, &mut findings);
+    if !draft.lists.is_empty() {
+        config.non_masquerade_cidrs =
+            concatenated(draft.lists.into_iter().map(|list| list.entries(context, &mut findings)));
     }
     config.masq_link_local = draft.masq_link_local.unwrap_or(config.masq_link_local);
     config.masq_link_local_ipv6 = draft.masq_link_local_ipv6.unwrap_or(config.masq_link_local_ipv6);
@@ -43,27 +49,52 @@ pub(super) fn build(document: &Document<'_>, file: SourceId, context: Context) -
     Ok(Reading { config, warnings: warnings.in_order() })
 }
 
-/// What the document says so far.
+/// One list of several. The only one is not copied, as it may be most of what a large file holds.
+fn concatenated(mut lists: impl Iterator<Item = Vec<Entry>>) -> Vec<Entry> {
+    let mut all = lists.next().unwrap_or_default();
+    lists.for_each(|list| all.extend(list));
+    all
+}
+
+/// What the files say so far.
 #[derive(Default)]
 struct Draft {
-    list: Option<List>,
+    /// The list of each file that has one.
+    lists: Vec<List>,
     limit: Option<Setting<i64>>,
     masq_link_local: Option<Setting<bool>>,
     masq_link_local_ipv6: Option<Setting<bool>>,
     resync_interval: Option<(Duration, Location)>,
-    /// Whether the list, or its limit, is of a wrong type, so that the one cannot be held against the other.
+    /// Whether a list, or the limit, cannot be read, so that the one cannot be held against the other.
     is_uncountable: bool,
 }
 
-/// The value of `nonMasqueradeCIDRs`, of which all entries are texts.
+/// The value of `nonMasqueradeCIDRs` in one file, of which all entries are texts.
 struct List {
     location: Location,
     content: list::List,
 }
 
 impl Draft {
+    /// Takes a file over.
+    fn add(&mut self, file: SourceId, bytes: &[u8], warnings: &mut Warnings, findings: &mut Findings) {
+        let document = match goyaml::parse(bytes) {
+            Ok(document) => document,
+            Err(error) => return self.unreadable(ConfigError::syntax(file, error), findings),
+        };
+        match document::pairs(&document, file, warnings) {
+            Ok(pairs) => pairs.into_iter().for_each(|pair| self.set(pair, warnings, findings)),
+            Err(error) => self.unreadable(error, findings),
+        }
+    }
+
+    fn unreadable(&mut self, error: ConfigError, findings: &mut Findings) {
+        self.is_uncountable = true;
+        findings.push(error);
+    }
+
     /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
-    /// single value as it is, and empties the list. What is wrong with one that no longer counts is still wrong, but for the
+    /// single value as it is, and empties the list of its file. The lists of other files stay. What is wrong with one that no longer counts is still wrong, but for the
     /// ranges of its list.
     fn set(&mut self, pair: Pair<'_>, warnings: &mut Warnings, findings: &mut Findings) {
         let Pair { key, name, location, value } = pair;
@@ -72,9 +103,11 @@ impl Draft {
         }
         let before = match key {
             Key::NonMasqueradeCidrs => {
+                let before = self.lists.pop_if(|list| list.location.file == location.file);
                 let list = List::of(&value, location, findings);
                 self.is_uncountable |= list.is_none();
-                Ok(std::mem::replace(&mut self.list, list).map(|list| list.location))
+                self.lists.extend(list);
+                Ok(before.map(|list| list.location))
             }
             Key::CidrLimit => number(&value, location).map(|value| replace(&mut self.limit, value, location)),
             Key::MasqLinkLocal => {
@@ -98,9 +131,12 @@ impl Draft {
     /// Tells if there are more ranges than the limit allows; by default there are `by_default`.
     fn count(&self, by_default: usize, findings: &mut Findings) {
         let limit = self.limit.map_or(Config::DEFAULT_CIDR_LIMIT, |limit| limit.value);
-        let count = self.list.as_ref().map_or(by_default, |list| list.content.len);
+        let count = match &*self.lists {
+            [] => by_default,
+            lists => lists.iter().map(|list| list.content.len).sum(),
+        };
         if !self.is_uncountable && i64::try_from(count).unwrap_or(i64::MAX) > limit {
-            let list = self.list.as_ref().map(|list| list.location);
+            let list = self.lists.last().map(|list| list.location);
             let location = list.or(self.limit.and_then(|limit| limit.location));
             findings.push(ConfigError::new(location, Problem::TooMany { count, limit }));
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{self, Path, PathBuf};
 
-use super::SourceId;
+use super::{Location, SourceId};
 use crate::text::Shown;
 
 /// A file as it was read.
@@ -50,6 +50,12 @@ impl SourceSet {
         self.sources.iter()
     }
 
+    /// What they hold, each with its id.
+    pub(super) fn contents(&self) -> Vec<(SourceId, Option<&[u8]>)> {
+        let ids = (0..=u16::MAX).map(SourceId::new);
+        ids.zip(self.iter().map(|source| source.content.as_deref())).collect()
+    }
+
     /// The paths alone.
     #[must_use]
     pub fn paths(&self) -> SourcePaths {
@@ -87,9 +93,16 @@ impl SourcePaths {
         self.paths.iter().map(PathBuf::as_path)
     }
 
-    /// The path of this source. There is none of an id from another set.
-    pub(super) fn path(&self, id: SourceId) -> &Path {
-        self.paths.get(id.index()).map_or(Path::new(""), PathBuf::as_path)
+    /// The path of this source, if it is one of this set.
+    #[must_use]
+    pub fn path(&self, id: SourceId) -> Option<&Path> {
+        self.paths.get(id.index()).map(PathBuf::as_path)
+    }
+
+    /// A place in these files, as compilers print it: `PATH:LINE`. Without a location it is all of them.
+    pub(super) fn place(&self, location: Option<Location>) -> String {
+        let place = |location: Location| Some(format!("{}:{}", Shown(self.path(location.file)?), location.line()));
+        location.and_then(place).unwrap_or_else(|| self.to_string())
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use super::error::place;
 use super::{Duration, Key, Location, SourceId, SourcePaths};
 use crate::net::Cidr;
-use crate::text::Quoted;
+use crate::text::{Quoted, Shown};
 
 /// Something odd about a valid configuration, as a value for whoever wants to print it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
+    /// One of several files is not there.
+    MissingFile {
+        /// The file.
+        file: SourceId,
+    },
     /// A key that means nothing.
     UnknownKey {
         /// Where it is.
@@ -105,23 +109,35 @@ impl Warning {
             | Self::CoveredCidr { location, .. }
             | Self::SecondDocument { location }
             | Self::ShortInterval { location, .. } => Some(*location),
-            Self::More { .. } => None,
+            Self::MissingFile { .. } | Self::More { .. } => None,
         }
     }
 
     /// The warning with the place that it is about, as compilers print it: `PATH:LINE: …`.
     #[must_use]
     pub fn in_files(&self, sources: &SourcePaths) -> String {
-        let path = sources.path(SourceId::ONLY);
-        format!("{}: {}", place(path, self.location()), self.words())
+        let words = Words { warning: self, sources: Some(sources) };
+        match (self.location(), self.file().and_then(|file| sources.path(file))) {
+            (None, Some(path)) => format!("{}: {words}", Shown(path)),
+            (location, _) => format!("{}: {words}", sources.place(location)),
+        }
     }
 
-    const fn words(&self) -> Words<'_> {
-        Words(self)
+    /// Whether both are told with the same words: two on one line of a file can be.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.file() == other.file() && self.to_string() == other.to_string()
+    }
+
+    fn file(&self) -> Option<SourceId> {
+        match self {
+            Self::MissingFile { file } => Some(*file),
+            other => other.location().map(|location| location.file),
+        }
     }
 
     fn about(&self) -> &'static str {
         match self {
+            Self::MissingFile { .. } => "files that are not there",
             Self::UnknownKey { .. } => "unknown keys",
             Self::OtherCase { .. } => "keys in another case",
             Self::DoubledKey { .. } => "doubled keys",
@@ -186,7 +202,7 @@ impl Kind {
         let index = self.first.partition_point(|(other, _)| *other < place);
         if index == MAX_PER_KIND {
             self.more += 1;
-        } else if self.first.iter().all(|(_, other)| other.to_string() != warning.to_string()) {
+        } else if !self.first.iter().any(|(_, other)| other.says_the_same(&warning)) {
             self.first.insert(index, (place, warning));
             self.more += usize::from(self.first.len() > MAX_PER_KIND);
             self.first.truncate(MAX_PER_KIND);
@@ -205,18 +221,34 @@ impl fmt::Display for Warning {
         if let Some(location) = self.location() {
             write!(f, "line {}: ", location.line())?;
         }
-        self.words().fmt(f)
+        Words { warning: self, sources: None }.fmt(f)
     }
 }
 
-/// A warning without its line.
-struct Words<'a>(&'a Warning);
+/// A warning without the place that it is about.
+struct Words<'a> {
+    warning: &'a Warning,
+    /// The names of the files, if they are known.
+    sources: Option<&'a SourcePaths>,
+}
+
+impl Words<'_> {
+    /// A place that the warning is not about itself: on which line it is, and, if that is in another file, in which.
+    fn other(&self, place: Location) -> String {
+        let is_here = self.warning.file() == Some(place.file);
+        match self.sources.and_then(|sources| sources.path(place.file)).filter(|_| !is_here) {
+            Some(path) => format!("on line {} of {}", place.line(), Shown(path)),
+            None => format!("on line {}", place.line()),
+        }
+    }
+}
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Warning as W;
         let list = Key::NonMasqueradeCidrs;
-        match self.0 {
+        match self.warning {
+            W::MissingFile { .. } => f.write_str("no such file; what the other files say holds without it"),
             W::UnknownKey { name, .. } => {
                 write!(f, "the key {} is unknown and ignored", Quoted(name))?;
                 Key::close_to(name).map_or(Ok(()), |key| write!(f, "; did you mean {key}?"))
@@ -225,19 +257,18 @@ impl fmt::Display for Words<'_> {
                 write!(f, "the key {} is read as {key}; spell it like that", Quoted(name))
             }
             W::DoubledKey { key, ignored, .. } => {
-                let ignored = ignored.line();
-                write!(f, "{key} stands on line {ignored} too; this one counts; remove the other")
+                write!(f, "{key} stands {} too; this one counts; remove the other", self.other(*ignored))
             }
             W::DuplicateCidr { cidr, first, .. } => {
-                write!(f, "{list}: {cidr} stands on line {} already; remove it", first.line())
+                write!(f, "{list}: {cidr} stands {} already; remove it", self.other(*first))
             }
             W::ShadowedCidr { cidr, by, by_location, .. } => {
-                let by_line = by_location.line();
-                write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it; remove it")
+                let by_place = self.other(*by_location);
+                write!(f, "{list}: {cidr} changes nothing, because {by} {by_place} covers it; remove it")
             }
             W::CoveredCidr { cidr, by, by_location, .. } => {
-                let by_line = by_location.line();
-                write!(f, "{list}: {cidr} changes nothing, because {by} on line {by_line} covers it too; remove it")
+                let by_place = self.other(*by_location);
+                write!(f, "{list}: {cidr} changes nothing, because {by} {by_place} covers it too; remove it")
             }
             W::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
             W::ShortInterval { interval, used, .. } => {
