@@ -28,15 +28,17 @@ fn content(case: &Json) -> Vec<u8> {
         return case["config"].as_str().unwrap().as_bytes().to_vec();
     };
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: String = base64
-        .trim_end_matches('=')
-        .chars()
-        .map(|digit| format!("{:06b}", alphabet.find(digit).unwrap()))
-        .collect();
-    bits.as_bytes()
-        .chunks_exact(8)
-        .map(|bits| u8::from_str_radix(std::str::from_utf8(bits).unwrap(), 2).unwrap())
-        .collect()
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0, 0);
+    for digit in base64.trim_end_matches('=').chars() {
+        bits = bits << 6 | alphabet.find(digit).unwrap();
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
+        }
+    }
+    bytes
 }
 
 /// The value that `encoding/json` decodes last into that field, but for null, which leaves a single value as it is.

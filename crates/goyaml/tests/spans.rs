@@ -54,7 +54,9 @@ fn a_scalar_is_what_is_written_for_it_with_its_quotes() {
         ("---\n# nothing\n", &[(1, "")]),
         ("~", &[(1, "~")]),
     ];
-    cases.iter().for_each(|(text, expected)| check(text, expected));
+    for (text, expected) in cases {
+        check(text, expected);
+    }
 }
 
 #[test]
@@ -81,7 +83,9 @@ fn a_block_reaches_from_its_first_dash_or_key_to_the_end_of_its_last_entry() {
         ("a: |\n b\n\nc: d\n", &[(1, "a: |\n b\n\nc: d"), (1, "a"), (1, "|\n b\n"), (4, "c"), (4, "d")]),
         ("- k: 1\n  l: 2\n", &[(1, "- k: 1\n  l: 2"), (1, "k: 1\n  l: 2"), (1, "k"), (1, "1"), (2, "l"), (2, "2")]),
     ];
-    cases.iter().for_each(|(text, expected)| check(text, expected));
+    for (text, expected) in cases {
+        check(text, expected);
+    }
 }
 
 #[test]
@@ -109,7 +113,9 @@ fn a_flow_collection_reaches_from_bracket_to_bracket_in_yaml_and_in_json() {
             ],
         ),
     ];
-    cases.iter().for_each(|(text, expected)| check(text, expected));
+    for (text, expected) in cases {
+        check(text, expected);
+    }
 }
 
 #[test]
@@ -121,7 +127,9 @@ fn anchors_and_tags_are_no_part_of_a_value_unless_nothing_else_is_written() {
         ),
         ("- &a !!null\n- *a\n", &[(1, "- &a !!null\n- *a"), (1, "&a !!null"), (2, "*a")]),
     ];
-    cases.iter().for_each(|(text, expected)| check(text, expected));
+    for (text, expected) in cases {
+        check(text, expected);
+    }
     let document = goyaml::parse(b"- &a [1]\n- *a\n").unwrap();
     let Some(Value::List(mut list)) = document.root().map(|root| root.value()) else { panic!() };
     let (anchored, alias) = (list.next().unwrap(), list.next().unwrap());
@@ -156,7 +164,9 @@ fn places_are_counted_in_bytes_over_many_byte_characters_tabs_and_all_line_break
         ),
         ("{\"é\":\n\"日\\u672c\"}", &[(1, "{\"é\":\n\"日\\u672c\"}"), (1, "\"é\""), (2, "\"日\\u672c\"")]),
     ];
-    cases.iter().for_each(|(text, expected)| check(text, expected));
+    for (text, expected) in cases {
+        check(text, expected);
+    }
 }
 
 /// A name behind many-byte characters, in each encoding: of UTF-8, places are places in the file.

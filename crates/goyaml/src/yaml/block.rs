@@ -34,20 +34,16 @@ impl<'a> Parser<'a> {
         if let Some(entry) = self.word_entry() {
             return Ok(entry);
         }
-        match self.scanner.peek()? {
-            (Token::BlockEntry, _) => {
-                self.scanner.next()?;
-                match self.scanner.peek()?.0 {
-                    Token::BlockEntry | Token::Key | Token::Value | Token::BlockEnd => {
-                        Ok(self.empty(State::IndentlessSequenceEntry))
-                    }
-                    _ => self.node_then(State::IndentlessSequenceEntry, Place::Block),
-                }
+        if *self.scanner.peek()?.0 != Token::BlockEntry {
+            self.state = self.enclosing();
+            return Ok(bare(Event::End, self.scanner.behind()));
+        }
+        self.scanner.next()?;
+        match self.scanner.peek()?.0 {
+            Token::BlockEntry | Token::Key | Token::Value | Token::BlockEnd => {
+                Ok(self.empty(State::IndentlessSequenceEntry))
             }
-            _ => {
-                self.state = self.enclosing();
-                Ok(bare(Event::End, self.scanner.behind()))
-            }
+            _ => self.node_then(State::IndentlessSequenceEntry, Place::Block),
         }
     }
 

@@ -233,10 +233,9 @@ impl<'a> Cursor<'a> {
 /// The bytes of the line break that a text begins with, or 0.
 fn break_len(text: &[u8]) -> usize {
     match text {
-        [b'\r', b'\n', ..] => 2,
+        // The last one is U+0085, next line.
+        [b'\r', b'\n', ..] | [0xc2, 0x85, ..] => 2,
         [b'\r' | b'\n', ..] => 1,
-        // U+0085, next line.
-        [0xc2, 0x85, ..] => 2,
         // U+2028 and U+2029, line and paragraph separator.
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
         _ => 0,

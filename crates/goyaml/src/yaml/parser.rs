@@ -286,14 +286,12 @@ impl<'a> Parser<'a> {
         if handle.is_empty() {
             return Ok(Tag::named(suffix));
         }
-        match self.handles.get(handle) {
-            Some(prefix) => Ok(Tag::named(&format!("{prefix}{suffix}"))),
-            None => {
-                let (start, rest) = cut(handle);
-                let what = "that no %TAG defines; put a value with ! into quotes";
-                Err(Error::yaml(span, format!("the tag handle {start}{rest} {what}")))
-            }
+        if let Some(prefix) = self.handles.get(handle) {
+            return Ok(Tag::named(&format!("{prefix}{suffix}")));
         }
+        let (start, rest) = cut(handle);
+        let what = "that no %TAG defines; put a value with ! into quotes";
+        Err(Error::yaml(span, format!("the tag handle {start}{rest} {what}")))
     }
 
     /// The end of a collection that has a token of its own.
