@@ -115,6 +115,8 @@ impl<'a> Parser<'a> {
             match self.scanner.peek() {
                 Ok((Token::StreamEnd, _)) => return None,
                 Ok((Token::DocumentEnd, _)) => self.scanner.next().ok()?,
+                // What is only implied stands where the first word is.
+                Ok((_, span)) if span.start == span.end => self.scanner.next().ok()?,
                 Ok((_, span)) => return Some(span),
                 Err(fault) => return Some(fault.span),
             };
