@@ -82,15 +82,14 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
     let written = span.of(document.text()).expect("it is a part of the text");
     // A tag says something that the scalar does not, as does the indentation of what is around a block with one of its own. A byte
     // order mark means something only at the start.
-    let is_indented = written.starts_with(['|', '>']) && written.lines().next().is_some_and(|line| line.contains(char::is_numeric));
+    let is_indented =
+        written.starts_with(['|', '>']) && written.lines().next().is_some_and(|line| line.contains(char::is_numeric));
     if !is_json && document.text().contains('!') || is_indented || written.starts_with('\u{feff}') {
         return;
     }
     let alone = if is_json { format!("{{\"\":{written}}}") } else { format!("- {written}") };
-    let (in_brackets, as_key, with_colon) =
-        (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
-    let ways: &[&str] =
-        if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
+    let (in_brackets, as_key, with_colon) = (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
+    let ways: &[&str] = if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
     let read = |text: &&str| {
         let document = goyaml::parse(text.as_bytes()).ok()?;
         let scalar = match document.root().map_or(Value::Null, |root| root.value()) {
