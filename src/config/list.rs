@@ -45,7 +45,8 @@ impl List {
     pub(super) fn read(entries: goyaml::List<'_>, file: SourceId) -> Self {
         let mut list = Self::default();
         for entry in entries {
-            list.push(Location { file, span: entry.span() }, &entry.value());
+            let (span, value) = entry.located();
+            list.push(Location { file, span }, &value);
         }
         list
     }

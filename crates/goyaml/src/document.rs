@@ -27,8 +27,10 @@ pub(crate) enum Format {
 /// A value and where it is.
 #[derive(Clone, Copy)]
 pub struct Node<'t> {
-    pub(crate) document: &'t Document<'t>,
-    pub(crate) id: Id,
+    document: &'t Document<'t>,
+    id: Id,
+    /// What it is an alias of, or itself.
+    target: Id,
 }
 
 /// What a value means.
@@ -105,7 +107,7 @@ impl Document<'_> {
     /// The outermost value, unless the document is empty.
     #[must_use]
     pub fn root(&self) -> Option<Node<'_>> {
-        self.root_id().map(|id| Node { document: self, id })
+        self.root_id().map(|id| Node { document: self, id, target: id })
     }
 
     /// The first word of what is behind the first document, which Go's readers ignore.
@@ -180,14 +182,14 @@ impl Document<'_> {
     }
 }
 
-impl Iterator for Children<'_> {
-    type Item = Id;
+impl<'t> Iterator for Children<'t> {
+    type Item = (Id, Stored<'t>);
 
-    fn next(&mut self) -> Option<Id> {
+    fn next(&mut self) -> Option<(Id, Stored<'t>)> {
         let child = (self.next.place < self.end).then_some(self.next)?;
-        let Stored { span, behind, .. } = self.document.stored(child);
-        self.next = Id { place: behind, from: Start { place: span.start, line: span.line } };
-        Some(child)
+        let stored = self.document.stored(child);
+        self.next = Id { place: stored.behind, from: Start { place: stored.span.start, line: stored.span.line } };
+        Some((child, stored))
     }
 }
 
@@ -198,10 +200,15 @@ impl Stored<'_> {
 }
 
 impl<'t> Node<'t> {
+    pub(crate) fn new(document: &'t Document<'t>, (id, stored): (Id, Stored<'t>)) -> Self {
+        let target = if let Content::Alias(target) = stored.content { target } else { id };
+        Self { document, id, target }
+    }
+
     /// Where the value is written; for an alias, where that is written which it stands for.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.document.stored(self.document.target(self.id)).span
+        self.document.stored(self.target).span
     }
 
     /// Where the node is; for an alias, where the alias is written.
@@ -219,13 +226,20 @@ impl<'t> Node<'t> {
     /// What the value means.
     #[must_use]
     pub fn value(&self) -> Value<'t> {
-        let id = self.document.target(self.id);
-        let stored = self.document.stored(id);
+        self.located().1
+    }
+
+    /// Where the value is written, and what it means: both in one step, for long lists.
+    #[must_use]
+    pub fn located(&self) -> (Span, Value<'t>) {
+        let stored = self.document.stored(self.target);
         let text = if let Content::Scalar(text) = stored.content { text } else { "" };
         let number = |whole| Value::Number(Number { whole, text });
-        match self.document.scalar(&stored) {
-            Ok(None) if matches!(stored.content, Content::Map) => Value::Map(Map { document: self.document, id }),
-            Ok(None) => Value::List(List(self.document.children(id))),
+        let value = match self.document.scalar(&stored) {
+            Ok(None) if matches!(stored.content, Content::Map) => {
+                Value::Map(Map { document: self.document, id: self.target })
+            }
+            Ok(None) => Value::List(List(self.document.children(self.target))),
             Ok(Some(Scalar::Null)) => Value::Null,
             Ok(Some(Scalar::Bool(value))) => Value::Bool(value),
             Ok(Some(Scalar::Int(value))) => number(Some(value)),
@@ -237,12 +251,13 @@ impl<'t> Node<'t> {
             Ok(Some(Scalar::Text(text))) => Value::Text(text),
             // A tag that does not fit its value is refused before there is a document.
             Err(_) => Value::Text(Cow::Borrowed(text)),
-        }
+        };
+        (stored.span, value)
     }
 
     /// The scalar as a text, whatever it means; empty for a list and a map.
     pub(crate) fn name(&self) -> Cow<'t, str> {
-        let stored = self.document.stored(self.document.target(self.id));
+        let stored = self.document.stored(self.target);
         match self.document.scalar(&stored) {
             Ok(Some(Scalar::Text(text))) => text,
             _ => Cow::Borrowed(if let Content::Scalar(text) = stored.content { text } else { "" }),
@@ -254,7 +269,7 @@ impl<'t> Iterator for List<'t> {
     type Item = Node<'t>;
 
     fn next(&mut self) -> Option<Node<'t>> {
-        self.0.next().map(|id| Node { document: self.0.document, id })
+        self.0.next().map(|child| Node::new(self.0.document, child))
     }
 }
 

@@ -67,8 +67,8 @@ impl<'a> Reader<'a> {
                     builder.scalar(Properties::NONE, self.span(start), &value);
                 }
                 _ => {
-                    let behind = self.rest().find([',', ']', '}', ' ', '\t', '\r', '\n']);
-                    self.place += behind.unwrap_or(self.rest().len());
+                    let ends = |byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n');
+                    self.place += self.rest().bytes().position(ends).unwrap_or(self.rest().len());
                     let span = self.span(start);
                     builder.scalar(
                         Properties { plain: true, ..Properties::NONE },
@@ -93,15 +93,13 @@ impl<'a> Reader<'a> {
     /// Moves on behind the quote that ends the string, and returns what is before it.
     fn string(&mut self) -> &'a str {
         let rest = self.rest();
-        let mut end = 0;
-        while let Some(next) = rest.get(end..).and_then(|rest| rest.find(['"', '\\'])) {
-            end += next;
-            if rest.as_bytes().get(end) == Some(&b'"') {
-                break;
-            }
-            // What is escaped is an ASCII character.
-            end += 2;
-        }
+        let mut is_escaped = false;
+        let ends = |byte| {
+            let is_end = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            is_end
+        };
+        let end = rest.bytes().position(ends).unwrap_or(rest.len());
         self.place += end + 1;
         rest.get(..end).unwrap_or_default()
     }

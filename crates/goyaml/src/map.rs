@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::document::{Children, Content, Format};
+use crate::document::{Children, Content, Format, Stored};
 use crate::tree::Id;
 use crate::{Document, Node, Span};
 
@@ -105,18 +105,19 @@ impl<'t> Iterator for Pairs<'t> {
 
     fn next(&mut self) -> Option<Pair<'t>> {
         let document = self.document;
-        let node = |id| Node { document, id };
+        let node = |child| Node::new(document, child);
         while let Some(mut rest) = self.open.pop() {
             let (Some(key), Some(value)) = (rest.next(), rest.next()) else { continue };
             let merged = !self.open.is_empty();
             self.open.push(rest);
-            if document.format == Format::Json || !document.stored(key).is_merge_key() {
+            if document.format == Format::Json || !key.1.is_merge_key() {
                 return Some(Pair { key: node(key), value: node(value), merged });
             }
-            if matches!(document.stored(value).content, Content::List) {
-                self.open.extend(document.children(value).map(|map| document.children(document.target(map))));
+            let (id, Stored { content, .. }) = value;
+            if matches!(content, Content::List) {
+                self.open.extend(document.children(id).map(|(map, _)| document.children(document.target(map))));
             } else {
-                self.open.push(document.children(document.target(value)));
+                self.open.push(document.children(document.target(id)));
             }
         }
         None

@@ -144,8 +144,12 @@ impl Rest<'_> {
 
     /// The next number.
     pub(crate) fn number(&mut self) -> u32 {
-        let mut number = 0;
-        for shift in (0..u32::BITS).step_by(7) {
+        let first = self.byte();
+        if first & 0x80 == 0 {
+            return u32::from(first);
+        }
+        let mut number = u32::from(first & 0x7f);
+        for shift in (7..u32::BITS).step_by(7) {
             let byte = self.byte();
             number |= u32::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::resolve::Scalar;
-use crate::document::{Children, Content};
+use crate::document::{Children, Content, Stored};
 use crate::tree::Id;
 use crate::{Document, Error, MAX_DEPTH, Problem};
 
 /// A collection or alias that is walked through: what is left of it, and what it is itself.
 struct Frame<'t> {
     id: Id,
+    content: Content<'t>,
     rest: Children<'t>,
     role: Role,
     /// In a map: whether a key has been taken whose value comes next.
@@ -40,17 +41,17 @@ pub(super) fn check(document: &Document<'_>) -> Result<(), Error> {
     let Some(root) = document.root_id() else { return Ok(()) };
     // The document itself counts as one step.
     let mut walk = Walk { all: 1, ..Walk::default() };
-    walk.enter(document, root, Role::Value)?;
+    walk.enter(document, (root, document.stored(root)), Role::Value)?;
     while let Some(frame) = walk.stack.last_mut() {
         let (id, role) = (frame.id, frame.role);
         let Some(child) = frame.rest.next() else {
             walk.leave(id);
             continue;
         };
-        match document.stored(id).content {
-            Content::Map if !frame.in_pair && document.stored(child).is_merge_key() => {
+        match frame.content {
+            Content::Map if !frame.in_pair && child.1.is_merge_key() => {
                 let Some(value) = frame.rest.next() else { continue };
-                match document.stored(value).content {
+                match value.1.content {
                     Content::List => walk.push(document, value, Role::Merged)?,
                     _ => walk.merge(document, value)?,
                 }
@@ -70,8 +71,7 @@ pub(super) fn check(document: &Document<'_>) -> Result<(), Error> {
 
 impl<'t> Walk<'t> {
     /// One step of go-yaml's decoder.
-    fn enter(&mut self, document: &'t Document<'_>, id: Id, role: Role) -> Result<(), Error> {
-        let node = document.stored(id);
+    fn enter(&mut self, document: &'t Document<'_>, (id, node): (Id, Stored<'t>), role: Role) -> Result<(), Error> {
         self.all += 1;
         self.aliased += u64::from(!self.open_aliases.is_empty());
         if self.aliased > 100 && self.all > 1000 && is_excessive(self.aliased, self.all) {
@@ -94,30 +94,30 @@ impl<'t> Walk<'t> {
                 if !self.open_aliases.insert(id) {
                     return Err(Error::new(node.span, Problem::Recursion));
                 }
-                self.push(document, id, role)
+                self.push(document, (id, node), role)
             }
             Content::List | Content::Map => {
                 // Only the list itself of `<<: [*a, *b]` is merged, never a list behind an alias in it.
-                self.push(document, id, if role == Role::Merged { Role::Value } else { role })
+                self.push(document, (id, node), if role == Role::Merged { Role::Value } else { role })
             }
         }
     }
 
     /// One map that is merged into another.
-    fn merge(&mut self, document: &'t Document<'_>, id: Id) -> Result<(), Error> {
+    fn merge(&mut self, document: &'t Document<'_>, (id, node): (Id, Stored<'t>)) -> Result<(), Error> {
         if !matches!(document.stored(document.target(id)).content, Content::Map) {
             let what = "a merge key (<<) whose value is neither a mapping nor a list of mappings";
-            return Err(Error::yaml(document.stored(id).span, what));
+            return Err(Error::yaml(node.span, what));
         }
-        self.enter(document, id, Role::Merged)
+        self.enter(document, (id, node), Role::Merged)
     }
 
-    fn push(&mut self, document: &'t Document<'_>, id: Id, role: Role) -> Result<(), Error> {
+    fn push(&mut self, document: &'t Document<'_>, (id, node): (Id, Stored<'t>), role: Role) -> Result<(), Error> {
         // Aliases have frames too, but are no level of what they stand for.
         if self.stack.len().saturating_sub(self.open_aliases.len()) >= MAX_DEPTH {
-            return Err(Error::new(document.stored(id).span, Problem::Depth));
+            return Err(Error::new(node.span, Problem::Depth));
         }
-        self.stack.push(Frame { id, rest: document.children(id), role, in_pair: false });
+        self.stack.push(Frame { id, content: node.content, rest: document.children(id), role, in_pair: false });
         Ok(())
     }
 

@@ -122,7 +122,7 @@ mod tests {
             let written = node.span.of(document.text()).unwrap().replace("\r\n", "\n");
             lines.push(format!("{depth} {} {written:?} {content}", node.span.line));
             if !matches!(node.content, Content::Alias(_)) {
-                let children: Vec<Id> = document.children(id).collect();
+                let children: Vec<Id> = document.children(id).map(|(id, _)| id).collect();
                 open.extend(children.into_iter().rev().map(|child| (depth + 1, child)));
             }
         }
