@@ -38,7 +38,9 @@ fn told(files: &[(&str, Option<&str>)]) -> String {
     if let Setting { value, location: Some(location) } = config.resync_interval {
         writeln!(text, "resync: {value} ({})", place(Some(location))).unwrap();
     }
-    warnings.iter().for_each(|warning| writeln!(text, "{}", warning.in_files(&paths)).unwrap());
+    for warning in warnings {
+        writeln!(text, "{}", warning.in_files(&paths)).unwrap();
+    }
     text
 }
 
@@ -151,7 +153,7 @@ fn of_more_errors_than_are_told_all_files_are_counted_and_of_each_warning_the_fi
     assert_eq!((lines.len(), lines.last()), (21, Some(&"/a, /b, /c: and 11 more errors")), "{text}");
     assert!(lines[14].starts_with("/a:16: ") && lines[15].starts_with("/b:2: "), "{text}");
 
-    let odd: String = (0..8).map(|number| format!("odd{number}: 1\n")).collect();
+    let odd = (0..8).map(|number| format!("odd{number}: 1\n")).collect::<Vec<_>>().concat();
     let text = told(&[("/a", Some(&odd)), ("/b", Some(&odd))]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!((lines.len(), lines.last()), (12, Some(&"/a, /b: and 6 more unknown keys")), "{text}");
