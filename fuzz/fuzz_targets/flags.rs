@@ -11,9 +11,9 @@ use ip_masq_agent::cli::{Cli, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
 use ip_masq_agent::last_good::{WriterTask, VERB};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
-use ip_masq_agent::policy::{Flags, Policy};
+use ip_masq_agent::policy::{AddressType, Flags, Packet, Policy, Transport};
 use ip_masq_agent::rules::render::{iptables_save, nft};
-use ip_masq_agent::rules::{Layout, Packet, Protection, compile};
+use ip_masq_agent::rules::{Layout, Protection, compile};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -89,9 +89,12 @@ fn verb(verb: &Verb) -> Vec<String> {
 }
 
 fn explain(packet: &Packet) -> Vec<String> {
-    let Packet { destination, protocol, destination_is_local } = packet;
-    let mut words = vec!["explain".to_owned(), destination.to_string(), format!("--local={destination_is_local}")];
-    words.extend(protocol.map(|protocol| format!("--protocol={protocol}")));
+    let is_local = packet.destination_type == Some(AddressType::Local);
+    let mut words = vec!["explain".to_owned(), format!("--local={is_local}")];
+    words.extend(packet.destination.map(|destination| destination.to_string()));
+    if let Some(Transport::WithPorts(protocol)) = packet.protocol {
+        words.push(format!("--protocol={protocol}"));
+    }
     words
 }
 

@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use ip_masq_agent::net::{Family, Protocol};
-use ip_masq_agent::policy::Policy;
+use ip_masq_agent::net::Protocol;
+use ip_masq_agent::policy::{AddressType, Answer, Packet, Policy, Transport, evaluate};
 use ip_masq_agent::rules::render::{iptables_save, json, nft};
-use ip_masq_agent::rules::{Answer, Layout, Match, Packet, Protection, Ruleset, compile, trace};
+use ip_masq_agent::rules::{Layout, Match, Outcome, Protection, Ruleset, compile, trace};
 use libfuzzer_sys::fuzz_target;
 
 use fuzzing::policies::{edges, policy};
@@ -37,22 +37,32 @@ fn rendered(compat: &Ruleset, native: &Ruleset) {
 
 /// The policy, and the rules of both layouts, give one answer.
 fn decided(policy: &Policy, compat: &Ruleset, native: &Ruleset) {
+    let (other, tcp) = (Transport::Other, Transport::WithPorts(Protocol::Tcp));
+    let cases = [(other, AddressType::Other), (tcp, AddressType::Other), (other, AddressType::Local)];
     for destination in edges(policy) {
-        let is_treated = policy.families.iter().any(|family| family.family == Family::of(destination));
-        let exemption = policy.exemption(destination);
-        for (protocol, destination_is_local) in [(None, false), (Some(Protocol::Tcp), false), (None, true)] {
-            let packet = Packet { protocol, destination_is_local, ..Packet::to(destination) };
-            let is_kept = !is_treated || destination_is_local || exemption.is_some();
-            let expected = if is_kept { Answer::Kept } else { Answer::Masqueraded };
+        for (protocol, destination_type) in cases {
+            let (protocol, destination_type) = (Some(protocol), Some(destination_type));
+            let packet = Packet { protocol, destination_type, ..Packet::to(destination) };
+            let answer = evaluate(policy, &packet);
+            let expected = match answer {
+                Answer::Kept(_) | Answer::NotConcerned => Outcome::Kept,
+                Answer::Masqueraded(_) => Outcome::Masqueraded,
+                Answer::DependsOn(field) => panic!("{packet:?} lacks its {field}"),
+            };
+            let meets_a_rule = policy.treats(packet.family) && destination_type == Some(AddressType::Other);
             for ruleset in [compat, native] {
-                let decision = trace(ruleset, &packet);
-                assert_eq!(decision.answer, expected, "{packet:?}");
-                let meets_a_rule = is_treated && !destination_is_local;
-                assert_eq!(!decision.by.is_empty(), meets_a_rule, "{packet:?}");
+                let trace = trace(ruleset, &packet);
+                assert_eq!(trace.outcome, expected, "{packet:?}");
+                assert_eq!(!trace.by.is_empty(), meets_a_rule, "{packet:?}");
+                if let (Answer::Kept(index) | Answer::Masqueraded(index), Some(by)) = (answer, trace.by.first()) {
+                    let decision = policy.first_of(by.rule.decisions(), &packet).expect("the rule names its decision");
+                    assert!(std::ptr::eq(decision, &policy.decisions[index]), "{packet:?}");
+                }
             }
-            if let Some(exemption) = exemption.filter(|_| !destination_is_local) {
+            if let (Answer::Kept(index), true) = (answer, meets_a_rule) {
+                let range = policy.decisions[index].kept_destination().expect("only destinations are kept");
                 let by = trace(compat, &packet).by;
-                let condition = (!exemption.cidr.is_everything()).then_some(Match::Destination(exemption.cidr));
+                let condition = (!range.is_everything()).then(|| Match::destination(range));
                 assert_eq!(by[0].rule.matches(), condition.as_slice(), "{packet:?}");
             }
         }

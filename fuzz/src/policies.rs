@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ip_masq_agent::config::{self, Context, SourceSet};
 use ip_masq_agent::net::{AddressRange, Cidr};
-use ip_masq_agent::policy::{Flags, Policy};
+use ip_masq_agent::policy::{Decision, Flags, Policy};
 
 /// Of a long list no more ranges than this are asked about.
 const SAMPLES: usize = 64;
@@ -57,8 +57,7 @@ fn flags(line: &str) -> Flags {
 /// The addresses at both edges of the ranges, inside and outside, and both ends of each address space.
 #[must_use]
 pub fn edges(policy: &Policy) -> Vec<IpAddr> {
-    let ranges: Vec<Cidr> =
-        policy.families.iter().flat_map(|family| &family.exempt).map(|exemption| exemption.cidr).collect();
+    let ranges: Vec<Cidr> = policy.decisions.iter().filter_map(Decision::kept_destination).collect();
     let step = ranges.len().div_ceil(SAMPLES).max(1);
     let around = |cidr: &Cidr| {
         let range = AddressRange::from(*cidr);

@@ -9,7 +9,7 @@ use crate::backend::nftables::{
 };
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
-use crate::rules::{Elements, Match, Protection, Rule, SetKind, TableId, Verdict};
+use crate::rules::{Elements, Protection, Rule, SetKind, TableId, Verdict};
 
 /// The rules of an imagined network namespace.
 #[derive(Clone, Debug, Default)]
@@ -105,9 +105,7 @@ impl Memory {
                     table.chains.retain(|present| present.name != *chain);
                 }
                 Action::Append { chain, rule } => {
-                    if rule.matches().iter().any(
-                        |condition| matches!(condition, Match::DestinationIn { set, .. } if table.set(set).is_none()),
-                    ) {
+                    if rule.lookups().any(|lookup| table.set(lookup.set).is_none()) {
                         return Err(rejected("the rule looks up a set that is not there"));
                     }
                     if let Verdict::Jump(target) = rule.verdict()
@@ -233,5 +231,5 @@ fn elements_of<'a>(table: &'a mut ObservedTable, set: &str) -> Option<&'a mut Ob
 
 fn looked_up(table: &ObservedTable, name: &str) -> bool {
     let rules = table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok());
-    rules.flat_map(Rule::matches).any(|condition| matches!(condition, Match::DestinationIn { set, .. } if set == name))
+    rules.flat_map(Rule::lookups).any(|lookup| lookup.set == name)
 }

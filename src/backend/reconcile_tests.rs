@@ -10,24 +10,13 @@ use crate::backend::fake::Memory;
 use crate::backend::nftables::{Change, Observed, ObservedChain, ObservedRule, ObservedTable, Unrecognised};
 use crate::net::{ChainName, Cidr, Family};
 use crate::netlink::NetlinkError;
-use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
+use crate::policy::{Origin, Policy, PortChoice};
 use crate::rules::{BaseChain, Layout, Protection, Rule, TableId, Verdict, compile, jump};
 
 fn desired(chain: &str, families: &[Family], exempt: &[Cidr]) -> Ruleset {
-    let family = |family: &Family| FamilyPolicy {
-        family: *family,
-        exempt: exempt
-            .iter()
-            .filter(|cidr| cidr.family() == *family)
-            .map(|cidr| Exemption { cidr: *cidr, origin: Origin::Default })
-            .collect(),
-    };
-    let policy = Policy {
-        chain: chain.parse().unwrap(),
-        families: families.iter().map(family).collect(),
-        random_fully: true,
-        to_ports: "1024-2047,4096-8191".parse().unwrap(),
-    };
+    let ports = PortChoice { random_fully: true, to_ports: "1024-2047,4096-8191".parse().unwrap() };
+    let exempt = exempt.iter().map(|cidr| (*cidr, Origin::Default));
+    let policy = Policy::keeping(chain.parse().unwrap(), families.to_vec(), exempt, ports);
     compile(&policy, Layout::IptablesNat)
 }
 

@@ -25,8 +25,7 @@ use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
 use crate::last_good::WriterTask;
 use crate::net::Family;
-use crate::policy::Flags;
-use crate::rules::Packet;
+use crate::policy::{AddressType, Flags, Packet, Transport};
 use crate::telemetry::Verbosity;
 use crate::text::visible;
 
@@ -79,7 +78,7 @@ pub enum Verb {
         /// How they are printed; `None` as the backend has it.
         format: Option<Format>,
     },
-    /// What becomes of a packet, and by which rule.
+    /// What becomes of a packet, and by which rule. Its destination is known, and whether that is local is, if it is said to be.
     Explain(Packet),
     /// Takes the agent's rules out.
     Cleanup {
@@ -195,7 +194,9 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
             Verb::StateWriter(set_aside.map_or(WriterTask::Save, WriterTask::SetAside))
         }
         Request::Explain { destination, protocol, local } => {
-            Verb::Explain(Packet { destination, protocol, destination_is_local: local })
+            let protocol = Some(protocol.map_or(Transport::Other, Transport::WithPorts));
+            let destination_type = local.then_some(AddressType::Local);
+            Verb::Explain(Packet { protocol, destination_type, ..Packet::to(destination) })
         }
         Request::Help { verb } => {
             let words = verb.into_iter().chain(["--help".to_owned()]).map(Into::into).collect();

@@ -114,8 +114,9 @@ fn flags_may_stand_on_either_side_of_the_verb_and_the_last_one_counts() {
 
 #[test]
 fn each_verb_is_read_with_what_belongs_to_it() {
-    let packet = Packet { destination: "192.0.2.1".parse().unwrap(), protocol: None, destination_is_local: false };
-    let full = Packet { protocol: Some(Protocol::Tcp), destination_is_local: true, ..packet };
+    let packet = Packet { destination_type: None, ..Packet::to("192.0.2.1".parse().unwrap()) };
+    let (protocol, local) = (Transport::WithPorts(Protocol::Tcp), AddressType::Local);
+    let full = Packet { protocol: Some(protocol), destination_type: Some(local), ..packet };
     for (line, verb) in [
         ("apply", Verb::Apply { dry_run: false, print_rules: false }),
         ("apply --print-rules", Verb::Apply { dry_run: false, print_rules: true }),

@@ -11,11 +11,10 @@ use crate::backend::{Protect, Wanted};
 use crate::cli::Cli;
 use crate::conntrack::LocalAddresses;
 use crate::exit::Exit;
-use crate::net::Family;
 use crate::netlink::{Connection, NetlinkFamily};
-use crate::policy::{Origin, Policy};
+use crate::policy::{AddressType, Origin, Packet, Policy};
 use crate::rules::render::{iptables_rule, nft_rule};
-use crate::rules::{Answer, Decider, Decision, Layout, Packet, Protection, Rule, TableId, TableName, compile, trace};
+use crate::rules::{Layout, Outcome, Protection, Rule, TableId, TableName, Trace, TracedRule, compile, trace};
 use crate::text::Shown;
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
@@ -24,8 +23,10 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let is_native = cli.backend == Wanted::Nft || cli.protect == Protect::On;
     let layout = if is_native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
     let ruleset = compile(&policy, layout);
-    let destination_is_local = packet.destination_is_local || is_own(packet.destination);
-    let packet = Packet { destination_is_local, ..*packet };
+    let is_own = || packet.destination.is_some_and(is_own);
+    let destination_type =
+        packet.destination_type.unwrap_or_else(|| if is_own() { AddressType::Local } else { AddressType::Other });
+    let packet = Packet { destination_type: Some(destination_type), ..*packet };
     print(&explanation(cli, &policy, &packet, &trace(&ruleset, &packet)))?;
     Ok(Exit::Done)
 }
@@ -38,29 +39,31 @@ fn is_own(destination: IpAddr) -> bool {
 }
 
 /// The first word is the answer; the lines below it are the reasons.
-fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, decision: &Decision<'_>) -> String {
-    let destination = packet.destination;
-    let mut text = match decision.answer {
-        Answer::Kept => format!("kept: {destination} sees the source address as it is\n"),
-        Answer::Masqueraded => format!("masqueraded: {destination} sees the node's address\n"),
+fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, trace: &Trace<'_>) -> String {
+    let destination = packet.destination.map(|destination| destination.to_string()).unwrap_or_default();
+    let mut text = match trace.outcome {
+        Outcome::Kept => format!("kept: {destination} sees the source address as it is\n"),
+        Outcome::Masqueraded => format!("masqueraded: {destination} sees the node's address\n"),
+        Outcome::DependsOn(field) => format!("not known: that depends on the packet's {field}\n"),
     };
-    let family = Family::of(destination);
-    let reason = match policy.exemption(destination) {
-        _ if packet.destination_is_local => "the destination is an address of this node".to_owned(),
-        _ if !policy.families.iter().any(|policy| policy.family == family) => {
-            format!("{} is not enabled; no rule of ours concerns it (--enable-ipv6)", family.human())
+    let decision = trace.by.first().and_then(|by| policy.first_of(by.rule.decisions(), packet));
+    let origin = decision.map(|decision| (decision.origin(), decision.kept_destination()));
+    let reason = match origin {
+        _ if packet.destination_type == Some(AddressType::Local) => {
+            "the destination is an address of this node".to_owned()
         }
-        None => format!("no range that keeps its source holds {destination}"),
-        Some(exemption) => match exemption.origin {
-            Origin::File(location) => {
-                format!("{}:{}: nonMasqueradeCIDRs has {}", Shown(&*cli.config), location.line(), exemption.cidr)
-            }
-            Origin::Default => format!("{} is in the default of nonMasqueradeCIDRs", exemption.cidr),
-            Origin::LinkLocal => format!("{} is link-local", exemption.cidr),
-        },
+        _ if !policy.treats(packet.family) => {
+            format!("{} is not enabled; no rule of ours concerns it (--enable-ipv6)", packet.family.human())
+        }
+        Some((Origin::File(location), Some(range))) => {
+            format!("{}:{}: nonMasqueradeCIDRs has {range}", Shown(&*cli.config), location.line())
+        }
+        Some((Origin::Default, Some(range))) => format!("{range} is in the default of nonMasqueradeCIDRs"),
+        Some((Origin::LinkLocal, Some(range))) => format!("{range} is link-local"),
+        _ => format!("no range that keeps its source holds {destination}"),
     };
     let _ = writeln!(text, "  {reason}");
-    for Decider { table, chain, number, rule, probability } in &decision.by {
+    for TracedRule { table, chain, number, rule, probability } in &trace.by {
         let share = probability.map_or_else(String::new, |probability| {
             format!(", for a share of {probability} of the flows that reach it")
         });

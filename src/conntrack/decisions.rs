@@ -1,22 +1,26 @@
-//! A policy, ready to be asked about a million destinations; and the policies under which flows may have begun.
+//! A policy, ready to be asked about a million packets; and the policies under which flows may have begun.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::net::{AddressRange, Family, PortRanges};
-use crate::policy::Policy;
+use crate::net::{AddressRange, Family};
+use crate::policy::{Action, Doubts, Effect, Field, Holds, Packet, Policy, Run, Selector};
 
 /// How many earlier policies are remembered. More only come together while flows cannot be looked at.
 const REMEMBERED: usize = 4;
 
-/// What a policy says about destinations, without who said so: two policies that treat all traffic alike are equal. Cheap
-/// to clone.
+/// What a policy says about packets, without who said so: two policies that treat all traffic alike are equal, at least
+/// where they decide by destinations alone. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decisions {
-    /// The families that are treated, each with its exempt ranges, which are sorted and do not overlap.
-    exempt: Arc<[(Family, Vec<AddressRange>)]>,
-    random_fully: bool,
-    to_ports: PortRanges,
+pub struct Decisions(Arc<[(Family, Vec<Step>)]>);
+
+/// A part of what is decided about a family; the first that is about a packet holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// What goes to these destinations keeps its source. They are sorted and do not overlap, so that one of a hundred
+    /// thousand is found quickly.
+    KeptDestinations(Vec<AddressRange>),
+    /// Any other decision.
+    Decision(Selector, Action),
 }
 
 /// Under which policies flows may have begun that are there now.
@@ -32,40 +36,67 @@ impl Decisions {
     /// What the policy says.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        let exempt = policy.families.iter().map(|family| {
-            let ranges = family.exempt.iter().map(|exemption| AddressRange::from(exemption.cidr)).collect();
-            (family.family, AddressRange::merged(ranges))
-        });
-        Self { exempt: exempt.collect(), random_fully: policy.random_fully, to_ports: policy.to_ports.clone() }
+        let step = |run| match run {
+            Run::KeptDestinations(ranges, _) => Step::KeptDestinations(ranges),
+            Run::Other(decision, _) => Step::Decision(decision.when().clone(), decision.then().clone()),
+        };
+        let of_family = |family: &Family| (*family, policy.runs(*family).into_iter().map(step).collect());
+        Self(policy.families.iter().map(of_family).collect())
     }
 
-    /// Is traffic of this family masqueraded at all?
+    /// Is anything decided about this family?
     #[must_use]
     pub fn treats(&self, family: Family) -> bool {
-        self.exempt_of(family).is_some()
+        self.0.iter().any(|(of, _)| *of == family)
     }
 
-    /// Is traffic to this destination masqueraded?
+    /// What becomes of the source of a packet, as [`policy::evaluate`](crate::policy::evaluate) has it; `None` if that
+    /// depends on what is not known of it.
     #[must_use]
-    pub fn masquerades(&self, destination: IpAddr) -> bool {
-        self.exempt_of(Family::of(destination)).is_some_and(|exempt| {
-            let behind = exempt.partition_point(|range| range.first() <= destination);
-            let range = behind.checked_sub(1).and_then(|at| exempt.get(at));
-            !range.is_some_and(|range| range.contains(destination))
-        })
+    pub fn effect(&self, packet: &Packet) -> Option<Effect> {
+        let mut doubts = Doubts::default();
+        for step in self.steps(packet.family) {
+            let (effect, holds) = step.about(packet);
+            match holds {
+                Holds::No => {}
+                Holds::Unknown(field) => doubts.add(effect, field),
+                Holds::Yes => return doubts.about(effect).is_none().then_some(effect),
+            }
+        }
+        doubts.about(Effect::Kept).is_none().then_some(Effect::Kept)
     }
 
     /// Can the rules have given a flow from the port `old` the port `new`?
     #[must_use]
-    pub fn may_translate_port(&self, old: u16, new: u16) -> bool {
-        if self.to_ports.is_empty() {
-            return !self.random_fully || new != old;
-        }
-        self.to_ports.contains(new)
+    pub fn may_translate_port(&self, family: Family, old: u16, new: u16) -> bool {
+        self.steps(family).iter().any(|step| match step {
+            Step::Decision(_, Action::Masquerade(ports)) if ports.to_ports.is_empty() => {
+                !ports.random_fully || new != old
+            }
+            Step::Decision(_, Action::Masquerade(ports)) => ports.to_ports.contains(new),
+            _ => false,
+        })
     }
 
-    fn exempt_of(&self, family: Family) -> Option<&[AddressRange]> {
-        self.exempt.iter().find(|(of, _)| *of == family).map(|(_, ranges)| ranges.as_slice())
+    fn steps(&self, family: Family) -> &[Step] {
+        self.0.iter().find(|(of, _)| *of == family).map_or(&[], |(_, steps)| steps)
+    }
+}
+
+impl Step {
+    /// What it makes of packets that it is about, and whether it is about this one.
+    fn about(&self, packet: &Packet) -> (Effect, Holds) {
+        match self {
+            Self::KeptDestinations(ranges) => {
+                let holds = packet.destination.map_or(Holds::Unknown(Field::Destination), |destination| {
+                    let behind = ranges.partition_point(|range| range.first() <= destination);
+                    let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
+                    Holds::of(range.is_some_and(|range| range.contains(destination)))
+                });
+                (Effect::Kept, holds)
+            }
+            Self::Decision(when, then) => (then.effect(), when.holds(packet)),
+        }
     }
 }
 
@@ -101,21 +132,14 @@ impl Before {
         }
     }
 
-    /// May a flow to this destination have been masqueraded?
+    /// May this have become of a flow that began with such a packet?
     #[must_use]
-    pub fn may_have_masqueraded(&self, destination: IpAddr) -> bool {
+    pub fn may_have(&self, effect: Effect, packet: &Packet) -> bool {
         match self {
             Self::Unknown => true,
-            Self::OneOf(policies) => policies.iter().any(|policy| policy.masquerades(destination)),
-        }
-    }
-
-    /// May a flow to this destination have kept its source?
-    #[must_use]
-    pub fn may_have_kept(&self, destination: IpAddr) -> bool {
-        match self {
-            Self::Unknown => true,
-            Self::OneOf(policies) => policies.iter().any(|policy| !policy.masquerades(destination)),
+            Self::OneOf(policies) => {
+                policies.iter().any(|policy| policy.effect(packet).is_none_or(|found| found == effect))
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::{Before, Decisions, LocalAddresses};
 use crate::net::Family;
+use crate::policy::{AddressType, Effect, Packet};
 
 /// A flow as conntrack keeps it (`struct nf_conn`, `net/netfilter/nf_conntrack.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +49,9 @@ pub enum Verdict {
 /// Why the NAT of a flow does not fit the policy any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is masqueraded, and its destination is exempt now.
+    /// It is masqueraded, and would keep its source now.
     Exempt,
-    /// It keeps its source, and its destination is not exempt any more.
+    /// It keeps its source, and would be masqueraded now.
     Masqueraded,
 }
 
@@ -79,28 +80,36 @@ impl Status {
 }
 
 /// Is the NAT of a flow the one that the policy gives it `now`? `before` says under which policies it may have begun. What
-/// cannot be ours by what those say, and by how the flow looks, fits.
+/// cannot be ours by what those say, and by how the flow looks, fits; and so does what depends on something that
+/// conntrack does not tell.
 #[must_use]
 pub fn verdict(flow: &Flow, before: &Before, now: &Decisions, node: &LocalAddresses) -> Verdict {
     let Flow { original, reply, status, in_other_zone } = flow;
     // The destination as the rules see it, behind every translation of destinations.
     let destination = reply.source;
+    let family = Family::of(destination);
     let is_out_of_reach = *in_other_zone
         || status.has_any_of(Status::NOT_OURS)
         || destination != original.destination
-        || !now.treats(Family::of(destination))
+        || !now.treats(family)
         || node.receives(destination);
     if is_out_of_reach {
         return Verdict::Fits;
     }
+    let first = Packet {
+        source: Some(original.source),
+        destination: Some(destination),
+        destination_type: Some(AddressType::Other),
+        ..Packet::of(family)
+    };
     if status.has_any_of(Status::SOURCE_NAT) {
-        let is_ours = looks_masqueraded_by_us(flow, now, node) && before.may_have_masqueraded(destination);
-        return no_longer(Reason::Exempt, is_ours && !now.masquerades(destination));
+        let is_ours = looks_masqueraded_by_us(flow, now, node) && before.may_have(Effect::Masqueraded, &first);
+        return no_longer(Reason::Exempt, is_ours && now.effect(&first) == Some(Effect::Kept));
     }
     // The node's own flows have the node's address already, or one that a program chose on purpose.
     let keeps_foreign_source = reply.destination == original.source && !node.owns(original.source);
-    let is_ours = keeps_foreign_source && before.may_have_kept(destination);
-    no_longer(Reason::Masqueraded, is_ours && now.masquerades(destination))
+    let is_ours = keeps_foreign_source && before.may_have(Effect::Kept, &first);
+    no_longer(Reason::Masqueraded, is_ours && now.effect(&first) == Some(Effect::Masqueraded))
 }
 
 const fn no_longer(reason: Reason, holds: bool) -> Verdict {
@@ -112,7 +121,7 @@ const fn no_longer(reason: Reason, holds: bool) -> Verdict {
 fn looks_masqueraded_by_us(flow: &Flow, now: &Decisions, node: &LocalAddresses) -> bool {
     let to = flow.reply.destination;
     let ports_fit = match (flow.original.ports, flow.reply.ports) {
-        (Some((old, _)), Some((_, new))) => now.may_translate_port(old, new),
+        (Some((old, _)), Some((_, new))) => now.may_translate_port(Family::of(to), old, new),
         _ => true,
     };
     // A node's own flow of which only the port is translated looks the same to the receiver either way.

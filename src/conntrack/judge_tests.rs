@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::config::Config;
-use crate::net::PortRanges;
-use crate::policy::{Exemption, FamilyPolicy, Flags, Origin, Policy};
+use crate::net::{ChainName, Cidr, PortRanges};
+use crate::policy::{Answer, Flags, Origin, Policy, PortChoice, evaluate};
 
 /// The addresses of a family that play a part.
 struct Cast {
@@ -85,17 +84,17 @@ enum Says {
 use Says::{Keep, Masquerade};
 
 fn decisions(cast: &Cast, says: Says, ports: &str, random_fully: bool) -> Decisions {
-    let flags = Flags { to_ports: ports.parse::<PortRanges>().unwrap(), random_fully, ..Flags::default() };
+    let ports = PortChoice { to_ports: ports.parse::<PortRanges>().unwrap(), random_fully };
     let exempt: &[IpAddr] = match says {
         Keep => &[cast.world, cast.pod],
         Masquerade => &[cast.pod],
     };
-    let exemption = |address: &IpAddr| Exemption {
-        cidr: crate::net::Cidr::around(*address, cast.family.address_len() * 8).unwrap(),
-        origin: Origin::Default,
-    };
-    let family = FamilyPolicy { family: cast.family, exempt: exempt.iter().map(exemption).collect() };
-    Decisions::of(&Policy { families: vec![family], ..Policy::new(&Config::defaults(&(&flags).into()), &flags) })
+    let exempt = exempt.iter().map(|address| (single(*address), Origin::Default));
+    Decisions::of(&Policy::keeping(ChainName::default(), vec![cast.family], exempt, ports))
+}
+
+fn single(address: IpAddr) -> Cidr {
+    Cidr::around(address, Family::of(address).address_len() * 8).unwrap()
 }
 
 fn node(cast: &Cast) -> LocalAddresses {
@@ -302,7 +301,9 @@ fn decisions_agree_with_the_policy_about_every_address_at_the_edges_of_its_range
         "fec0::",
     ] {
         let address: IpAddr = address.parse().unwrap();
-        assert_eq!(decisions.masquerades(address), policy.exemption(address).is_none(), "{address}");
+        let is_kept = matches!(evaluate(&policy, &Packet::to(address)), Answer::Kept(_));
+        let effect = if is_kept { Effect::Kept } else { Effect::Masqueraded };
+        assert_eq!(decisions.effect(&Packet::to(address)), Some(effect), "{address}");
     }
     let same = b"nonMasqueradeCIDRs:\n- fd00::/8\n- 10.0.0.0/8\n- 0.0.0.0/32\n- 255.255.255.255/32\n";
     let same = crate::config::parse(same, &(&flags).into()).unwrap().config;
@@ -315,10 +316,13 @@ fn of_many_policies_before_only_so_much_is_remembered_that_all_may_have_been() {
     let mut before = Before::nothing();
     assert!(before.is_nothing());
     before.add(decisions(&cast, Masquerade, "", true));
-    assert_eq!((before.may_have_masqueraded(cast.world), before.may_have_kept(cast.world)), (true, false));
+    let packet = Packet::to(cast.world);
+    let may_have = |before: &Before| [Effect::Masqueraded, Effect::Kept].map(|effect| before.may_have(effect, &packet));
+    assert_eq!(may_have(&before), [true, false]);
     for _ in 0..10 {
         before.add(decisions(&cast, Masquerade, "", true));
     }
     assert_eq!(before, Before::Unknown);
-    assert!(before.may_have_masqueraded(cast.world) && before.may_have_kept(cast.world) && !before.is_nothing());
+    assert_eq!(may_have(&before), [true, true]);
+    assert!(!before.is_nothing());
 }

@@ -1,9 +1,17 @@
-//! Configuration and flags to decisions: what keeps its source, and how everything else is masqueraded.
+//! Configuration and flags to decisions: what keeps its source, and how everything else is masqueraded; and the one evaluator
+//! of them.
 
-use std::net::IpAddr;
+mod condition;
+mod evaluate;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use condition::{AddressField, AddressType, Condition, Field, Holds, Packet, Selector, Test, Transport, Value};
+pub(crate) use evaluate::Doubts;
+pub use evaluate::{Answer, Effect, evaluate};
 
 use crate::config::{Config, Context, Location};
-use crate::net::{ChainName, Cidr, Family, PortRanges};
+use crate::net::{AddressRange, ChainName, Cidr, Family, PortRanges};
 
 /// Upstream's flags that decide about rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,80 +63,199 @@ impl From<&Flags> for Context {
 pub struct Policy {
     /// The chain that carries the rules.
     pub chain: ChainName,
-    /// The families that are treated, IPv4 first.
-    pub families: Vec<FamilyPolicy>,
-    /// Are source ports drawn at random?
+    /// The families that are treated, IPv4 first. About packets of others nothing is decided.
+    pub families: Vec<Family>,
+    /// The decisions, of which the first that is about a packet holds. About a packet that none is about, nothing is
+    /// decided: it keeps its source.
+    pub decisions: Vec<Decision>,
+}
+
+/// One decision about packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    when: Selector,
+    then: Action,
+    origin: Origin,
+}
+
+/// What happens to a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It keeps its source.
+    KeepSource,
+    /// It leaves behind the node's address.
+    Masquerade(Box<PortChoice>),
+}
+
+/// Which source port a masqueraded packet gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortChoice {
+    /// It is drawn at random.
     pub random_fully: bool,
-    /// The source ports to use; empty for all.
+    /// It is one of these; empty for all.
     pub to_ports: PortRanges,
 }
 
-/// The decisions for one address family.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FamilyPolicy {
-    /// Which family.
-    pub family: Family,
-    /// The destinations to which traffic keeps its source: link-local first, then the file's order.
-    pub exempt: Vec<Exemption>,
-}
-
-/// A range of destinations to which traffic keeps its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exemption {
-    /// The range.
-    pub cidr: Cidr,
-    /// Who said so.
-    pub origin: Origin,
-}
-
-/// Where an exemption comes from.
+/// Where a decision comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The family's link-local range, which is exempt unless the key (`masqLinkLocal`, …) says otherwise.
+    /// The family's link-local range, which keeps its source unless the key (`masqLinkLocal`, …) says otherwise.
     LinkLocal,
     /// The default of `nonMasqueradeCIDRs`.
     Default,
     /// A part of a configuration file.
     File(Location),
+    /// What nothing else is said about is masqueraded.
+    EverythingElse,
+}
+
+/// Decisions of a policy that stand one behind the other. It takes eight bytes, as each of many rules has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecisionRange {
+    first: u32,
+    behind_last: u32,
+}
+
+/// The decisions of a policy about one family, those together that one lookup of the destination can carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Run<'a> {
+    /// Traffic to these destinations keeps its source, whatever else it is. The ranges are sorted, and no two of them touch.
+    KeptDestinations(Vec<AddressRange>, DecisionRange),
+    /// A decision that asks for something else, or does something else.
+    Other(&'a Decision, DecisionRange),
 }
 
 impl Policy {
     /// The decisions that a configuration and the flags make together.
     #[must_use]
     pub fn new(config: &Config, flags: &Flags) -> Self {
-        Self {
-            chain: flags.chain.clone(),
-            families: Family::ALL
-                .into_iter()
-                .filter(|family| flags.treats(*family))
-                .map(|family| FamilyPolicy::new(family, config))
-                .collect(),
-            random_fully: flags.random_fully,
-            to_ports: flags.to_ports.clone(),
-        }
-    }
-
-    /// The exemption that holds for a destination: the first in order, as in the rules.
-    #[must_use]
-    pub fn exemption(&self, destination: IpAddr) -> Option<&Exemption> {
-        let family = self.families.iter().find(|policy| policy.family == Family::of(destination))?;
-        family.exempt.iter().find(|exemption| exemption.cidr.contains(destination))
-    }
-}
-
-impl FamilyPolicy {
-    fn new(family: Family, config: &Config) -> Self {
-        let masquerade_link_local = match family {
+        let families = Family::ALL.into_iter().filter(|family| flags.treats(*family)).collect();
+        let masquerades_link_local = |family: &Family| match family {
             Family::Ipv4 => config.masq_link_local.value,
             Family::Ipv6 => config.masq_link_local_ipv6.value,
         };
-        let link_local =
-            (!masquerade_link_local).then(|| Exemption { cidr: Cidr::link_local(family), origin: Origin::LinkLocal });
-        let listed = config
-            .non_masquerade_cidrs
-            .iter()
-            .filter(|entry| entry.cidr.family() == family)
-            .map(|entry| Exemption { cidr: entry.cidr, origin: entry.location.map_or(Origin::Default, Origin::File) });
-        Self { family, exempt: link_local.into_iter().chain(listed).collect() }
+        let link_local = Family::ALL.into_iter().filter(|family| !masquerades_link_local(family));
+        let link_local = link_local.map(|family| (Cidr::link_local(family), Origin::LinkLocal));
+        let listed = config.non_masquerade_cidrs.iter();
+        let listed = listed.map(|entry| (entry.cidr, entry.location.map_or(Origin::Default, Origin::File)));
+        let ports = PortChoice { random_fully: flags.random_fully, to_ports: flags.to_ports.clone() };
+        Self::keeping(flags.chain.clone(), families, link_local.chain(listed), ports)
+    }
+
+    /// Traffic to some destinations keeps its source, and all else is masqueraded.
+    #[must_use]
+    pub fn keeping(
+        chain: ChainName,
+        families: Vec<Family>,
+        destinations: impl IntoIterator<Item = (Cidr, Origin)>,
+        ports: PortChoice,
+    ) -> Self {
+        let kept = destinations.into_iter().filter(|(range, _)| families.contains(&range.family()));
+        let kept = kept.map(|(range, origin)| {
+            Decision::keep_source(Condition::address(AddressField::Destination, range).into(), origin)
+        });
+        let masquerade = Decision::masquerade(&Selector::EVERYTHING, ports, Origin::EverythingElse);
+        let decisions = kept.chain([masquerade]).collect();
+        Self { chain, families, decisions }
+    }
+
+    /// Is anything decided about packets of this family?
+    #[must_use]
+    pub fn treats(&self, family: Family) -> bool {
+        self.families.contains(&family)
+    }
+
+    /// Which of these decisions holds for a packet: the first that is about it.
+    #[must_use]
+    pub fn first_of(&self, range: DecisionRange, packet: &Packet) -> Option<&Decision> {
+        let decisions = self.decisions.get(range.first as usize..range.behind_last as usize).unwrap_or_default();
+        decisions.iter().find(|decision| decision.when.holds(packet) == Holds::Yes)
+    }
+
+    /// The decisions about a family, in their order, each with its place.
+    pub(crate) fn each(&self, family: Family) -> impl Iterator<Item = (&Decision, DecisionRange)> {
+        let decisions = self.decisions.iter().enumerate();
+        let about_family = decisions.filter(move |(_, decision)| decision.when.concerns(family));
+        about_family.map(|(index, decision)| (decision, DecisionRange::new(index, 1)))
+    }
+
+    /// The decisions about a family, in their order, as a table with sets carries them out.
+    pub(crate) fn runs(&self, family: Family) -> Vec<Run<'_>> {
+        let mut runs = Vec::new();
+        let (mut rest, mut first) = (self.decisions.as_slice(), 0);
+        while let Some((decision, behind)) = rest.split_first() {
+            let is_no_other =
+                |decision: &&Decision| decision.kept_destination().is_some() || !decision.when.concerns(family);
+            let (together, behind) = match rest.iter().take_while(is_no_other).count() {
+                0 => {
+                    runs.push(Run::Other(decision, DecisionRange::new(first, 1)));
+                    (1, behind)
+                }
+                together => {
+                    let (kept, behind) = rest.split_at(together);
+                    let kept =
+                        || kept.iter().filter_map(Decision::kept_destination).filter(|range| range.family() == family);
+                    // There can be a hundred thousand.
+                    let mut ranges = Vec::with_capacity(kept().count());
+                    ranges.extend(kept().map(AddressRange::from));
+                    if !ranges.is_empty() {
+                        let ranges = AddressRange::merged(ranges);
+                        runs.push(Run::KeptDestinations(ranges, DecisionRange::new(first, together)));
+                    }
+                    (together, behind)
+                }
+            };
+            (rest, first) = (behind, first + together);
+        }
+        runs
+    }
+}
+
+impl Decision {
+    /// Such packets keep their source.
+    #[must_use]
+    pub const fn keep_source(when: Selector, origin: Origin) -> Self {
+        Self { when, then: Action::KeepSource, origin }
+    }
+
+    /// Such packets are masqueraded, if they do not go to the node itself: no packet that does is ever masqueraded.
+    #[must_use]
+    pub fn masquerade(when: &Selector, ports: PortChoice, origin: Origin) -> Self {
+        let mut conditions = when.conditions().to_vec();
+        if !conditions.contains(&Condition::DESTINATION_IS_NOT_LOCAL) {
+            conditions.push(Condition::DESTINATION_IS_NOT_LOCAL);
+        }
+        Self { when: Selector::all(conditions), then: Action::Masquerade(Box::new(ports)), origin }
+    }
+
+    /// The packets that it is about.
+    #[must_use]
+    pub const fn when(&self) -> &Selector {
+        &self.when
+    }
+
+    /// What happens to them.
+    #[must_use]
+    pub const fn then(&self) -> &Action {
+        &self.then
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The range of destinations, if traffic to them keeps its source whatever else it is.
+    #[must_use]
+    pub fn kept_destination(&self) -> Option<Cidr> {
+        self.when.only_destination().filter(|_| self.then == Action::KeepSource)
+    }
+}
+
+impl DecisionRange {
+    fn new(first: usize, count: usize) -> Self {
+        let index = |index| u32::try_from(index).unwrap_or(u32::MAX);
+        Self { first: index(first), behind_last: index(first.saturating_add(count)) }
     }
 }

@@ -2,26 +2,22 @@
 
 use std::net::IpAddr;
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::net::{Cidr, PortRanges};
-use crate::policy::{Exemption, FamilyPolicy, Origin, Policy};
-use crate::rules::render::iptables_save;
+use crate::net::{Cidr, PortRanges, Protocol};
+use crate::policy::tests::{any_packet, any_policy, deciding, from, keep, masquerade, to};
+use crate::policy::{
+    Action, AddressField, AddressType, Answer, Condition, Decision, Origin, Packet, Policy, PortChoice, Selector,
+    Transport, evaluate,
+};
+use crate::rules::render::{iptables_rule, iptables_save, nft_rule};
 
 /// A policy for both families with these exempt ranges.
 pub(crate) fn policy(exempt: &[&str], to_ports: &str) -> Policy {
-    let exempt: Vec<Exemption> =
-        exempt.iter().map(|cidr| Exemption { cidr: cidr.parse().unwrap(), origin: Origin::Default }).collect();
-    Policy {
-        chain: ChainName::default(),
-        families: Family::ALL
-            .map(|family| {
-                let exempt = exempt.iter().filter(|exemption| exemption.cidr.family() == family).copied().collect();
-                FamilyPolicy { family, exempt }
-            })
-            .to_vec(),
-        random_fully: true,
-        to_ports: to_ports.parse::<PortRanges>().unwrap(),
-    }
+    let ports = PortChoice { random_fully: true, to_ports: to_ports.parse::<PortRanges>().unwrap() };
+    let exempt = exempt.iter().map(|range| (range.parse().unwrap(), Origin::Default));
+    Policy::keeping(ChainName::default(), Family::ALL.to_vec(), exempt, ports)
 }
 
 fn compat(policy: &Policy) -> Ruleset {
@@ -46,19 +42,14 @@ fn each_port_range_takes_its_share_of_what_is_left() {
     let ruleset = compat(&policy(&[], "1024-1999,3000-3999,5000-5999"));
     let chances: Vec<Option<String>> = ruleset.tables[0].chains[1].rules[..3]
         .iter()
-        .map(|rule| {
-            rule.matches().iter().find_map(|condition| match condition {
-                Match::Probability(probability) => Some(probability.to_string()),
-                _ => None,
-            })
-        })
+        .map(|rule| rule.probability().map(|probability| probability.to_string()))
         .collect();
     assert_eq!(chances, [Some("0.32795698941".to_owned()), Some("0.50000000000".to_owned()), None]);
 }
 
 #[test]
 fn a_rule_reads_the_same_in_whatever_order_its_conditions_come() {
-    let conditions = [Match::Probability(Probability::of(1, 2).unwrap()), Match::Protocol(Protocol::Tcp)];
+    let conditions = [Match::random(Probability::of(1, 2).unwrap()), Match::protocol(Protocol::Tcp)];
     let mut reversed = conditions.to_vec();
     reversed.reverse();
     assert_eq!(Rule::new(conditions.to_vec(), None, Verdict::Return), Rule::new(reversed, None, Verdict::Return));
@@ -69,57 +60,192 @@ fn packets_are_answered_as_the_kernel_answers_them() {
     let ruleset = compat(&policy(&["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], "1024-2047,3000-3999"));
     let ask = |destination: &str, protocol: Option<Protocol>, destination_is_local: bool| {
         let destination: IpAddr = destination.parse().unwrap();
-        let packet = Packet { protocol, destination_is_local, ..Packet::to(destination) };
-        let decision = trace(&ruleset, &packet);
-        let by: Vec<String> = decision.by.iter().map(|by| format!("{} {}:{}", by.table, by.chain, by.number)).collect();
-        (decision.answer, by.join(", "))
+        let destination_type = Some(if destination_is_local { AddressType::Local } else { AddressType::Other });
+        let protocol = Some(protocol.map_or(Transport::Other, Transport::WithPorts));
+        let trace = trace(&ruleset, &Packet { protocol, destination_type, ..Packet::to(destination) });
+        let by: Vec<String> = trace.by.iter().map(|by| format!("{} {}:{}", by.table, by.chain, by.number)).collect();
+        (trace.outcome, by.join(", "))
     };
     let ours = |rules: &str| rules.to_owned();
-    for (destination, protocol, local, answer, by) in [
-        ("10.1.2.3", Some(Protocol::Tcp), false, Answer::Kept, "ip nat IP-MASQ-AGENT:1"),
-        ("fd00::1", None, false, Answer::Kept, "ip6 nat IP-MASQ-AGENT:1"),
-        ("192.0.2.1", Some(Protocol::Tcp), true, Answer::Kept, ""),
+    for (destination, protocol, local, outcome, by) in [
+        ("10.1.2.3", Some(Protocol::Tcp), false, Outcome::Kept, "ip nat IP-MASQ-AGENT:1"),
+        ("fd00::1", None, false, Outcome::Kept, "ip6 nat IP-MASQ-AGENT:1"),
+        ("192.0.2.1", Some(Protocol::Tcp), true, Outcome::Kept, ""),
         (
             "192.0.2.1",
             Some(Protocol::Tcp),
             false,
-            Answer::Masqueraded,
+            Outcome::Masqueraded,
             "ip nat IP-MASQ-AGENT:3, ip nat IP-MASQ-AGENT:4",
         ),
         (
             "192.0.2.1",
             Some(Protocol::Sctp),
             false,
-            Answer::Masqueraded,
+            Outcome::Masqueraded,
             "ip nat IP-MASQ-AGENT:7, ip nat IP-MASQ-AGENT:8",
         ),
-        ("192.0.2.1", None, false, Answer::Masqueraded, "ip nat IP-MASQ-AGENT:9"),
-        ("2001:db8::1", None, false, Answer::Masqueraded, "ip6 nat IP-MASQ-AGENT:8"),
+        ("192.0.2.1", None, false, Outcome::Masqueraded, "ip nat IP-MASQ-AGENT:9"),
+        ("2001:db8::1", None, false, Outcome::Masqueraded, "ip6 nat IP-MASQ-AGENT:8"),
     ] {
-        assert_eq!(ask(destination, protocol, local), (answer, ours(by)), "{destination} {protocol:?}");
+        assert_eq!(ask(destination, protocol, local), (outcome, ours(by)), "{destination} {protocol:?}");
     }
 }
 
 #[test]
-fn the_rule_that_decides_and_the_exemption_of_the_policy_are_the_same_range() {
+fn the_rule_that_decides_and_the_decision_of_the_policy_are_about_the_same_range() {
     let ranges = ["10.1.0.0/16", "10.0.0.0/8", "10.1.2.0/24", "172.16.0.0/12", "fd00:1::/32", "fd00::/8"];
     let policy = policy(&ranges, "");
     let ruleset = compat(&policy);
     for destination in ["10.1.2.3", "10.2.0.0", "172.31.255.255", "172.32.0.0", "fd00:1::1", "fd00:2::1", "fe00::"] {
-        let destination: IpAddr = destination.parse().unwrap();
-        let packet = Packet::to(destination);
-        let decision = trace(&ruleset, &packet);
-        let by_rule: Vec<Match> = match decision.answer {
-            Answer::Kept => decision.by[0].rule.matches().to_vec(),
-            Answer::Masqueraded => Vec::new(),
+        let packet = Packet::to(destination.parse().unwrap());
+        let trace = trace(&ruleset, &packet);
+        let by_rule = match trace.outcome {
+            Outcome::Kept => trace.by[0].rule.matches()[0].destinations(),
+            Outcome::Masqueraded | Outcome::DependsOn(_) => None,
         };
-        let by_policy: Vec<Match> = policy
-            .exemption(destination)
-            .map(|exemption: &Exemption| Match::Destination(exemption.cidr))
-            .into_iter()
-            .collect();
+        let by_policy = match evaluate(&policy, &packet) {
+            Answer::Kept(index) => policy.decisions[index].kept_destination(),
+            _ => None,
+        };
         assert_eq!(by_rule, by_policy, "{destination}");
     }
-    assert_eq!(policy.exemption("0.0.0.1".parse().unwrap()), None);
+    let unlisted = evaluate(&policy, &Packet::to("0.0.0.1".parse().unwrap()));
+    assert!(matches!(unlisted, Answer::Masqueraded(6)) && matches!(policy.decisions[6].then(), Action::Masquerade(_)));
     assert_eq!(Cidr::everything(Family::Ipv4).to_string(), "0.0.0.0/0");
+}
+
+/// The ruleset of a policy in each of the layouts.
+fn both(policy: &Policy) -> [Ruleset; 2] {
+    [Layout::IptablesNat, Layout::OwnTable(Protection::Off)].map(|layout| compile(policy, layout))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_rules_of_both_layouts_do_with_every_packet_what_the_policy_says_and_name_the_decision(
+        policy in any_policy(), packet in any_packet(),
+    ) {
+        let answer = evaluate(&policy, &packet);
+        let (expected, decided_by) = match answer {
+            Answer::Kept(index) => (Outcome::Kept, Some(index)),
+            Answer::Masqueraded(index) => (Outcome::Masqueraded, Some(index)),
+            Answer::NotConcerned => (Outcome::Kept, None),
+            Answer::DependsOn(field) => panic!("the {field} is known"),
+        };
+        let is_local = packet.destination_type == Some(AddressType::Local);
+        for ruleset in both(&policy) {
+            let trace = trace(&ruleset, &packet);
+            prop_assert_eq!(trace.outcome, expected, "{:#?}", &ruleset);
+            // No rule of ours sees what goes to the node itself.
+            let decided_by = decided_by.filter(|_| !is_local);
+            prop_assert_eq!(trace.by.is_empty(), decided_by.is_none());
+            for by in &trace.by {
+                let decision = policy.first_of(by.rule.decisions(), &packet);
+                prop_assert_eq!(decision, decided_by.map(|index| &policy.decisions[index]), "{:#?}", &ruleset);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_rules_say_of_a_packet_known_in_part_is_so_whatever_the_rest_is(
+        policy in any_policy(), whole in any_packet(), known in any::<[bool; 3]>(),
+    ) {
+        let [source, destination, protocol] = known;
+        let part = Packet {
+            source: whole.source.filter(|_| source),
+            destination: whole.destination.filter(|_| destination),
+            protocol: whole.protocol.filter(|_| protocol),
+            ..whole
+        };
+        for ruleset in both(&policy) {
+            let of_part = trace(&ruleset, &part);
+            match of_part.outcome {
+                Outcome::DependsOn(field) => {
+                    prop_assert_eq!(part.value(field), None);
+                    prop_assert!(!of_part.by.is_empty());
+                }
+                outcome => prop_assert_eq!(outcome, trace(&ruleset, &whole).outcome),
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_are_equal_whichever_decisions_they_carry_out() {
+    let [one, other] = [policy(&["10.0.0.0/8"], ""), policy(&["fd00::/8", "10.0.0.0/8"], "")]
+        .map(|policy| compat(&policy).table(TableId::nat(Family::Ipv4)).unwrap().chains[1].rules.clone());
+    assert_eq!(one, other);
+    assert_ne!(one[0].decisions(), other[0].decisions());
+    assert_eq!(one[0].clone().carrying_out(other[0].decisions()), one[0]);
+}
+
+#[test]
+fn a_decision_with_conditions_is_a_rule_with_conditions_in_both_layouts() {
+    let policy = deciding(vec![
+        keep(&[to("192.0.2.0/24")]),
+        keep(&[from("10.1.0.0/16"), to("198.51.100.0/24")]),
+        keep(&[to("203.0.113.0/24")]),
+        masquerade(&[from("10.0.0.0/8"), Condition::protocol(Protocol::Tcp)]),
+    ]);
+    let [compat, native] = both(&policy);
+    let rules = |ruleset: &Ruleset, text: fn(&Rule) -> String| -> Vec<String> {
+        ruleset.tables[0].chains[1].rules.iter().map(text).collect()
+    };
+    let iptables = |rule: &Rule| iptables_rule("C", rule).replace(rule.comment().unwrap(), "…");
+    assert_eq!(
+        rules(&compat, iptables),
+        [
+            "-A C -d 192.0.2.0/24 -m comment --comment \"…\" -j RETURN",
+            "-A C -s 10.1.0.0/16 -d 198.51.100.0/24 -m comment --comment \"…\" -j RETURN",
+            "-A C -d 203.0.113.0/24 -m comment --comment \"…\" -j RETURN",
+            "-A C -s 10.0.0.0/8 -p tcp -m comment --comment \"…\" -j MASQUERADE --random-fully",
+        ]
+    );
+    let nft = |rule: &Rule| nft_rule(Family::Ipv4, rule).replace(rule.comment().unwrap(), "…");
+    assert_eq!(
+        rules(&native, nft),
+        [
+            "ip daddr & 255.255.255.0 @exempt-24 counter return comment \"…\"",
+            "ip saddr 10.1.0.0/16 ip daddr 198.51.100.0/24 counter return comment \"…\"",
+            "ip daddr & 255.255.255.0 @exempt2-24 counter return comment \"…\"",
+            "ip saddr 10.0.0.0/8 meta l4proto tcp counter masquerade fully-random comment \"…\"",
+        ]
+    );
+    let sets: Vec<&str> = native.tables[0].sets.iter().map(|set| set.name.as_str()).collect();
+    assert_eq!(sets, ["exempt-24", "exempt2-24"]);
+}
+
+#[test]
+fn ports_are_shared_by_the_flows_of_the_protocols_that_a_decision_is_about() {
+    let protocols = |conditions: &[Condition]| -> Vec<String> {
+        let ports = PortChoice { random_fully: true, to_ports: "7,9".parse().unwrap() };
+        let decision = Decision::masquerade(&Selector::all(conditions.to_vec()), ports, Origin::EverythingElse);
+        let ruleset = compat(&deciding(vec![decision]));
+        let rules = ruleset.tables[0].chains[1].rules.iter().map(|rule| iptables_rule("", rule));
+        rules.map(|rule| rule.split(" -m ").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        protocols(&[]),
+        ["-A  -p tcp", "-A  -p tcp", "-A  -p udp", "-A  -p udp", "-A  -p sctp", "-A  -p sctp", "-A "]
+    );
+    assert_eq!(protocols(&[Condition::protocol(Protocol::Udp)]), ["-A  -p udp"; 3]);
+}
+
+#[test]
+fn a_rule_whose_set_is_spread_over_others_becomes_one_for_each_way_to_be_in_them() {
+    let part = |name: &str, prefix_len| SetPart { name: name.to_owned(), prefix_len };
+    let parts = [part("a", Some(8)), part("b", None)];
+    let (source, destination) = (AddressField::Source, AddressField::Destination);
+    let rule = |matches| Rule::new(matches, None, Verdict::Return);
+    let in_set = |field, part: &SetPart| Match::in_set(field, &part.name, part.prefix_len);
+    let twice = rule(vec![Match::in_set(source, "s", None), Match::in_set(destination, "s", None)]);
+    let pairs = parts.iter().flat_map(|one| parts.iter().map(move |other| (one, other)));
+    let expected: Vec<Rule> =
+        pairs.map(|(one, other)| rule(vec![in_set(source, one), in_set(destination, other)])).collect();
+    assert_eq!(twice.looking_up_instead("s", &parts), expected);
+    assert_eq!(twice.looking_up_instead("other", &parts), [twice.clone()]);
+    let renamed = rule(vec![Match::in_set(source, "t", None), Match::in_set(destination, "t", None)]);
+    assert_eq!(twice.with_set_named("s", "t"), renamed);
+    assert_eq!(twice.with_set_named("t", "u"), twice);
 }

@@ -2,53 +2,37 @@
 
 use std::net::IpAddr;
 
-use super::{BaseChain, Chain, Match, Probability, Rule, Ruleset, Set, Table, TableId, Verdict};
-use crate::net::{Cidr, Family, Protocol};
+use super::{BaseChain, Chain, Field, Match, Probability, Rule, Ruleset, Set, Table, TableId, Test, Verdict};
+use crate::net::Cidr;
+use crate::policy::{self, Doubts, Effect, Holds, Packet, Value};
 
 /// So many jumps can lead on from one another (`NFT_JUMP_STACK_SIZE`, `net/netfilter/nf_tables.h`).
 const MAX_JUMPS: usize = 16;
 
-/// The first packet of a flow, on its way out, as far as rules of ours ask for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// Where it goes.
-    pub destination: IpAddr,
-    /// Its transport protocol; `None` for one without ports, such as ICMP.
-    pub protocol: Option<Protocol>,
-    /// Is the destination an address of this node?
-    pub destination_is_local: bool,
-}
-
-impl Packet {
-    /// A packet to an address that is not this node's, of which nothing else is known.
-    #[must_use]
-    pub const fn to(destination: IpAddr) -> Self {
-        Self { destination, protocol: None, destination_is_local: false }
-    }
-}
-
-/// Does the packet keep its source?
+/// What becomes of a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answer {
-    /// It leaves with the source that it has.
+pub enum Outcome {
+    /// The packet leaves with the source that it has.
     Kept,
     /// It leaves behind the node's address.
     Masqueraded,
+    /// That depends on a field of the packet that is not known.
+    DependsOn(policy::Field),
 }
 
-/// The answer and the rules that give it.
+/// What becomes of a packet, and the rules that say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<'a> {
-    /// Does the packet keep its source?
-    pub answer: Answer,
-    /// The rule that decided. Several, if dice decide between port ranges; none, if the packet met no rule of ours
-    /// (a local destination, or a family that is not treated).
-    pub by: Vec<Decider<'a>>,
+pub struct Trace<'a> {
+    /// What becomes of its source.
+    pub outcome: Outcome,
+    /// The rule that decided. Several, if dice decide between port ranges, or if it depends on what is not known of the
+    /// packet; none, if the packet met no rule of ours (a local destination, or a family that is not treated).
+    pub by: Vec<TracedRule<'a>>,
 }
 
 /// A rule that decides, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decider<'a> {
+pub struct TracedRule<'a> {
     /// The table.
     pub table: TableId,
     /// The chain.
@@ -63,22 +47,18 @@ pub struct Decider<'a> {
 
 /// The first packet of a flow, as the rules treat it.
 #[must_use]
-pub fn trace<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Decision<'a> {
-    let family = Family::of(packet.destination);
-    let mut walk = Walk { packet, returned: None, masqueraded: Vec::new() };
-    for table in ruleset.tables.iter().filter(|table| table.id.family == family) {
+pub fn trace<'a>(ruleset: &'a Ruleset, packet: &Packet) -> Trace<'a> {
+    let mut walk = Walk::new(packet);
+    for table in ruleset.tables.iter().filter(|table| table.id.family == packet.family) {
         let postrouting =
             |chain: &&Chain| chain.base.as_ref().is_some_and(|base| base.hook == BaseChain::HOOK_POSTROUTING);
         for chain in table.chains.iter().filter(postrouting) {
-            if walk.chain(table, chain, 0) == Flow::Decided {
+            if walk.chain(table, chain, 0, None) == Flow::Decided {
                 break;
             }
         }
     }
-    if walk.masqueraded.is_empty() {
-        return Decision { answer: Answer::Kept, by: walk.returned.into_iter().collect() };
-    }
-    Decision { answer: Answer::Masqueraded, by: walk.masqueraded }
+    walk.end()
 }
 
 #[derive(PartialEq, Eq)]
@@ -89,38 +69,49 @@ enum Flow {
 
 struct Walk<'a, 'p> {
     packet: &'p Packet,
-    returned: Option<Decider<'a>>,
-    masqueraded: Vec<Decider<'a>>,
+    returned: Option<TracedRule<'a>>,
+    masqueraded: Vec<TracedRule<'a>>,
+    /// What would have decided if a field that is not known had the right value.
+    possible: Vec<TracedRule<'a>>,
+    doubts: Doubts,
 }
 
-impl<'a> Walk<'a, '_> {
-    /// A chain that so many jumps led to.
-    fn chain(&mut self, table: &'a Table, chain: &'a Chain, jumps: usize) -> Flow {
+impl<'a, 'p> Walk<'a, 'p> {
+    fn new(packet: &'p Packet) -> Self {
+        let (masqueraded, possible) = (Vec::new(), Vec::new());
+        Self { packet, returned: None, masqueraded, possible, doubts: Doubts::default() }
+    }
+
+    /// A chain that so many jumps led to, and the field on which it depends whether they did.
+    fn chain(&mut self, table: &'a Table, chain: &'a Chain, jumps: usize, doubt: Option<policy::Field>) -> Flow {
         for (index, rule) in chain.rules.iter().enumerate() {
-            if !rule.matches().iter().all(|condition| self.holds(table, condition)) {
-                continue;
-            }
-            let probability = rule.matches().iter().find_map(|condition| match condition {
-                Match::Probability(probability) => Some(*probability),
-                _ => None,
-            });
-            let decider = Decider { table: table.id, chain: &chain.name, number: index + 1, rule, probability };
+            let (doubt, is_met) = match Holds::all(rule.matches().iter().map(|condition| self.holds(table, condition)))
+            {
+                Holds::No => continue,
+                Holds::Yes => (doubt, true),
+                Holds::Unknown(field) => (doubt.or(Some(field)), false),
+            };
+            let probability = rule.probability();
+            let traced = TracedRule { table: table.id, chain: &chain.name, number: index + 1, rule, probability };
             match rule.verdict() {
                 Verdict::Return => {
-                    self.returned = Some(decider);
-                    return Flow::Continues;
+                    self.take_note(Effect::Kept, doubt, traced);
+                    if is_met {
+                        return Flow::Continues;
+                    }
                 }
                 // The kernel refuses rules with loops or with more jumps in a row (`nft_chain_validate`).
                 Verdict::Jump(_) if jumps == MAX_JUMPS => {}
                 Verdict::Jump(target) => {
-                    if table.chain(target).is_some_and(|target| self.chain(table, target, jumps + 1) == Flow::Decided) {
+                    let target = table.chain(target);
+                    if target.is_some_and(|target| self.chain(table, target, jumps + 1, doubt) == Flow::Decided) {
                         return Flow::Decided;
                     }
                 }
                 Verdict::Masquerade(_) => {
-                    self.masqueraded.push(decider);
-                    if probability.is_none() {
-                        return Flow::Decided;
+                    self.take_note(Effect::Masqueraded, doubt, traced);
+                    if is_met && probability.is_none() {
+                        return if doubt.is_none() { Flow::Decided } else { Flow::Continues };
                     }
                 }
             }
@@ -128,16 +119,42 @@ impl<'a> Walk<'a, '_> {
         Flow::Continues
     }
 
-    /// Can the condition hold? Dice can always fall so.
-    fn holds(&self, table: &Table, condition: &Match) -> bool {
-        match condition {
-            Match::DestinationIn { set, prefix_len } => {
-                table.set(set).is_some_and(|set| is_element(set, *prefix_len, self.packet.destination))
+    /// That becomes of the packet, or would if the field on which it depends had the right value.
+    fn take_note(&mut self, effect: Effect, doubt: Option<policy::Field>, by: TracedRule<'a>) {
+        match (doubt, effect) {
+            (Some(field), _) => {
+                self.doubts.add(effect, field);
+                self.possible.push(by);
             }
-            Match::Destination(cidr) => cidr.contains(self.packet.destination),
-            Match::Protocol(protocol) => self.packet.protocol == Some(*protocol),
-            Match::DestinationNotLocal => !self.packet.destination_is_local,
-            Match::Probability(_) => true,
+            (None, Effect::Kept) => self.returned = Some(by),
+            (None, Effect::Masqueraded) => self.masqueraded.push(by),
+        }
+    }
+
+    fn end(self) -> Trace<'a> {
+        let (effect, outcome, by) = if self.masqueraded.is_empty() {
+            (Effect::Kept, Outcome::Kept, self.returned.into_iter().collect())
+        } else {
+            (Effect::Masqueraded, Outcome::Masqueraded, self.masqueraded)
+        };
+        match self.doubts.about(effect) {
+            Some(field) => Trace { outcome: Outcome::DependsOn(field), by: [self.possible, by].concat() },
+            None => Trace { outcome, by },
+        }
+    }
+
+    /// Can the condition hold? Dice can always fall so.
+    fn holds(&self, table: &Table, condition: &Match) -> Holds {
+        match (condition.test(), condition.field()) {
+            (Test::Packet(test), Field::Packet(field)) => test.holds(field, self.packet),
+            (Test::InSet { set, prefix_len }, Field::Packet(field)) => match self.packet.value(field) {
+                Some(Value::Address(address)) => {
+                    Holds::of(table.set(set).is_some_and(|set| is_element(set, *prefix_len, address)))
+                }
+                Some(_) => Holds::No,
+                None => Holds::Unknown(field),
+            },
+            (Test::Below(_), _) | (_, Field::Random) => Holds::Yes,
         }
     }
 }
@@ -182,14 +199,14 @@ mod tests {
 
     #[test]
     fn as_many_jumps_are_followed_as_the_kernel_allows_and_a_loop_ends() {
-        for (ruleset, answer) in [
-            (row_of_jumps(1, None), Answer::Masqueraded),
-            (row_of_jumps(MAX_JUMPS, None), Answer::Masqueraded),
-            (row_of_jumps(MAX_JUMPS + 1, None), Answer::Kept),
-            (row_of_jumps(0, Some("0")), Answer::Kept),
-            (row_of_jumps(2, Some("1")), Answer::Kept),
+        for (ruleset, outcome) in [
+            (row_of_jumps(1, None), Outcome::Masqueraded),
+            (row_of_jumps(MAX_JUMPS, None), Outcome::Masqueraded),
+            (row_of_jumps(MAX_JUMPS + 1, None), Outcome::Kept),
+            (row_of_jumps(0, Some("0")), Outcome::Kept),
+            (row_of_jumps(2, Some("1")), Outcome::Kept),
         ] {
-            assert_eq!(trace(&ruleset, &Packet::to([192, 0, 2, 1].into())).answer, answer, "{ruleset:#?}");
+            assert_eq!(trace(&ruleset, &Packet::to([192, 0, 2, 1].into())).outcome, outcome, "{ruleset:#?}");
         }
     }
 }

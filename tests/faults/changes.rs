@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ip_masq_agent::backend::{Protect, Wanted};
 use ip_masq_agent::net::{ChainName, Cidr, Family, PortRanges};
-use ip_masq_agent::policy::{Exemption, FamilyPolicy, Origin, Policy};
+use ip_masq_agent::policy::{Origin, Policy, PortChoice};
 use ip_masq_agent::rules::{Layout, Ruleset, compile};
 
 const WIDE: &[&str] = &["10.0.0.0/8", "203.0.113.0/24", "fd00::/8", "2001:db8:a::/48"];
@@ -96,18 +96,8 @@ pub(crate) fn rules(list: List, layout: Layout) -> Ruleset {
             (first..first + MANY).map(|number| Cidr::around(address(number).into(), 32).unwrap()).collect()
         }
     };
-    let families = Family::ALL.map(|family| {
-        let of_family = cidrs.iter().filter(|cidr| cidr.family() == family);
-        FamilyPolicy {
-            family,
-            exempt: of_family.map(|cidr| Exemption { cidr: *cidr, origin: Origin::Default }).collect(),
-        }
-    });
-    let policy = Policy {
-        chain: ChainName::default(),
-        families: families.to_vec(),
-        random_fully: true,
-        to_ports: PortRanges::default(),
-    };
+    let ports = PortChoice { random_fully: true, to_ports: PortRanges::default() };
+    let exempt = cidrs.into_iter().map(|cidr| (cidr, Origin::Default));
+    let policy = Policy::keeping(ChainName::default(), Family::ALL.to_vec(), exempt, ports);
     Ruleset { hold: true, ..compile(&policy, layout) }
 }

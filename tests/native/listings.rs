@@ -10,7 +10,7 @@ use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::backend::{Outcome, reconcile};
 use ip_masq_agent::net::{Cidr, Family};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket, Transport};
-use ip_masq_agent::policy::{Exemption, FamilyPolicy, Origin, Policy};
+use ip_masq_agent::policy::{Origin, Policy, PortChoice};
 use ip_masq_agent::rules::{Layout, Protection, Ruleset, compile};
 
 use crate::support::netns::Netns;
@@ -68,13 +68,9 @@ impl Agent {
 /// So many ranges of one length.
 fn rules(count: u32, protection: Protection) -> Ruleset {
     let range = |number: u32| Cidr::around(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + (number << 4))), 29).unwrap();
-    let exempt = (0..count).map(|number| Exemption { cidr: range(number), origin: Origin::Default }).collect();
-    let policy = Policy {
-        chain: "IP-MASQ-AGENT".parse().unwrap(),
-        families: vec![FamilyPolicy { family: Family::Ipv4, exempt }],
-        random_fully: true,
-        to_ports: "".parse().unwrap(),
-    };
+    let exempt = (0..count).map(|number| (range(number), Origin::Default));
+    let ports = PortChoice { random_fully: true, to_ports: "".parse().unwrap() };
+    let policy = Policy::keeping("IP-MASQ-AGENT".parse().unwrap(), vec![Family::Ipv4], exempt, ports);
     Ruleset { hold: true, ..compile(&policy, Layout::OwnTable(protection)) }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn rule(matches: Vec<Match>, comment: &'static str, verdict: Verdict)
 }
 
 pub(crate) fn to(range: &str) -> Match {
-    Match::Destination(range.parse().unwrap())
+    Match::destination(range.parse().unwrap())
 }
 
 pub(crate) fn masquerade(fully_random: bool, ports: Option<(u16, u16)>) -> Verdict {
@@ -50,26 +50,26 @@ pub(crate) fn masquerade(fully_random: bool, ports: Option<(u16, u16)>) -> Verdi
 
 /// Every kind of rule that we write, with what follows on `-A CHAIN` in `iptables -S`.
 pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
-    let half = Match::Probability(Probability::of(1, 2).unwrap().for_statistic());
+    let half = Match::random(Probability::of(1, 2).unwrap().for_statistic());
     let mut kinds = vec![
         (rule(vec![], "", Verdict::Return), "-j RETURN".to_owned()),
         (
-            rule(vec![Match::DestinationNotLocal], "ip-masq-agent: a jump", Verdict::Jump(CHAIN.to_owned())),
+            rule(vec![Match::DESTINATION_NOT_LOCAL], "ip-masq-agent: a jump", Verdict::Jump(CHAIN.to_owned())),
             format!("-m comment --comment \"ip-masq-agent: a jump\" -m addrtype ! --dst-type LOCAL -j {CHAIN}"),
         ),
         (rule(vec![], "", masquerade(false, None)), "-j MASQUERADE".to_owned()),
         (
-            rule(vec![Match::DestinationNotLocal], "", masquerade(true, None)),
+            rule(vec![Match::DESTINATION_NOT_LOCAL], "", masquerade(true, None)),
             "-m addrtype ! --dst-type LOCAL -j MASQUERADE --random-fully".to_owned(),
         ),
         (
-            rule(vec![Match::Protocol(Protocol::Tcp), half.clone()], "split", masquerade(true, Some((1024, 29_999)))),
+            rule(vec![Match::protocol(Protocol::Tcp), half.clone()], "split", masquerade(true, Some((1024, 29_999)))),
             "-p tcp -m comment --comment split -m statistic --mode random --probability 0.50000000000 -j MASQUERADE \
              --to-ports 1024-29999 --random-fully"
                 .to_owned(),
         ),
         (
-            rule(vec![Match::Protocol(Protocol::Udp)], "", masquerade(false, Some((7, 7)))),
+            rule(vec![Match::protocol(Protocol::Udp)], "", masquerade(false, Some((7, 7)))),
             "-p udp -j MASQUERADE --to-ports 7".to_owned(),
         ),
     ];
@@ -81,7 +81,7 @@ pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
         kinds.push((rule(vec![to(range)], "kept", Verdict::Return), {
             format!("-d {range} -m comment --comment kept -j RETURN")
         }));
-        kinds.push((rule(vec![to(range), Match::Protocol(Protocol::Sctp)], "", Verdict::Return), {
+        kinds.push((rule(vec![to(range), Match::protocol(Protocol::Sctp)], "", Verdict::Return), {
             format!("-d {range} -p sctp -j RETURN")
         }));
     }

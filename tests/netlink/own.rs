@@ -90,13 +90,13 @@ pub(crate) fn own_rules(family: Family) -> Vec<(Rule, String)> {
         Family::Ipv4 => ("10.0.0.0/8", "198.51.100.0/24", "255.255.255.0"),
         Family::Ipv6 => ("fd00::/8", "fe80::/10", "ffff:ffff:ffff:ffff::"),
     };
-    let looked_up = |set: &str, prefix_len| Match::DestinationIn { set: set.to_owned(), prefix_len };
-    let part = Match::Probability(Probability::of(28_976, 61_744).unwrap());
-    let tcp = || Match::Protocol(Protocol::Tcp);
+    let looked_up = |set: &str, prefix_len| Match::destination_in(set, prefix_len);
+    let part = Match::random(Probability::of(28_976, 61_744).unwrap());
+    let tcp = || Match::protocol(Protocol::Tcp);
     let counter = "counter packets 0 bytes 0";
     vec![
         (
-            rule(vec![Match::DestinationNotLocal], "a jump", Verdict::Jump(CHAIN.to_owned())),
+            rule(vec![Match::DESTINATION_NOT_LOCAL], "a jump", Verdict::Jump(CHAIN.to_owned())),
             format!("fib daddr type != local {counter} jump {CHAIN} comment \"a jump\""),
         ),
         (
@@ -120,7 +120,7 @@ pub(crate) fn own_rules(family: Family) -> Vec<(Rule, String)> {
             ),
         ),
         (
-            rule(vec![Match::Protocol(Protocol::Udp)], "", masquerade(false, Some((7, 7)))),
+            rule(vec![Match::protocol(Protocol::Udp)], "", masquerade(false, Some((7, 7)))),
             format!("meta l4proto udp {counter} masquerade to :7"),
         ),
         (rule(vec![], "", masquerade(true, None)), format!("{counter} masquerade fully-random")),

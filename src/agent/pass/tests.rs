@@ -14,7 +14,7 @@ use crate::backend::nftables::ObservedTable;
 use crate::config::{SourcePaths, SourceSet};
 use crate::last_good::{InForce, LastKnownGood, StateDir};
 use crate::net::Family;
-use crate::rules::{Match, Rule};
+use crate::rules::Rule;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16, \"fd01::/16\"]\n";
 const KEPT: &str = "nonMasqueradeCIDRs: [10.2.0.0/16, \"fd02::/16\"]\n";
@@ -130,10 +130,10 @@ fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
     let of_rule = |table: &ObservedTable, rule: &Rule| -> Vec<String> {
         rule.matches()
             .iter()
-            .flat_map(|condition| match condition {
-                Match::Destination(cidr) => vec![cidr.network().to_string()],
-                Match::DestinationIn { set, .. } => {
-                    table.set(set).unwrap().elements.iter().map(|range| range.first().to_string()).collect()
+            .flat_map(|condition| match (condition.destinations(), condition.lookup()) {
+                (Some(cidr), _) => vec![cidr.network().to_string()],
+                (_, Some(lookup)) => {
+                    table.set(lookup.set).unwrap().elements.iter().map(|range| range.first().to_string()).collect()
                 }
                 _ => Vec::new(),
             })

@@ -1,18 +1,43 @@
 //! Do rules of ours stand already, whatever they exempt?
 
 use super::{Observed, ObservedChain, ObservedTable, our_jump};
-use crate::net::Family;
-use crate::rules::{BaseChain, Rule, TableName, Verdict};
+use crate::net::{ChainName, Family};
+use crate::policy::{AddressType, Packet};
+use crate::rules::{
+    BaseChain, Chain, Masquerade, Protection, Rule, Ruleset, Table, TableName, TracedRule, Verdict, trace,
+};
 
 /// Is outbound traffic of this family masqueraded by rules of ours as they were found: of either layout, under whatever
-/// chain name, with whatever ranges? They are complete, if not necessarily what shall be there: the kernel enters a base
-/// chain, which it does not in a dormant table, a jump of ours leads on, and what the chain behind it does not return is masqueraded.
+/// chain name, with whatever decisions? They are complete, if not necessarily what shall be there: a packet of which
+/// nothing is known but that it does not go to this node itself, and that no rule returns, is masqueraded by them, if it
+/// is one that they are about.
+///
+/// The rules with ports that a decision to masquerade is carried out by share the flows of some protocols; the last of
+/// its rules is without ports, and tells that all of them are there.
 #[must_use]
 pub fn stands(family: Family, observed: &Observed) -> bool {
-    observed.tables.iter().filter(|table| table.id.family == family && !table.dormant).any(|table| {
-        let mut bases = table.chains.iter().filter(|chain| is_entered(table, chain));
-        bases.any(|base| rules(base).filter_map(|rule| target(table, rule)).any(|chain| masquerades(table, &chain)))
-    })
+    let tables = observed.tables.iter().filter(|table| table.id.family == family && !table.dormant);
+    let ruleset = Ruleset { tables: tables.map(without_returns).collect(), ..Ruleset::nothing(ChainName::default()) };
+    let packet = Packet { destination_type: Some(AddressType::Other), ..Packet::of(family) };
+    let masquerades_the_rest = |by: &TracedRule<'_>| {
+        matches!(by.rule.verdict(), Verdict::Masquerade(Masquerade { ports: None, .. })) && by.probability.is_none()
+    };
+    trace(&ruleset, &packet).by.iter().any(masquerades_the_rest)
+}
+
+/// The chains that the kernel enters, with the rules in them that lead on to ours, and all other chains: of their rules those
+/// that can be read and do not return.
+fn without_returns(table: &ObservedTable) -> Table {
+    let chain = |chain: &ObservedChain| {
+        let is_entered = is_entered(table, chain);
+        let counts = |rule: &&Rule| {
+            *rule.verdict() != Verdict::Return && (chain.base.is_none() || is_entered && leads_on(table, rule))
+        };
+        let rules = chain.rules.iter().filter_map(|rule| rule.rule.as_ref().ok()).filter(counts).cloned().collect();
+        Chain { name: chain.name.clone(), base: chain.base.clone().filter(|_| is_entered), rules }
+    };
+    let chains = table.chains.iter().map(chain).collect();
+    Table { id: table.id, protection: Protection::Off, sets: Vec::new(), chains }
 }
 
 /// Does the kernel enter the chain where sources are translated? In iptables' table that is its POSTROUTING, as everywhere
@@ -25,24 +50,12 @@ fn is_entered(table: &ObservedTable, chain: &ObservedChain) -> bool {
     }
 }
 
-/// Where a rule of ours leads.
-fn target(table: &ObservedTable, rule: &Rule) -> Option<String> {
-    match (table.id.name, rule.verdict()) {
-        (TableName::Nat, _) => our_jump(rule).map(|chain| chain.to_string()),
-        (TableName::Own, Verdict::Jump(chain)) => Some(chain.clone()),
-        (TableName::Own, _) => None,
+/// Does the rule lead to a chain of ours?
+fn leads_on(table: &ObservedTable, rule: &Rule) -> bool {
+    match table.id.name {
+        TableName::Nat => our_jump(rule).is_some(),
+        TableName::Own => matches!(rule.verdict(), Verdict::Jump(_)),
     }
-}
-
-/// Does no packet that is not returned leave the chain as it came? What stands behind such a rule is never reached.
-fn masquerades(table: &ObservedTable, chain: &str) -> bool {
-    table.chain(chain).is_some_and(|chain| {
-        rules(chain).any(|rule| rule.matches().is_empty() && matches!(rule.verdict(), Verdict::Masquerade(_)))
-    })
-}
-
-fn rules(chain: &ObservedChain) -> impl Iterator<Item = &Rule> {
-    chain.rules.iter().filter_map(|rule| rule.rule.as_ref().ok())
 }
 
 #[cfg(test)]

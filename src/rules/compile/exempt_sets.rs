@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::net::AddressRange;
-use crate::rules::{Match, Set, SetKind};
+use crate::rules::{Set, SetKind};
 
 /// Up to so many prefix lengths each has a hash set of its own. At 64 ranges a lookup in one was seen to cost 45 ns with
 /// its mask, and a lookup in an interval set 300 ns; a longer list favours hash sets still more (docs/decisions.md).
@@ -17,33 +17,33 @@ const MAX_INTERVALS: usize = 16_384;
 /// How many prefix lengths there are, `/0` and IPv6's `/128` included.
 const LENGTHS: usize = 129;
 
-/// Sets, and how to look a destination up in them.
-pub(super) struct ExemptSets {
-    pub(super) sets: Vec<Set>,
-    /// The conditions, of which one holds for each exempt destination. `None` is one that always holds.
-    pub(super) lookups: Vec<Option<Match>>,
+/// A set that holds some of the addresses of a list, and how it is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SetPart {
+    /// The set's name.
+    pub(crate) name: String,
+    /// How many leading bits of an address are looked up; `None` for all.
+    pub(crate) prefix_len: Option<u8>,
 }
 
-/// The sets for ranges that are merged.
-pub(super) fn exempt_sets(ranges: Vec<AddressRange>) -> ExemptSets {
+/// The sets, whose names begin with this one, for ranges that are merged; `None` if these are all addresses.
+pub(super) fn exempt_sets(name: &str, ranges: Vec<AddressRange>) -> Option<Vec<(Set, SetPart)>> {
     let counts = counts(&ranges);
     if counts.first().is_some_and(|everything| *everything > 0) {
-        return ExemptSets { sets: Vec::new(), lookups: vec![None] };
+        return None;
     }
     let lengths = counts.iter().filter(|count| **count > 0).count();
     if lengths > MAX_PREFIX_LENGTHS && ranges.len() <= MAX_INTERVALS {
-        let set = Set { name: "exempt".to_owned(), kind: SetKind::Intervals, elements: ranges.into() };
-        let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: None };
-        return ExemptSets { sets: vec![set], lookups: vec![Some(lookup)] };
+        let set = Set { name: name.to_owned(), kind: SetKind::Intervals, elements: ranges.into() };
+        return Some(vec![(set, SetPart { name: name.to_owned(), prefix_len: None })]);
     }
-    let (sets, lookups) = by_length(&ranges, &counts).map(|(set, lookup)| (set, Some(lookup))).unzip();
-    ExemptSets { sets, lookups }
+    Some(by_length(name, &ranges, &counts).collect())
 }
 
 /// Sets of single addresses that hold together what these ranges do, one for each prefix length however many there are,
-/// and how to look a destination up in each. None of the ranges is the whole address space.
-pub(crate) fn sets_of_addresses(ranges: &[AddressRange]) -> Vec<(Set, Match)> {
-    by_length(ranges, &counts(ranges)).collect()
+/// and how to look an address up in each. None of the ranges is the whole address space. The names begin with this one.
+pub(crate) fn sets_of_addresses(name: &str, ranges: &[AddressRange]) -> (Vec<Set>, Vec<SetPart>) {
+    by_length(name, ranges, &counts(ranges)).unzip()
 }
 
 /// How many CIDRs of each prefix length the ranges consist of.
@@ -57,8 +57,12 @@ fn counts(ranges: &[AddressRange]) -> Vec<usize> {
     counts
 }
 
-/// The set for the CIDRs of each length of which there are any, and how to look a destination up in it.
-fn by_length(ranges: &[AddressRange], counts: &[usize]) -> impl Iterator<Item = (Set, Match)> + use<> {
+/// The set for the CIDRs of each length of which there are any, and how to look an address up in it.
+fn by_length<'n>(
+    name: &'n str,
+    ranges: &[AddressRange],
+    counts: &[usize],
+) -> impl Iterator<Item = (Set, SetPart)> + use<'n> {
     let mut elements: Vec<Vec<AddressRange>> = counts.iter().map(|count| Vec::with_capacity(*count)).collect();
     for_each_cidr(ranges, |network, len| {
         if let Some(elements) = elements.get_mut(len) {
@@ -66,11 +70,10 @@ fn by_length(ranges: &[AddressRange], counts: &[usize]) -> impl Iterator<Item = 
         }
     });
     let lengths = (0..).zip(elements).filter(|(_, elements)| !elements.is_empty());
-    lengths.map(|(len, elements)| {
+    lengths.map(move |(len, elements)| {
         let kind = SetKind::Addresses { size: room(elements.len()) };
-        let set = Set { name: format!("exempt-{len}"), kind, elements: elements.into() };
-        let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len: Some(len) };
-        (set, lookup)
+        let part = SetPart { name: format!("{name}-{len}"), prefix_len: Some(len) };
+        (Set { name: part.name.clone(), kind, elements: elements.into() }, part)
     })
 }
 

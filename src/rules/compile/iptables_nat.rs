@@ -5,13 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::{keep, masquerade_rules};
-use crate::net::{ChainName, Cidr};
-use crate::policy::{FamilyPolicy, Policy};
+use super::rules_of;
+use crate::net::{ChainName, Family};
+use crate::policy::Policy;
 use crate::rules::{BaseChain, Chain, Match, Probability, Protection, Rule, Table, TableId, Verdict};
 
-pub(super) fn table(policy: &Policy, family: &FamilyPolicy) -> Table {
-    let returns = family.exempt.iter().map(|exemption| return_for(exemption.cidr));
+pub(super) fn table(policy: &Policy, family: Family) -> Table {
     let postrouting = Chain {
         name: BaseChain::POSTROUTING.to_owned(),
         base: Some(BaseChain::IPTABLES_POSTROUTING),
@@ -20,14 +19,12 @@ pub(super) fn table(policy: &Policy, family: &FamilyPolicy) -> Table {
     let ours = Chain {
         name: policy.chain.to_string(),
         base: None,
-        rules: returns.chain(masquerade_rules(policy, Probability::for_statistic)).collect(),
+        rules: policy
+            .each(family)
+            .flat_map(|(decision, range)| rules_of(decision, range, Probability::for_statistic))
+            .collect(),
     };
-    Table {
-        id: TableId::nat(family.family),
-        protection: Protection::Off,
-        sets: Vec::new(),
-        chains: vec![postrouting, ours],
-    }
+    Table { id: TableId::nat(family), protection: Protection::Off, sets: Vec::new(), chains: vec![postrouting, ours] }
 }
 
 /// The jump from POSTROUTING to our chain. A rule equal to it is ours, whatever its chain's name.
@@ -36,10 +33,5 @@ pub fn jump(chain: &ChainName) -> Rule {
     let comment = format!(
         "ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom {chain} chain"
     );
-    Rule::new(vec![Match::DestinationNotLocal], Some(Cow::Owned(comment)), Verdict::Jump(chain.to_string()))
-}
-
-fn return_for(cidr: Cidr) -> Rule {
-    // A range of everything is no condition: iptables prints none and the kernel is sent none.
-    keep(if cidr.is_everything() { Vec::new() } else { vec![Match::Destination(cidr)] })
+    Rule::new(vec![Match::DESTINATION_NOT_LOCAL], Some(Cow::Owned(comment)), Verdict::Jump(chain.to_string()))
 }

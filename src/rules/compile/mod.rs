@@ -4,14 +4,14 @@ mod exempt_sets;
 mod iptables_nat;
 mod own_table;
 
-pub(crate) use exempt_sets::sets_of_addresses;
+pub(crate) use exempt_sets::{SetPart, sets_of_addresses};
 pub use iptables_nat::jump;
 
 use std::fmt;
 
 use super::{Masquerade, Match, Probability, Protection, Rule, Ruleset, Verdict};
 use crate::net::Protocol;
-use crate::policy::{FamilyPolicy, Policy};
+use crate::policy::{Action, Condition, Decision, DecisionRange, Policy, PortChoice};
 
 /// Which rules carry out a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,35 @@ pub(crate) const OUR_COMMENTS: [&str; 2] = [RETURN_COMMENT, MASQUERADE_COMMENT];
 /// The rules that carry out a policy in a layout.
 #[must_use]
 pub fn compile(policy: &Policy, layout: Layout) -> Ruleset {
-    let table = |family: &FamilyPolicy| match layout {
+    let table = |family| match layout {
         Layout::IptablesNat => iptables_nat::table(policy, family),
         Layout::OwnTable(protection) => own_table::table(policy, family, protection),
     };
     Ruleset {
         chain: policy.chain.clone(),
-        tables: policy.families.iter().map(table).collect(),
+        tables: policy.families.iter().copied().map(table).collect(),
         hold: false,
         keep_standing: Vec::new(),
     }
+}
+
+/// The rules that carry out one decision, in a chain that packets to the node itself do not reach. `probability` says how
+/// precisely a layout can share.
+fn rules_of(
+    decision: &Decision,
+    range: DecisionRange,
+    probability: fn(Probability) -> Probability,
+) -> impl Iterator<Item = Rule> {
+    // What always holds is no condition: iptables prints none and the kernel is sent none.
+    let is_asked = |condition: &&Condition| {
+        **condition != Condition::DESTINATION_IS_NOT_LOCAL && !condition.test().is_always_met()
+    };
+    let matches = decision.when().conditions().iter().filter(is_asked).copied().map(Match::from).collect();
+    let rules = match decision.then() {
+        Action::KeepSource => vec![keep(matches)],
+        Action::Masquerade(ports) => masquerade_rules(&matches, ports, probability),
+    };
+    rules.into_iter().map(move |rule| rule.carrying_out(range))
 }
 
 /// A rule that keeps the source of what its conditions meet.
@@ -63,20 +82,26 @@ fn masquerade(matches: Vec<Match>, how: Masquerade) -> Rule {
 }
 
 /// With `--to-ports`, for each protocol a rule per port range, each taking its share of the flows that are left;
-/// then a rule without ports, for every other protocol. `probability` says how precisely a layout can share.
-fn masquerade_rules(policy: &Policy, probability: fn(Probability) -> Probability) -> Vec<Rule> {
-    let ranges = policy.to_ports.as_slice();
+/// then a rule without ports, for every other protocol.
+fn masquerade_rules(matches: &[Match], ports: &PortChoice, probability: fn(Probability) -> Probability) -> Vec<Rule> {
+    let ranges = ports.to_ports.as_slice();
+    let fully_random = ports.random_fully;
     let mut rules = Vec::with_capacity(1 + Protocol::WITH_PORTS.len() * ranges.len());
-    for protocol in Protocol::WITH_PORTS {
+    for protocol in Protocol::WITH_PORTS.map(Match::protocol) {
+        let excludes = |condition: &Match| condition.field() == protocol.field() && *condition != protocol;
+        if matches.iter().any(excludes) {
+            continue;
+        }
+        let others = || matches.iter().filter(|condition| **condition != protocol).cloned();
         // No list of ranges that fits into a command line has more ports than this counts.
         let mut left = ranges.iter().fold(0_u32, |sum, range| sum.saturating_add(range.size()));
         for range in ranges {
-            let share = Probability::of(range.size(), left).map(|share| Match::Probability(probability(share)));
+            let share = Probability::of(range.size(), left).map(|share| Match::random(probability(share)));
             left = left.saturating_sub(range.size());
-            let matches = [Some(Match::Protocol(protocol)), share].into_iter().flatten().collect();
-            rules.push(masquerade(matches, Masquerade { fully_random: policy.random_fully, ports: Some(*range) }));
+            let matches = others().chain([protocol.clone()]).chain(share).collect();
+            rules.push(masquerade(matches, Masquerade { fully_random, ports: Some(*range) }));
         }
     }
-    rules.push(masquerade(Vec::new(), Masquerade { fully_random: policy.random_fully, ports: None }));
+    rules.push(masquerade(matches.to_vec(), Masquerade { fully_random, ports: None }));
     rules
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::net::Family;
-use crate::rules::{Match, Rule, Ruleset, TableId, Verdict};
+use crate::policy::{self, Value};
+use crate::rules::{Field, Match, Rule, Ruleset, TableId, Test, Verdict};
 
 /// The `nat` table of a family as `iptables-save` (`ip6tables-save`) prints it, less its comments. Empty if nothing of
 /// ours shall be there.
@@ -29,34 +30,58 @@ pub fn iptables_save(ruleset: &Ruleset, family: Family) -> String {
 #[must_use]
 pub fn iptables_rule(chain: &str, rule: &Rule) -> String {
     let mut text = format!("-A {chain}");
-    let mut conditions = rule.matches().iter().peekable();
     // iptables prints what the IP header says first, then the extensions; a comment is the first of ours.
-    while let Some(condition) = conditions.next_if(|condition| is_of_the_ip_header(condition)) {
+    let (header, extensions): (Vec<&Match>, Vec<&Match>) =
+        rule.matches().iter().partition(|condition| option(condition).0.is_empty());
+    for condition in header {
         push_match(&mut text, condition);
     }
     if let Some(comment) = rule.comment() {
         let _ = write!(text, " -m comment --comment {}", quoted(comment));
     }
-    for condition in conditions {
+    for condition in extensions {
         push_match(&mut text, condition);
     }
     push_verdict(&mut text, rule.verdict());
     text
 }
 
-const fn is_of_the_ip_header(condition: &Match) -> bool {
-    matches!(condition, Match::Destination(_) | Match::Protocol(_))
+/// The extension that tests for it, if it is none of the IP header's, and the option.
+const fn option(condition: &Match) -> (&'static str, &'static str) {
+    match (condition.field(), condition.test()) {
+        // No rule of the nat table has a lookup.
+        (_, Test::InSet { .. }) => (" -m set", "--match-set"),
+        (Field::Packet(policy::Field::Source), _) => ("", "-s"),
+        (Field::Packet(policy::Field::Destination), _) => ("", "-d"),
+        (Field::Packet(policy::Field::Protocol), _) => ("", "-p"),
+        (Field::Packet(policy::Field::DestinationType), _) => (" -m addrtype", "--dst-type"),
+        (Field::Random, _) => (" -m statistic --mode random", "--probability"),
+    }
 }
 
 fn push_match(text: &mut String, condition: &Match) {
-    let _ = match condition {
-        Match::Destination(cidr) => write!(text, " -d {}/{}", address(cidr.network()), cidr.prefix_len()),
-        Match::Protocol(protocol) => write!(text, " -p {protocol}"),
-        Match::DestinationNotLocal => write!(text, " -m addrtype ! --dst-type LOCAL"),
-        // No rule of the nat table has one.
-        Match::DestinationIn { set, .. } => write!(text, " -m set --match-set {set} dst"),
-        Match::Probability(probability) => write!(text, " -m statistic --mode random --probability {probability}"),
+    let (extension, option) = option(condition);
+    let not = if matches!(condition.test(), Test::Packet(policy::Test::NotEqual(_))) { " !" } else { "" };
+    let _ = write!(text, "{extension}{not} {option} ");
+    let _ = match condition.test() {
+        Test::Packet(policy::Test::Prefix(range)) => {
+            write!(text, "{}/{}", address(range.network()), range.prefix_len())
+        }
+        Test::Packet(policy::Test::Equal(value) | policy::Test::NotEqual(value)) => write!(text, "{}", word(*value)),
+        Test::InSet { set, .. } => {
+            let is_source = condition.field() == Field::Packet(policy::Field::Source);
+            write!(text, "{set} {}", if is_source { "src" } else { "dst" })
+        }
+        Test::Below(probability) => write!(text, "{probability}"),
     };
+}
+
+fn word(value: Value) -> String {
+    match value {
+        Value::Address(address) => self::address(address),
+        Value::AddressType(_) => value.to_string().to_uppercase(),
+        Value::Protocol(_) => value.to_string(),
+    }
 }
 
 fn push_verdict(text: &mut String, verdict: &Verdict) {

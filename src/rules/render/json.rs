@@ -6,7 +6,8 @@
 
 use serde::Serialize;
 
-use crate::rules::{self, Masquerade, Match, Protection, SetKind, Verdict};
+use crate::policy;
+use crate::rules::{self, Field, Masquerade, Match, Protection, SetKind, Test, Verdict};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -156,17 +157,21 @@ impl<'a> From<&'a rules::Rule> for Rule<'a> {
 
 impl From<&Match> for Condition {
     fn from(condition: &Match) -> Self {
-        let (field, test, value) = match condition {
-            Match::Destination(cidr) => ("destination", "prefix", cidr.to_string()),
-            Match::DestinationIn { set, .. } => ("destination", "inSet", set.clone()),
-            Match::Protocol(protocol) => ("protocol", "equal", protocol.to_string()),
-            Match::DestinationNotLocal => ("destinationType", "notEqual", "local".to_owned()),
-            Match::Probability(probability) => ("random", "below", probability.to_string()),
+        let field = match condition.field() {
+            Field::Packet(policy::Field::Source) => "source",
+            Field::Packet(policy::Field::Destination) => "destination",
+            Field::Packet(policy::Field::Protocol) => "protocol",
+            Field::Packet(policy::Field::DestinationType) => "destinationType",
+            Field::Random => "random",
         };
-        let prefix_length = match condition {
-            Match::DestinationIn { prefix_len, .. } => *prefix_len,
-            _ => None,
+        let (test, value) = match condition.test() {
+            Test::Packet(policy::Test::Prefix(range)) => ("prefix", range.to_string()),
+            Test::Packet(policy::Test::Equal(value)) => ("equal", value.to_string()),
+            Test::Packet(policy::Test::NotEqual(value)) => ("notEqual", value.to_string()),
+            Test::InSet { set, .. } => ("inSet", set.to_string()),
+            Test::Below(probability) => ("below", probability.to_string()),
         };
+        let prefix_length = condition.lookup().and_then(|lookup| lookup.prefix_len);
         Self { field, test, value, prefix_length }
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::net::{Cidr, Family, PortRange};
-use crate::rules::{Chain, Masquerade, Match, Rule, Ruleset, Set, SetKind, Verdict};
+use crate::policy;
+use crate::rules::{Chain, Field, Masquerade, Match, Rule, Ruleset, Set, SetKind, Test, Verdict};
 
 /// The tables of a ruleset in the native layout. `nft -f` of it replaces what stands under their names in one transaction.
 #[must_use]
@@ -78,17 +79,20 @@ pub fn nft_rule(family: Family, rule: &Rule) -> String {
 }
 
 fn condition_text(family: Family, condition: &Match) -> String {
-    match condition {
-        Match::Destination(cidr) => format!("{family} daddr {cidr}"),
-        Match::DestinationIn { set, prefix_len: None } => format!("{family} daddr @{set}"),
-        Match::DestinationIn { set, prefix_len: Some(len) } => {
-            format!("{family} daddr & {} @{set}", mask(family, *len))
-        }
-        Match::Protocol(protocol) => format!("meta l4proto {protocol}"),
-        Match::DestinationNotLocal => "fib daddr type != local".to_owned(),
-        Match::Probability(probability) => {
-            format!("numgen random mod {} < {}", probability.whole(), probability.part())
-        }
+    let field = match condition.field() {
+        Field::Packet(policy::Field::Source) => format!("{family} saddr"),
+        Field::Packet(policy::Field::Destination) => format!("{family} daddr"),
+        Field::Packet(policy::Field::Protocol) => "meta l4proto".to_owned(),
+        Field::Packet(policy::Field::DestinationType) => "fib daddr type".to_owned(),
+        Field::Random => "numgen random".to_owned(),
+    };
+    match condition.test() {
+        Test::Packet(policy::Test::Prefix(range)) => format!("{field} {range}"),
+        Test::Packet(policy::Test::Equal(value)) => format!("{field} {value}"),
+        Test::Packet(policy::Test::NotEqual(value)) => format!("{field} != {value}"),
+        Test::InSet { set, prefix_len: None } => format!("{field} @{set}"),
+        Test::InSet { set, prefix_len: Some(len) } => format!("{field} & {} @{set}", mask(family, *len)),
+        Test::Below(probability) => format!("{field} mod {} < {}", probability.whole(), probability.part()),
     }
 }
 

@@ -112,7 +112,7 @@ fn fill<'a>(family: Family, chain: &'a Chain<'a>) -> Vec<(nftnl::Rule<'a>, Rule)
     jump.add_expr(&comment("a jump"));
     jump.add_expr(&not_local());
     jump.add_expr(&nftnl::expr::Verdict::Jump { chain: CHAIN_C.to_owned() });
-    let meaning = rule(vec![Match::DestinationNotLocal], "a jump", Verdict::Jump(CHAIN.to_owned()));
+    let meaning = rule(vec![Match::DESTINATION_NOT_LOCAL], "a jump", Verdict::Jump(CHAIN.to_owned()));
     rules.push((jump, meaning));
 
     let mut ports = nftnl::Rule::new(chain);
@@ -121,7 +121,7 @@ fn fill<'a>(family: Family, chain: &'a Chain<'a>) -> Vec<(nftnl::Rule<'a>, Rule)
     ports.add_expr(&half());
     ports.add_expr(&masquerade_target(family));
     let matches =
-        vec![Match::Protocol(Protocol::Tcp), Match::Probability(Probability::of(1, 2).unwrap().for_statistic())];
+        vec![Match::protocol(Protocol::Tcp), Match::random(Probability::of(1, 2).unwrap().for_statistic())];
     rules.push((ports, rule(matches, "", masquerade(true, Some((1024, 2000))))));
     rules
 }
@@ -250,8 +250,8 @@ fn libnftnl_reads_what_we_write_as_the_expressions_that_are_meant() {
 fn libnftnl_reads_our_xtables_parameters_as_the_kernels_headers_have_them() {
     let of = |xtables: Xtables| (xtables.name.to_owned(), xtables.revision, xtables.info);
     for family in Family::ALL {
-        let half_chance = Match::Probability(Probability::of(1, 2).unwrap().for_statistic());
-        let matches = vec![Match::Protocol(Protocol::Udp), Match::DestinationNotLocal, half_chance];
+        let half_chance = Match::random(Probability::of(1, 2).unwrap().for_statistic());
+        let matches = vec![Match::protocol(Protocol::Udp), Match::DESTINATION_NOT_LOCAL, half_chance];
         let rule = rule(matches, "all of them", masquerade(true, Some((1024, 2000))));
         let batch = batch(None, &[append(family, CHAIN, rule)]);
         let mut read = ReadRule::parse(messages(batch.as_bytes())[1]).extensions();

@@ -207,7 +207,7 @@ fn libnftnl_writes<K: SetKey + Copy + Into<IpAddr>>(family: Family, keys: [K; 2]
     assert_eq!(kernel.elements(family, TABLE, "exempt-32", kind).unwrap(), Ok(elements));
     let rules = kernel.rules(family, TABLE, CHAIN).unwrap();
     let rules: Vec<_> = rules.iter().map(|rule| decode(TableId::own(family), rule)).collect();
-    let in_set = Match::DestinationIn { set: "exempt-32".to_owned(), prefix_len: None };
+    let in_set = Match::destination_in("exempt-32", None);
     let meant = [rule(vec![in_set], "kept", Verdict::Return), rule(vec![], "", masquerade(false, None))];
     assert_eq!(rules, meant.map(Ok));
 }

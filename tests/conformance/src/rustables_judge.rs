@@ -7,7 +7,8 @@
 use ip_masq_agent::backend::nftables::codec::compat;
 use ip_masq_agent::net::{Family, Protocol};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily};
-use ip_masq_agent::rules::{BaseChain, Match, Verdict};
+use ip_masq_agent::policy;
+use ip_masq_agent::rules::{BaseChain, Field, Match, Test, Verdict};
 use rustables::expr::{
     Bitwise, Cmp, CmpOp, Counter, ExpressionVariant, Immediate, Meta, MetaType, Payload, RawExpression, Register,
     VerdictKind,
@@ -98,7 +99,7 @@ fn tables_chains_and_rules_that_rustables_writes_are_decoded_as_what_they_mean()
             assert_eq!(bases, [(BaseChain::POSTROUTING.into(), base), (CHAIN.into(), None)]);
             let expected = [
                 Ok(rule(vec![to(range)], "", Verdict::Return)),
-                Ok(rule(vec![to(masked), Match::Protocol(Protocol::Udp)], "", Verdict::Return)),
+                Ok(rule(vec![to(masked), Match::protocol(Protocol::Udp)], "", Verdict::Return)),
             ];
             assert_eq!(rules_of(&mut kernel, family, CHAIN), expected);
             let jump = Ok(rule(vec![], "", Verdict::Jump(CHAIN.to_owned())));
@@ -171,13 +172,14 @@ fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
     let mut expressions: Vec<RawExpression> = Vec::new();
     let mut carried = 0;
     for condition in rule.matches() {
-        match condition {
-            Match::Protocol(protocol) => {
+        match (condition.field(), condition.test()) {
+            (Field::Packet(policy::Field::Protocol), _) => {
                 // iptables has the protocol in front.
+                let protocol = compat::protocol(rule).unwrap();
                 expressions.insert(0, Meta::new(MetaType::L4Proto).into());
                 expressions.insert(1, Cmp::new(CmpOp::Eq, [protocol.number()]).into());
             }
-            Match::Destination(range) => {
+            (Field::Packet(policy::Field::Destination), Test::Packet(policy::Test::Prefix(range))) => {
                 let octets = match range.network() {
                     std::net::IpAddr::V4(address) => address.octets().to_vec(),
                     std::net::IpAddr::V6(address) => address.octets().to_vec(),
@@ -195,8 +197,8 @@ fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
                     expressions.push(Cmp::new(CmpOp::Eq, octets).into());
                 }
             }
-            Match::DestinationNotLocal | Match::Probability(_) => carried += 1,
-            Match::DestinationIn { .. } => unreachable!("not in the nat table"),
+            (Field::Packet(policy::Field::DestinationType) | Field::Random, _) => carried += 1,
+            other => unreachable!("{other:?} is in no rule that is judged here"),
         }
     }
     let mut shown: Vec<String> = expressions.iter().map(shown).collect();

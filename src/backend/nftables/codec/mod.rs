@@ -5,9 +5,9 @@
 
 pub(super) mod chain;
 pub mod compat;
-mod destination;
 pub(super) mod element;
 mod expression;
+mod field;
 pub(super) mod foreign_object;
 pub(super) mod generation;
 pub mod native;

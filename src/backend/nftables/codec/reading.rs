@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use crate::backend::nftables::Unrecognised;
-use crate::net::{Family, Protocol};
+use crate::net::Family;
+use crate::policy::{AddressField, Condition, Field};
 use crate::rules::{Match, OUR_COMMENTS, Probability, Rule, Verdict};
 
-use super::destination;
 use super::expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, PayloadBase, VerdictCode,
+    Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, VerdictCode,
 };
+use super::field;
 
 /// The part of a rule that was read so far.
 pub(in crate::backend::nftables) struct Reading {
@@ -22,12 +23,10 @@ pub(in crate::backend::nftables) struct Reading {
 
 /// What a register holds.
 enum Value {
-    /// This many leading bytes of the destination address, and which of their bits.
-    Destination { mask: Data, is_masked: bool },
-    /// The number of the transport protocol.
-    Protocol,
-    /// The type of the destination address.
-    DestinationType,
+    /// This many leading bytes of an address, and which of their bits.
+    Address { field: AddressField, mask: Data, is_masked: bool },
+    /// A field as a whole.
+    Field(Field),
     /// A random number below `whole`.
     Random { whole: u32, in_network_order: bool },
 }
@@ -43,28 +42,24 @@ impl Reading {
     }
 
     pub(in crate::backend::nftables) fn payload(&mut self, payload: &Payload) -> Result<(), Unrecognised> {
+        let field = field::of_payload(self.family, payload)
+            .ok_or_else(|| unrecognised("tests bytes of the packet other than its addresses"))?;
         let len = usize::try_from(payload.len).unwrap_or(usize::MAX);
-        let is_destination = payload.base == PayloadBase::NETWORK
-            && payload.offset == destination::offset(self.family)
-            && (1..=usize::from(self.family.address_len())).contains(&len);
-        if !is_destination {
-            return Err(unrecognised("tests bytes of the packet other than its destination address"));
-        }
-        self.load(payload.register, Value::Destination { mask: Data::from_fn(len, |_| u8::MAX), is_masked: false })
+        let mask = Data::from_fn(len, |_| u8::MAX);
+        self.load(payload.register, Value::Address { field, mask, is_masked: false })
     }
 
     pub(in crate::backend::nftables) fn meta(&mut self, meta: Meta) -> Result<(), Unrecognised> {
-        match meta.key {
-            Meta::L4PROTO => self.load(meta.register, Value::Protocol),
-            key => Err(Unrecognised(format!("tests the packet's meta key {key}"))),
-        }
+        let field =
+            field::of_meta(meta).ok_or_else(|| Unrecognised(format!("tests the packet's meta key {}", meta.key)))?;
+        self.load(meta.register, Value::Field(field))
     }
 
     pub(in crate::backend::nftables) fn fib(&mut self, fib: Fib) -> Result<(), Unrecognised> {
-        if (fib.result, fib.flags) != (Fib::ADDRESS_TYPE, Fib::DESTINATION) {
-            return Err(unrecognised("asks the routing table for something other than the destination's address type"));
-        }
-        self.load(fib.register, Value::DestinationType)
+        let field = field::of_fib(fib).ok_or_else(|| {
+            unrecognised("asks the routing table for something other than the destination's address type")
+        })?;
+        self.load(fib.register, Value::Field(field))
     }
 
     pub(in crate::backend::nftables) fn numgen(&mut self, numgen: Numgen) -> Result<(), Unrecognised> {
@@ -90,7 +85,7 @@ impl Reading {
 
     pub(in crate::backend::nftables) fn bitwise(&mut self, bitwise: &Bitwise) -> Result<(), Unrecognised> {
         match &mut self.loaded {
-            Some((register, Value::Destination { mask, is_masked }))
+            Some((register, Value::Address { mask, is_masked, .. }))
                 if *register == bitwise.source
                     && bitwise.source == bitwise.destination
                     && mask.len() == bitwise.mask.len()
@@ -102,23 +97,20 @@ impl Reading {
                 *is_masked = true;
                 Ok(())
             }
-            _ => Err(unrecognised("has a bitwise operation other than a mask on the destination address")),
+            _ => Err(unrecognised("has a bitwise operation other than a mask on an address")),
         }
     }
 
     pub(in crate::backend::nftables) fn cmp(&mut self, cmp: &Cmp) -> Result<(), Unrecognised> {
         let value = self.take_loaded(cmp.register)?;
         let (expected, condition) = match value {
-            Value::Destination { mask, .. } => {
-                (CmpOp::EQUAL, destination::range(self.family, &mask, &cmp.value).map(Match::Destination))
+            Value::Address { field, mask, .. } => {
+                let range = field::range(self.family, &mask, &cmp.value);
+                (CmpOp::EQUAL, range.map(|range| Condition::address(field, range).into()))
             }
-            Value::Protocol => (CmpOp::EQUAL, protocol(&cmp.value).map(Match::Protocol)),
-            Value::DestinationType => {
-                let is_local = *cmp.value == Fib::LOCAL.to_ne_bytes();
-                (CmpOp::NOT_EQUAL, is_local.then_some(Match::DestinationNotLocal))
-            }
+            Value::Field(field) => field::compared(field, &cmp.value),
             Value::Random { whole, in_network_order } => {
-                (CmpOp::LESS, probability(&cmp.value, whole).filter(|_| in_network_order).map(Match::Probability))
+                (CmpOp::LESS, probability(&cmp.value, whole).filter(|_| in_network_order).map(Match::random))
             }
         };
         if cmp.op != expected {
@@ -131,16 +123,14 @@ impl Reading {
     }
 
     pub(in crate::backend::nftables) fn lookup(&mut self, lookup: &Lookup) -> Result<(), Unrecognised> {
-        let Value::Destination { mask, is_masked } = self.take_loaded(lookup.register)? else {
-            return Err(unrecognised("looks up something other than the destination address"));
+        let Value::Address { field, mask, is_masked } = self.take_loaded(lookup.register)? else {
+            return Err(unrecognised("looks up something other than an address"));
         };
         if lookup.inverted || mask.len() != usize::from(self.family.address_len()) {
-            return Err(unrecognised("has a lookup other than `the destination is in the set`"));
+            return Err(unrecognised("has a lookup other than `the address is in the set`"));
         }
-        let prefix_len =
-            destination::prefix_len(&mask).ok_or_else(|| unrecognised("looks up bits that are no prefix"))?;
-        self.matches
-            .push(Match::DestinationIn { set: lookup.set.clone(), prefix_len: is_masked.then_some(prefix_len) });
+        let prefix_len = field::prefix_len(&mask).ok_or_else(|| unrecognised("looks up bits that are no prefix"))?;
+        self.matches.push(Match::in_set(field, &lookup.set, is_masked.then_some(prefix_len)));
         Ok(())
     }
 
@@ -199,13 +189,6 @@ pub(in crate::backend::nftables) fn misplaced(expression: &Expression) -> Unreco
 fn comment_of(text: &str) -> Cow<'static, str> {
     let ours = OUR_COMMENTS.into_iter().find(|ours| *ours == text);
     ours.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
-}
-
-fn protocol(value: &[u8]) -> Option<Protocol> {
-    match value {
-        [number] => Protocol::from_number(*number),
-        _ => None,
-    }
 }
 
 fn probability(value: &[u8], whole: u32) -> Option<Probability> {

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use crate::net::{AddressRange, Cidr};
-use crate::policy::Policy;
+use crate::policy::{AddressField, Policy};
 use crate::rules::tests::policy;
-use crate::rules::{Layout, Match, Protection, Rule, Ruleset, compile};
+use crate::rules::{Layout, Lookup, Protection, Rule, Ruleset, compile};
 
 /// So many addresses are asked about.
 const MOST_ADDRESSES: usize = 150;
@@ -53,15 +53,12 @@ pub(super) fn interesting(rulesets: &[&Ruleset]) -> BTreeSet<IpAddr> {
     for table in rulesets.iter().flat_map(|ruleset| &ruleset.tables) {
         let rules = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(Rule::matches);
         for condition in rules {
-            match condition {
-                Match::Destination(cidr) => ranges.push((*cidr).into()),
-                Match::DestinationIn { set, prefix_len } => {
-                    ranges.extend(table.set(set).unwrap().elements.iter().map(|element| match prefix_len {
-                        Some(len) => Cidr::around(element.first(), *len).unwrap().into(),
-                        None => *element,
-                    }));
-                }
-                _ => {}
+            ranges.extend(condition.destinations().map(AddressRange::from));
+            if let Some(Lookup { field: AddressField::Destination, set, prefix_len }) = condition.lookup() {
+                ranges.extend(table.set(set).unwrap().elements.iter().map(|element| match prefix_len {
+                    Some(len) => Cidr::around(element.first(), len).unwrap().into(),
+                    None => *element,
+                }));
             }
         }
     }

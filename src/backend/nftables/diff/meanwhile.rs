@@ -7,14 +7,16 @@
 
 use std::net::IpAddr;
 
-use super::step::{Delta, is_looked_up};
+use super::step::{Delta, can_be_compared, is_looked_up};
 use crate::backend::nftables::{ObservedSet, ObservedTable};
 use crate::net::AddressRange;
-use crate::rules::sets_of_addresses;
-use crate::rules::{Elements, Match, Rule, Set, SetKind, Table};
+use crate::rules::{Elements, Rule, SetKind, SetPart, Table, sets_of_addresses};
 
 /// The table on the way to the desired one, as long as intervals with shared addresses have to change; `None` if none have.
 pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Table> {
+    if !can_be_compared(present, desired) {
+        return None;
+    }
     let mut table = desired.clone();
     let mut changes = false;
     for set in desired.sets.iter().filter(|set| set.kind == SetKind::Intervals && is_looked_up(present, &set.name)) {
@@ -25,8 +27,7 @@ pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Tabl
             continue;
         }
         changes = true;
-        let sets = sets_of_addresses(&both).into_iter().map(|(other, lookup)| named(&set.name, other, &lookup));
-        let (sets, lookups): (Vec<Set>, Vec<Match>) = sets.unzip();
+        let (sets, parts) = sets_of_addresses(&format!("{}-meanwhile", set.name), &both);
         let stand = sets.iter().all(|set| {
             let stands = |present: &ObservedSet| Delta::of(Some(present), set).come.is_empty();
             is_looked_up(present, &set.name) && present.set(&set.name).is_some_and(stands)
@@ -38,30 +39,18 @@ pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Tabl
             });
         }
         table.sets.extend(sets);
-        look_up_as_well(&mut table, &set.name, &lookups);
+        look_up_as_well(&mut table, &set.name, &parts);
     }
     changes.then_some(table)
 }
 
-/// The set under a name that none of the others has.
-fn named(of: &str, mut set: Set, lookup: &Match) -> (Set, Match) {
-    let prefix_len = match lookup {
-        Match::DestinationIn { prefix_len, .. } => *prefix_len,
-        _ => None,
-    };
-    set.name = format!("{of}-meanwhile-{}", prefix_len.unwrap_or_default());
-    let lookup = Match::DestinationIn { set: set.name.clone(), prefix_len };
-    (set, lookup)
-}
-
-/// Each rule that looks the set up comes after others that do the same by these lookups.
-fn look_up_as_well(table: &mut Table, set: &str, lookups: &[Match]) {
-    let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { set: other, .. } if other == set);
+/// Each rule that looks the set up comes after others that do the same by these sets.
+fn look_up_as_well(table: &mut Table, set: &str, parts: &[SetPart]) {
     for chain in &mut table.chains {
         let with_others = |rule: &Rule| {
-            let is_one = rule.matches().iter().any(is_lookup);
-            let others = lookups.iter().filter(|_| is_one).map(|lookup| rule.with(&is_lookup, lookup));
-            others.chain([rule.clone()]).collect::<Vec<_>>()
+            let looks_it_up = rule.lookups().any(|lookup| lookup.set == set);
+            let others = if looks_it_up { rule.looking_up_instead(set, parts) } else { Vec::new() };
+            others.into_iter().chain([rule.clone()]).collect::<Vec<_>>()
         };
         chain.rules = chain.rules.iter().flat_map(with_others).collect();
     }
@@ -90,7 +79,7 @@ mod tests {
     use crate::backend::nftables::tests::plans::standing;
     use crate::net::Cidr;
     use crate::rules::tests::policy;
-    use crate::rules::{Layout, Protection, Ruleset, compile};
+    use crate::rules::{Layout, Match, Protection, Ruleset, compile};
 
     fn range(text: &str) -> AddressRange {
         text.parse::<Cidr>().unwrap().into()
@@ -120,7 +109,7 @@ mod tests {
         let set = first.set("exempt-meanwhile-16").unwrap();
         assert_eq!(set.elements, vec![AddressRange::single(range("10.64.0.0/16").first())].into());
         let lookups: Vec<&[Match]> = first.chains[1].rules.iter().map(Rule::matches).collect();
-        let lookup = |set: &str, prefix_len| [Match::DestinationIn { set: set.to_owned(), prefix_len }];
+        let lookup = |set: &str, prefix_len| [Match::destination_in(set, prefix_len)];
         assert_eq!(lookups[..2], [&lookup("exempt-meanwhile-16", Some(16))[..], &lookup("exempt", None)]);
         assert_eq!(lookups.len(), wide.chains[1].rules.len() + 1);
 

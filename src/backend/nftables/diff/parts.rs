@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use super::Differ;
-use super::step::{Delta, can_hold, is_looked_up};
+use super::step::{Delta, can_be_compared, can_hold, is_looked_up};
 use crate::backend::nftables::{Action, ObservedSet, ObservedTable};
-use crate::rules::{Elements, Match, Set, SetKind, Table};
+use crate::rules::{Elements, Set, SetKind, Table};
 
 /// So many elements come or go in one commit, of one table. With somebody who listens to every change, as the agent itself
 /// does, the kernel takes 5 µs for each. In unit tests so few that random lists are large.
@@ -34,7 +34,9 @@ pub(super) fn is_emptied_first(set: &ObservedSet) -> bool {
 pub(super) fn under_present_names<'t>(present: &ObservedTable, desired: &'t Table) -> Cow<'t, Table> {
     let sets: Vec<(&Set, Option<InUse<'_>>)> = desired.sets.iter().map(|set| (set, InUse::of(present, set))).collect();
     let changes: usize = sets.iter().filter_map(|(_, in_use)| in_use.as_ref()).map(|in_use| in_use.delta.len()).sum();
-    let (in_place, is_large) = (changes <= PART, is_large(desired));
+    let is_large = is_large(desired);
+    // Where sets cannot be compared a change in place takes all sets and rules anew, of a large table in one commit.
+    let in_place = changes <= PART && (changes == 0 || !is_large || can_be_compared(present, desired));
     let mut table = Cow::Borrowed(desired);
     for (set, in_use) in sets {
         let [name, other] = names(set);
@@ -87,18 +89,20 @@ impl<'a> InUse<'a> {
     }
 }
 
+/// The name without what the other name has at its end.
+pub(super) fn first_name(set: &str) -> &str {
+    set.strip_suffix(OTHER).unwrap_or(set)
+}
+
 fn names(set: &Set) -> [String; 2] {
     [set.name.clone(), format!("{}{OTHER}", set.name)]
 }
 
 fn rename(table: &mut Table, from: &str, to: &str) {
     table.sets.iter_mut().filter(|set| set.name == from).for_each(|set| to.clone_into(&mut set.name));
-    let looks_it_up = |condition: &Match| matches!(condition, Match::DestinationIn { set, .. } if set == from);
     for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
-        let lookup = rule.matches().iter().find(|condition| looks_it_up(condition));
-        if let Some(Match::DestinationIn { prefix_len, .. }) = lookup {
-            let lookup = Match::DestinationIn { set: to.to_owned(), prefix_len: *prefix_len };
-            *rule = rule.with(&looks_it_up, &lookup);
+        if rule.lookups().any(|lookup| lookup.set == from) {
+            *rule = rule.with_set_named(from, to);
         }
     }
 }

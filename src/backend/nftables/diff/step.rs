@@ -10,8 +10,10 @@ use std::borrow::Cow;
 
 use crate::backend::nftables::{ObservedSet, ObservedTable};
 use crate::net::{AddressRange, Cidr};
-use crate::rules::sets_of_addresses;
-use crate::rules::{Elements, Match, Rule, Set, SetKind, Table};
+use crate::policy::AddressField;
+use crate::rules::{Elements, Lookup, Rule, Set, SetKind, Table, Verdict, sets_of_addresses};
+
+use super::parts::first_name;
 
 /// What the next commit does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,10 @@ impl Step {
         let can_hold =
             |set: &Set| present.set(&set.name).is_none_or(|present| can_hold(present, set.kind, set.elements.len()));
         if !desired.sets.iter().all(can_hold) {
+            return Self::Exchange;
+        }
+        let changes_in_use = |(set, delta): (&Set, &Delta)| delta.len() > 0 && is_looked_up(present, &set.name);
+        if !can_be_compared(present, desired) && desired.sets.iter().zip(deltas).any(changes_in_use) {
             return Self::Exchange;
         }
         let is_late = |(set, delta): (&Set, &Delta)| {
@@ -59,19 +65,11 @@ pub(super) fn prompt(desired: &Table) -> Cow<'_, Table> {
     }
     let mut table = desired.clone();
     for late in desired.sets.iter().filter(|set| is_late(set)) {
-        let (sets, lookups): (Vec<Set>, Vec<Match>) = sets_of_addresses(&late.elements).into_iter().unzip();
+        let (sets, parts) = sets_of_addresses(first_name(&late.name), &late.elements);
         table.sets.retain(|set| set.name != late.name);
         table.sets.extend(sets);
-        let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { set, .. } if *set == late.name);
-        let instead = |rule: &Rule| -> Vec<Rule> {
-            if rule.matches().iter().any(is_lookup) {
-                lookups.iter().map(|lookup| rule.with(&is_lookup, lookup)).collect()
-            } else {
-                vec![rule.clone()]
-            }
-        };
         for chain in &mut table.chains {
-            chain.rules = chain.rules.iter().flat_map(instead).collect();
+            chain.rules = chain.rules.iter().flat_map(|rule| rule.looking_up_instead(&late.name, &parts)).collect();
         }
     }
     Cow::Owned(table)
@@ -203,17 +201,44 @@ fn covered<'a>(
 }
 
 fn lookups_of(table: &ObservedTable) -> Vec<(&str, Option<u8>)> {
-    lookups(table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok()))
+    lookups(present_rules(table))
 }
 
 fn desired_lookups(table: &Table) -> Vec<(&str, Option<u8>)> {
-    lookups(table.chains.iter().flat_map(|chain| &chain.rules))
+    lookups(desired_rules(table))
 }
 
 fn lookups<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<(&'a str, Option<u8>)> {
-    let lookup = |condition: &'a Match| match condition {
-        Match::DestinationIn { set, prefix_len } => Some((set.as_str(), *prefix_len)),
-        _ => None,
-    };
-    rules.flat_map(Rule::matches).filter_map(lookup).collect()
+    rules.flat_map(Rule::lookups).map(|lookup| (lookup.set, lookup.prefix_len)).collect()
+}
+
+fn present_rules(table: &ObservedTable) -> impl Iterator<Item = &Rule> {
+    table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok())
+}
+
+fn desired_rules(table: &Table) -> impl Iterator<Item = &Rule> {
+    table.chains.iter().flat_map(|chain| &chain.rules)
+}
+
+/// Can what one set has be compared with what another has, to find out what a packet may meet that looks one up before a
+/// commit and the other after it? That is so where each lookup is all that its rule asks for, is of the destination, in
+/// a set that is looked up in one way, and all rules with lookups do the same. Where a rule asks for more, a source in
+/// another set for one, an address is exempt by a pair of sets, and a pair of which one is old and the other new gives
+/// an answer of its own.
+pub(super) fn can_be_compared(present: &ObservedTable, desired: &Table) -> bool {
+    fn of_destinations<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
+        let mut ways: Vec<Lookup<'_>> = Vec::new();
+        for rule in rules.filter(|rule| rule.lookups().next().is_some()) {
+            let ([_], Some(lookup), Verdict::Return) = (rule.matches(), rule.lookups().next(), rule.verdict()) else {
+                return false;
+            };
+            let is_another_way = |way: &Lookup<'_>| way.set == lookup.set && *way != lookup;
+            if lookup.field != AddressField::Destination || ways.iter().any(is_another_way) {
+                return false;
+            }
+            ways.push(lookup);
+        }
+        true
+    }
+    of_destinations(present_rules(present)) && of_destinations(desired_rules(desired))
 }

@@ -15,8 +15,9 @@ use crate::backend::Backend as _;
 use crate::backend::fake::Memory;
 use crate::backend::nftables::ObservedSet;
 use crate::net::{AddressRange, ChainName, Cidr};
+use crate::policy::{Holds, Packet, Value};
 use crate::rules::tests::policy;
-use crate::rules::{Answer, Layout, Match, Packet, Protection, Rule, SetKind, Verdict, compile, trace};
+use crate::rules::{Field, Layout, Lookup, Outcome, Protection, Rule, SetKind, Test, Verdict, compile, trace};
 
 /// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left; and in parts what
 /// comes and what goes.
@@ -112,10 +113,10 @@ proptest! {
             let nothing_changes = Plan::default();
             let mut crashed = Memory { state: stood.clone(), last_handle: kernel.last_handle, ..Memory::default() };
             become_(&mut crashed, third, &mut |before, after, plan| {
-                for address in &addresses {
-                    let mut allowed = Commit { states: [&stood, &stood], plan: &nothing_changes }.answers(*address);
-                    allowed.insert(trace(third, &Packet::to(*address)).answer);
-                    Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
+                for packet in addresses.iter().copied().map(Packet::to) {
+                    let mut allowed = Commit { states: [&stood, &stood], plan: &nothing_changes }.answers(&packet);
+                    allowed.insert(trace(third, &packet).outcome);
+                    Commit { states: [before, after], plan }.assert_answers(&packet, &allowed);
                 }
             });
         }
@@ -141,11 +142,15 @@ fn addresses_in_an_interval_that_becomes_wider_or_narrower_are_never_lost_sight_
 /// Whatever a packet can see while the kernel, in which the old rules are, comes to have the new ones, it gets the answer of
 /// the one or of the other.
 fn assert_no_third_answer(kernel: &mut Memory, old: &Ruleset, new: &Ruleset) {
-    let addresses = interesting(&[old, new]);
+    let packets: Vec<Packet> = interesting(&[old, new]).into_iter().map(Packet::to).collect();
+    assert_no_third_answer_for(kernel, old, new, &packets);
+}
+
+fn assert_no_third_answer_for(kernel: &mut Memory, old: &Ruleset, new: &Ruleset, packets: &[Packet]) {
     become_(kernel, new, &mut |before, after, plan| {
-        for address in &addresses {
-            let allowed = [old, new].map(|ruleset| trace(ruleset, &Packet::to(*address)).answer).into();
-            Commit { states: [before, after], plan }.assert_answers(*address, &allowed);
+        for packet in packets {
+            let allowed = [old, new].map(|ruleset| trace(ruleset, packet).outcome).into();
+            Commit { states: [before, after], plan }.assert_answers(packet, &allowed);
         }
     });
 }
@@ -190,13 +195,8 @@ fn first_name(name: &str) -> &str {
 }
 
 fn by_first_name(rule: &Rule) -> Rule {
-    let is_lookup = |condition: &Match| matches!(condition, Match::DestinationIn { .. });
-    match rule.matches().iter().find(|condition| is_lookup(condition)) {
-        Some(Match::DestinationIn { set, prefix_len }) => {
-            rule.with(&is_lookup, &Match::DestinationIn { set: first_name(set).to_owned(), prefix_len: *prefix_len })
-        }
-        _ => rule.clone(),
-    }
+    let sets: Vec<&str> = rule.lookups().map(|lookup| lookup.set).collect();
+    sets.into_iter().fold(rule.clone(), |rule, set| rule.with_set_named(set, first_name(set)))
 }
 
 /// A commit: what was there before it, what is there after it, and how it came about.
@@ -209,11 +209,11 @@ struct Commit<'a> {
 type Moment = usize;
 
 impl Commit<'_> {
-    fn assert_answers(&self, address: IpAddr, allowed: &BTreeSet<Answer>) {
-        let seen = self.answers(address);
+    fn assert_answers(&self, packet: &Packet, allowed: &BTreeSet<Outcome>) {
+        let seen = self.answers(packet);
         assert!(
             seen.is_subset(allowed),
-            "{address}: {seen:?} of {allowed:?} by {:#?} on {:#?}",
+            "{packet:?}: {seen:?} of {allowed:?} by {:#?} on {:#?}",
             self.plan,
             self.states
         );
@@ -221,8 +221,8 @@ impl Commit<'_> {
 
     /// All answers that a packet can meet whose way through the rules begins before the commit or after it, and may go on
     /// after it.
-    fn answers(&self, address: IpAddr) -> BTreeSet<Answer> {
-        let family = Family::of(address);
+    fn answers(&self, packet: &Packet) -> BTreeSet<Outcome> {
+        let family = packet.family;
         let mut bases: Vec<(i32, TableId, &str)> = Vec::new();
         for table in self.states.iter().flat_map(|state| &state.tables).filter(|table| table.id.family == family) {
             bases.extend(
@@ -241,9 +241,9 @@ impl Commit<'_> {
             let entries: BTreeSet<Moment> = on_the_way.iter().flat_map(|moment| *moment..2).collect();
             on_the_way.clear();
             for moment in entries {
-                for (masqueraded, moment) in self.walk(address, table, chain, moment, moment) {
+                for (masqueraded, moment) in self.walk(packet, table, chain, moment, moment) {
                     if masqueraded {
-                        answers.insert(Answer::Masqueraded);
+                        answers.insert(Outcome::Masqueraded);
                     } else {
                         on_the_way.insert(moment);
                     }
@@ -251,7 +251,7 @@ impl Commit<'_> {
             }
         }
         if !on_the_way.is_empty() {
-            answers.insert(Answer::Kept);
+            answers.insert(Outcome::Kept);
         }
         answers
     }
@@ -259,7 +259,7 @@ impl Commit<'_> {
     /// The ends of a packet's way through a chain, whose rules are of one moment: is it masqueraded, and when is that?
     fn walk(
         &self,
-        address: IpAddr,
+        packet: &Packet,
         table: TableId,
         chain: &str,
         rules: Moment,
@@ -271,13 +271,13 @@ impl Commit<'_> {
         for rule in present.map_or(&[][..], |chain| &chain.rules) {
             let rule = rule.rule.as_ref().unwrap();
             for now in std::mem::take(&mut on_the_way) {
-                for (holds, now) in self.match_(address, table, rule, rules, now) {
+                for (holds, now) in self.match_(packet, table, rule, rules, now) {
                     match rule.verdict() {
                         _ if !holds => _ = on_the_way.insert(now),
                         Verdict::Return => _ = ends.insert((false, now)),
                         Verdict::Masquerade(_) => _ = ends.insert((true, now)),
                         Verdict::Jump(target) => {
-                            for (masqueraded, now) in self.walk(address, table, target, rules, now) {
+                            for (masqueraded, now) in self.walk(packet, table, target, rules, now) {
                                 if masqueraded {
                                     ends.insert((true, now));
                                 } else {
@@ -295,7 +295,7 @@ impl Commit<'_> {
 
     fn match_(
         &self,
-        address: IpAddr,
+        packet: &Packet,
         table: TableId,
         rule: &Rule,
         rules: Moment,
@@ -305,9 +305,10 @@ impl Commit<'_> {
         for condition in rule.matches() {
             states = states
                 .into_iter()
-                .flat_map(|(holds, now)| match condition {
+                .flat_map(|(holds, now)| match (condition.lookup(), condition.test(), condition.field()) {
                     _ if !holds => vec![(false, now)],
-                    Match::DestinationIn { set, prefix_len } => {
+                    (Some(Lookup { field, set, prefix_len }), ..) => {
+                        let Some(Value::Address(address)) = packet.value(field.into()) else { panic!("{packet:?}") };
                         let key = prefix_len.map_or(Some(address), |len| Some(Cidr::around(address, len)?.network()));
                         let found = |now| {
                             self.elements(table, set, rules, now)
@@ -316,9 +317,10 @@ impl Commit<'_> {
                         };
                         (now..2).flat_map(found).collect()
                     }
-                    Match::Destination(cidr) => vec![(cidr.contains(address), now)],
-                    Match::DestinationNotLocal => vec![(true, now)],
-                    Match::Protocol(_) | Match::Probability(_) => panic!("{rule:?} is not in these rulesets"),
+                    (_, Test::Packet(test), Field::Packet(field)) => {
+                        vec![(test.holds(field, packet) == Holds::Yes, now)]
+                    }
+                    _ => panic!("{rule:?} is not in these rulesets"),
                 })
                 .collect();
         }

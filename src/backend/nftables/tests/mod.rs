@@ -94,8 +94,7 @@ pub(super) fn of_kernel(attributes: Attributes<'_>) -> RuleInfo {
 /// Any family with any rule that can stand in its `nat` table.
 pub(super) fn any_rule() -> impl Strategy<Value = (Family, Rule)> {
     any_family().prop_flat_map(|family| {
-        let probability =
-            (1..1_u32 << 31).prop_map(|units| Match::Probability(Probability::from_statistic(units).unwrap()));
+        let probability = (1..1_u32 << 31).prop_map(|units| Match::random(Probability::from_statistic(units).unwrap()));
         let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 1 => probability], 0..5);
         (Just(family), with_matches(matches, "[ -~äß…]{0,80}"))
     })
@@ -106,9 +105,9 @@ pub(super) fn any_native_rule() -> impl Strategy<Value = (Family, Rule)> {
     any_family().prop_flat_map(|family| {
         let prefix_len = prop::option::of(0..=family.address_len() * 8);
         let set =
-            ("[a-z][a-z0-9-]{0,20}", prefix_len).prop_map(|(set, prefix_len)| Match::DestinationIn { set, prefix_len });
+            ("[a-z][a-z0-9-]{0,20}", prefix_len).prop_map(|(set, prefix_len)| Match::destination_in(&set, prefix_len));
         let probability = (1..u32::MAX, 1..u32::MAX)
-            .prop_map(|(a, b)| Match::Probability(Probability::of(a.min(b), a.max(b) + 1).unwrap()));
+            .prop_map(|(a, b)| Match::random(Probability::of(a.min(b), a.max(b) + 1).unwrap()));
         let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 2 => set, 1 => probability], 0..5);
         (Just(family), with_matches(matches, "[ -~äß…]{0,40}"))
     })
@@ -130,12 +129,12 @@ fn any_match(family: Family) -> impl Strategy<Value = Match> {
             Family::Ipv4 => IpAddr::from(*octets.first_chunk::<4>().unwrap()),
             Family::Ipv6 => IpAddr::from(octets),
         };
-        Match::Destination(Cidr::around(address, prefix_len).unwrap())
+        Match::destination(Cidr::around(address, prefix_len).unwrap())
     });
     prop_oneof![
         4 => range,
-        1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::Protocol),
-        1 => Just(Match::DestinationNotLocal),
+        1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::protocol),
+        1 => Just(Match::DESTINATION_NOT_LOCAL),
     ]
 }
 

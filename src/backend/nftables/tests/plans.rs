@@ -92,8 +92,8 @@ fn only_the_middle_that_differs_is_replaced() {
     else {
         panic!("{plan:#?}")
     };
-    assert_eq!(was.rule.as_ref().unwrap().matches(), [Match::Destination("172.16.0.0/12".parse().unwrap())]);
-    assert_eq!(rule.matches(), [Match::Destination("100.64.0.0/10".parse().unwrap())]);
+    assert_eq!(was.rule.as_ref().unwrap().matches(), [Match::destination("172.16.0.0/12".parse().unwrap())]);
+    assert_eq!(rule.matches(), [Match::destination("100.64.0.0/10".parse().unwrap())]);
     assert_eq!(before.0, was.handle.0 + 1, "it takes the place of the one that goes");
 }
 
@@ -214,7 +214,7 @@ fn a_family_that_is_no_longer_treated_loses_our_rules_and_only_them() {
 fn a_jump_with_another_comment_is_somebody_elses() {
     let desired = compat(&policy(&[], ""));
     let mut observed = standing(&desired);
-    let other = Rule::new(vec![Match::DestinationNotLocal], Some("mine".into()), Verdict::Jump("OTHER".to_owned()));
+    let other = Rule::new(vec![Match::DESTINATION_NOT_LOCAL], Some("mine".into()), Verdict::Jump("OTHER".to_owned()));
     let observed_rule = ObservedRule { handle: Handle(99), rule: Ok(other) };
     chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules.push(observed_rule);
     assert_eq!(plan(&desired, &observed, &Cache::default()), Ok(Plan::default()));

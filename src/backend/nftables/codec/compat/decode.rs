@@ -55,8 +55,8 @@ fn verdict(family: Family, expression: &Expression) -> Result<Verdict, Unrecogni
 
 fn condition(extension: &Extension) -> Result<Match, Unrecognised> {
     match extension.name.as_str() {
-        xt::addrtype::NAME => xt::addrtype::parse(extension).map(|()| Match::DestinationNotLocal),
-        xt::statistic::NAME => xt::statistic::parse(extension).map(Match::Probability),
+        xt::addrtype::NAME => xt::addrtype::parse(extension).map(|()| Match::DESTINATION_NOT_LOCAL),
+        xt::statistic::NAME => xt::statistic::parse(extension).map(Match::random),
         name => Err(Unrecognised(format!("has the match {name}"))),
     }
 }

@@ -60,7 +60,7 @@ fn extension(name: &str, revision: u32, info: Vec<u8>) -> Extension {
 
 #[test]
 fn both_encodings_of_a_range_are_the_same_rule() {
-    let range = |text: &str| vec![Match::Destination(text.parse().unwrap())];
+    let range = |text: &str| vec![Match::destination(text.parse().unwrap())];
     let bytes_of = |len: usize, bytes: &[u8]| [bytes, &[0; 16]].concat()[..len].to_vec();
     for (family, text, as_bytes, as_mask) in [
         (Family::Ipv4, "192.0.2.0/24", vec![load(16, 3), equal(&[192, 0, 2])], {
@@ -89,7 +89,7 @@ fn an_ipv4_24_is_loaded_as_4_bytes_and_other_whole_bytes_as_they_are() {
         (Family::Ipv6, "2001:db8::/32", 4),
         (Family::Ipv6, "2001:db8::/33", 16),
     ] {
-        let rule = Rule::new(vec![Match::Destination(text.parse().unwrap())], None, Verdict::Return);
+        let rule = Rule::new(vec![Match::destination(text.parse().unwrap())], None, Verdict::Return);
         match encode(family, &rule).first() {
             Some(Expression::Payload(payload)) => assert_eq!(payload.len, len, "{text}"),
             other => panic!("{text}: {other:?}"),
@@ -122,21 +122,21 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
     let m = Expression::Match;
     let t = Expression::Target;
 
-    let bytes = "tests bytes of the packet other than its destination address";
+    let bytes = "tests bytes of the packet other than its addresses";
     let none = "compares with a value that none of our rules can name";
     let equality = "has a comparison that none of our rules has";
     let unused = "loads something that it does not compare";
     let end = "ends in something other than return, jump and MASQUERADE";
     let statistic = "has a statistic match other than a plain `--mode random --probability`";
     let options = "masquerades with options other than --random-fully and --to-ports";
-    let masking = "has a bitwise operation other than a mask on the destination address";
+    let masking = "has a bitwise operation other than a mask on an address";
     let cases: Vec<(Vec<Expression>, &str)> = vec![
         (vec![], "is empty"),
         (vec![Expression::Counter(Counter::default())], end),
         (vec![verdict(0)], end),
         (vec![verdict(VerdictCode::JUMP)], end),
         (vec![ret(), ret()], "goes on behind its verdict"),
-        (vec![load(12, 4), equal(&[10, 0, 0, 0]), ret()], bytes),
+        (vec![load(8, 4), equal(&[10, 0, 0, 0]), ret()], bytes),
         (vec![load(16, 5), equal(&[10, 0, 0, 0, 0]), ret()], bytes),
         (vec![load(16, 0), equal(&[]), ret()], bytes),
         (vec![load(16, 4), cmp(CmpOp::NOT_EQUAL, &[10, 0, 0, 0]), ret()], equality),

@@ -76,7 +76,7 @@ fn ret() -> Expression {
 fn other_ways_to_say_the_same_are_the_same_rule() {
     let masquerade = |fully_random, ports| Verdict::Masquerade(Masquerade { fully_random, ports });
     let some = PortRange::new(7, 7);
-    let range = |text: &str| vec![Match::Destination(text.parse().unwrap())];
+    let range = |text: &str| vec![Match::destination(text.parse().unwrap())];
     let cases = [
         (
             "nft loads three bytes",
@@ -121,7 +121,7 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
     let routing = "asks the routing table for something other than the destination's address type";
     let drawn = "draws numbers other than random ones from 0";
     let turned = "turns the bytes of something other than a random number around";
-    let in_set = "has a lookup other than `the destination is in the set`";
+    let in_set = "has a lookup other than `the address is in the set`";
     let unused = "loads something that it does not compare";
     let missing = "compares something that was not loaded";
     let cases: Vec<(Vec<Expression>, &str)> = vec![
@@ -143,7 +143,7 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![load(16, 4), mask(&[255, 0, 255, 0]), lookup(false), ret()], "looks up bits that are no prefix"),
         (
             vec![Expression::Meta(Meta { key: Meta::L4PROTO, register: 1 }), lookup(false), ret()],
-            "looks up something other than the destination address",
+            "looks up something other than an address",
         ),
         (vec![numgen(0, 0), byteorder(to_network, 4, 4), cmp(CmpOp::LESS, &three), ret()], drawn),
         (vec![numgen(random, 1), byteorder(to_network, 4, 4), cmp(CmpOp::LESS, &three), ret()], drawn),
@@ -179,7 +179,7 @@ fn one_port_is_loaded_once_and_two_into_registers_of_their_own() {
     let lowered = |first, last| {
         let ports = PortRange::new(first, last);
         let verdict = Verdict::Masquerade(Masquerade { fully_random: false, ports });
-        encode(Family::Ipv6, &Rule::new(vec![Match::Probability(Probability::of(1, 2).unwrap())], None, verdict))
+        encode(Family::Ipv6, &Rule::new(vec![Match::random(Probability::of(1, 2).unwrap())], None, verdict))
             .split_off(4)
     };
     assert_eq!(lowered(7, 7), [port(1, 7), masq(2, Some((1, 1)))]);

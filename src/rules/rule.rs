@@ -1,0 +1,126 @@
+//! Rules: conditions, and what happens to a packet for which all of them hold.
+
+use std::borrow::Cow;
+
+use super::{Lookup, Match, Probability, SetPart};
+use crate::net::PortRange;
+use crate::policy::DecisionRange;
+
+/// One rule: all matches must hold, then the verdict is given. Two rules that do the same are equal, whichever decisions they
+/// carry out.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The matches in their order: two rules that mean the same are equal.
+    matches: Vec<Match>,
+    /// The comment that listings show.
+    comment: Option<Cow<'static, str>>,
+    /// What happens to a packet that matches.
+    verdict: Verdict,
+    /// The decisions of the policy that it carries out: none, if it was not made of a policy, or only leads to other rules.
+    decisions: DecisionRange,
+}
+
+/// What a rule does to a packet that matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Back to the chain that jumped here.
+    Return,
+    /// On to another chain of the table.
+    Jump(String),
+    /// The source becomes the address of the interface on which the packet leaves.
+    Masquerade(Masquerade),
+}
+
+/// How a packet is masqueraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masquerade {
+    /// The source port is drawn at random (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), not kept where it is free.
+    pub fully_random: bool,
+    /// The source ports to use, if not all.
+    pub ports: Option<PortRange>,
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { matches, comment, verdict, decisions: _ } = self;
+        *matches == other.matches && *comment == other.comment && *verdict == other.verdict
+    }
+}
+
+impl Eq for Rule {}
+
+impl Rule {
+    /// A rule; the matches are brought into their canonical order.
+    #[must_use]
+    pub fn new(mut matches: Vec<Match>, comment: Option<Cow<'static, str>>, verdict: Verdict) -> Self {
+        matches.sort();
+        Self { matches, comment, verdict, decisions: DecisionRange::default() }
+    }
+
+    /// The same rule, which carries out these decisions.
+    #[must_use]
+    pub(crate) fn carrying_out(self, decisions: DecisionRange) -> Self {
+        Self { decisions, ..self }
+    }
+
+    /// The same rule, for a set that has another name.
+    pub(crate) fn with_set_named(&self, set: &str, name: &str) -> Self {
+        let renamed = self.matches.iter().map(|condition| match condition.lookup() {
+            Some(lookup) if lookup.set == set => Match::in_set(lookup.field, name, lookup.prefix_len),
+            _ => condition.clone(),
+        });
+        Self::new(renamed.collect(), self.comment.clone(), self.verdict.clone()).carrying_out(self.decisions)
+    }
+
+    /// The rules that together do the same where the elements of a set are spread over others: one for each of those in
+    /// which its lookup can end.
+    pub(crate) fn looking_up_instead(&self, set: &str, others: &[SetPart]) -> Vec<Self> {
+        let is_it = |condition: &Match| condition.lookup().is_some_and(|lookup| lookup.set == set);
+        let Some(at) = self.matches.iter().position(is_it) else { return vec![self.clone()] };
+        let in_part = |part: &SetPart| {
+            let replaced = self.matches.iter().enumerate().map(|(index, condition)| match condition.lookup() {
+                Some(lookup) if index == at => Match::in_set(lookup.field, &part.name, part.prefix_len),
+                _ => condition.clone(),
+            });
+            let rule = Self::new(replaced.collect(), self.comment.clone(), self.verdict.clone());
+            // It can look the set up by another address, too.
+            rule.carrying_out(self.decisions).looking_up_instead(set, others)
+        };
+        others.iter().flat_map(in_part).collect()
+    }
+
+    /// The conditions, in their canonical order.
+    #[must_use]
+    pub fn matches(&self) -> &[Match] {
+        &self.matches
+    }
+
+    /// The sets that it looks addresses up in.
+    pub(crate) fn lookups(&self) -> impl Iterator<Item = Lookup<'_>> {
+        self.matches.iter().filter_map(Match::lookup)
+    }
+
+    /// The share of the packets for which the other conditions hold that it takes; `None` for all.
+    #[must_use]
+    pub fn probability(&self) -> Option<Probability> {
+        self.matches.iter().find_map(Match::probability)
+    }
+
+    /// The comment that listings show.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
+    /// What happens to a packet that matches.
+    #[must_use]
+    pub const fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The decisions of the policy that it carries out.
+    #[must_use]
+    pub const fn decisions(&self) -> DecisionRange {
+        self.decisions
+    }
+}
