@@ -65,7 +65,7 @@ impl Doubts {
     }
 
     /// The field on which it depends whether this is what becomes of the packet; `None` if it happens in any case.
-    pub(crate) const fn about(&self, effect: Effect) -> Option<Field> {
+    pub(crate) const fn about(self, effect: Effect) -> Option<Field> {
         match effect {
             Effect::Kept => self.masqueraded,
             Effect::Masqueraded => self.kept,
