@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::net::{AddressRange, Family};
-use crate::policy::{Action, Doubts, Effect, Field, Holds, Packet, Policy, Run, Selector};
+use crate::policy::{Action, Doubts, Effect, Field, Holds, Packet, Policy, PortChoice, Run, Selector};
 
 /// How many earlier policies are remembered. More only come together while flows cannot be looked at.
 const REMEMBERED: usize = 4;
@@ -66,16 +66,15 @@ impl Decisions {
         doubts.about(Effect::Kept).is_none().then_some(Effect::Kept)
     }
 
-    /// Can the rules have given a flow from the port `old` the port `new`?
+    /// Can rules that masquerade as these do have given a flow from the port `old` the port `new`? If none masquerades,
+    /// nobody can tell.
     #[must_use]
     pub fn may_translate_port(&self, family: Family, old: u16, new: u16) -> bool {
-        self.steps(family).iter().any(|step| match step {
-            Step::Decision(_, Action::Masquerade(ports)) if ports.to_ports.is_empty() => {
-                !ports.random_fully || new != old
-            }
-            Step::Decision(_, Action::Masquerade(ports)) => ports.to_ports.contains(new),
-            _ => false,
-        })
+        let mut choices = self.steps(family).iter().filter_map(Step::port_choice).peekable();
+        choices.peek().is_none()
+            || choices.any(|ports| {
+                if ports.to_ports.is_empty() { !ports.random_fully || new != old } else { ports.to_ports.contains(new) }
+            })
     }
 
     fn steps(&self, family: Family) -> &[Step] {
@@ -84,6 +83,13 @@ impl Decisions {
 }
 
 impl Step {
+    fn port_choice(&self) -> Option<&PortChoice> {
+        match self {
+            Self::Decision(_, Action::Masquerade(ports)) => Some(ports),
+            Self::Decision(..) | Self::KeptDestinations(_) => None,
+        }
+    }
+
     /// What it makes of packets that it is about, and whether it is about this one.
     fn about(&self, packet: &Packet) -> (Effect, Holds) {
         match self {

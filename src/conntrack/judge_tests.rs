@@ -6,6 +6,9 @@ use super::*;
 use crate::net::{ChainName, Cidr, PortRanges};
 use crate::policy::{Answer, Flags, Origin, Policy, PortChoice, evaluate};
 
+#[path = "judge_condition_tests.rs"]
+mod condition_tests;
+
 /// The addresses of a family that play a part.
 struct Cast {
     family: Family,

@@ -63,6 +63,9 @@ mod tests {
     use super::*;
     use crate::backend::nftables::tests::plans::standing;
     use crate::backend::nftables::{Cache, Handle, ObservedRule, Planned, Unrecognised, plan, plan_for};
+    use crate::net::Protocol;
+    use crate::policy::tests::{deciding, from, keep, masquerade, to};
+    use crate::policy::{Condition, Decision, Origin, Policy, PortChoice, Selector};
     use crate::rules::tests::policy;
     use crate::rules::{Layout, Protection, Ruleset, TableId, compile};
 
@@ -135,6 +138,28 @@ mod tests {
                     assert!(others.into_iter().all(|other| stands(other, &observed)), "{layout} {family}: {what}");
                 }
                 assert!(!stands(family, &Observed::default()));
+            }
+        }
+    }
+
+    #[test]
+    fn rules_that_masquerade_under_conditions_stand_if_all_of_a_decisions_rules_are_there() {
+        let ports = || PortChoice { random_fully: true, to_ports: "1024-2047,3000-3999".parse().unwrap() };
+        let when = |conditions: &[Condition]| Selector::all(conditions.to_vec());
+        let with_ports = |conditions| Decision::masquerade(&when(conditions), ports(), Origin::EverythingElse);
+        for (what, decisions) in [
+            ("of some sources", vec![keep(&[to("10.0.0.0/8")]), masquerade(&[from("10.0.0.0/8")])]),
+            ("to some destinations", vec![masquerade(&[to("192.0.2.0/24")])]),
+            ("of some sources, behind ports", vec![with_ports(&[from("10.0.0.0/8")])]),
+            ("of one protocol, behind ports", vec![with_ports(&[Condition::protocol(Protocol::Udp)])]),
+        ] {
+            let policy = Policy { families: vec![Family::Ipv4], ..deciding(decisions) };
+            for layout in LAYOUTS {
+                let mut observed = standing(&compile(&policy, layout));
+                assert!(stands(Family::Ipv4, &observed), "{layout}: {what}");
+                assert!(!stands(Family::Ipv6, &observed), "{layout}: {what}");
+                drop(chain(&mut observed.tables[0], false).rules.pop());
+                assert!(!stands(Family::Ipv4, &observed), "{layout}: {what}, less the last rule");
             }
         }
     }

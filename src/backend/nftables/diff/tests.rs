@@ -3,6 +3,8 @@
 
 #[path = "parts_tests.rs"]
 mod parts_tests;
+#[path = "two_addresses_tests.rs"]
+mod two_addresses_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -17,6 +17,7 @@ use crate::backend::nftables::{Action, Change};
 use crate::net::{Cidr, Family, PortRange, Protocol};
 use crate::netlink::{Attributes, Writer};
 use crate::netlink::{Content, Messages, nfnetlink};
+use crate::policy::AddressField;
 use crate::rules::{Masquerade, Match, Probability, Rule, TableId, Verdict};
 
 /// The transaction with these changes in the `nat` table of a family.
@@ -104,8 +105,10 @@ pub(super) fn any_rule() -> impl Strategy<Value = (Family, Rule)> {
 pub(super) fn any_native_rule() -> impl Strategy<Value = (Family, Rule)> {
     any_family().prop_flat_map(|family| {
         let prefix_len = prop::option::of(0..=family.address_len() * 8);
-        let set =
-            ("[a-z][a-z0-9-]{0,20}", prefix_len).prop_map(|(set, prefix_len)| Match::destination_in(&set, prefix_len));
+        let set = ("[a-z][a-z0-9-]{0,20}", prefix_len, any::<bool>()).prop_map(|(set, prefix_len, source)| {
+            let field = if source { AddressField::Source } else { AddressField::Destination };
+            Match::in_set(field, &set, prefix_len)
+        });
         let probability = (1..u32::MAX, 1..u32::MAX)
             .prop_map(|(a, b)| Match::random(Probability::of(a.min(b), a.max(b) + 1).unwrap()));
         let matches = prop::collection::vec(prop_oneof![6 => any_match(family), 2 => set, 1 => probability], 0..5);
@@ -129,10 +132,11 @@ fn any_match(family: Family) -> impl Strategy<Value = Match> {
             Family::Ipv4 => IpAddr::from(*octets.first_chunk::<4>().unwrap()),
             Family::Ipv6 => IpAddr::from(octets),
         };
-        Match::destination(Cidr::around(address, prefix_len).unwrap())
+        Cidr::around(address, prefix_len).unwrap()
     });
     prop_oneof![
-        4 => range,
+        4 => range.clone().prop_map(Match::destination),
+        2 => range.prop_map(Match::source),
         1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::protocol),
         1 => Just(Match::DESTINATION_NOT_LOCAL),
     ]
