@@ -43,6 +43,10 @@ pub(crate) fn to(range: &str) -> Match {
     Match::destination(range.parse().unwrap())
 }
 
+pub(crate) fn from(range: &str) -> Match {
+    Match::source(range.parse().unwrap())
+}
+
 pub(crate) fn masquerade(fully_random: bool, ports: Option<(u16, u16)>) -> Verdict {
     let ports = ports.map(|(first, last)| PortRange::new(first, last).unwrap());
     Verdict::Masquerade(Masquerade { fully_random, ports })
@@ -84,6 +88,11 @@ pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
         kinds.push((rule(vec![to(range), Match::protocol(Protocol::Sctp)], "", Verdict::Return), {
             format!("-d {range} -p sctp -j RETURN")
         }));
+        kinds.push((rule(vec![from(range)], "", Verdict::Return), format!("-s {range} -j RETURN")));
+        kinds.push((
+            rule(vec![from(range), to(ranges[0]), Match::protocol(Protocol::Tcp)], "", masquerade(true, None)),
+            { format!("-s {range} -d {} -p tcp -j MASQUERADE --random-fully", ranges[0]) },
+        ));
     }
     kinds
 }

@@ -2,9 +2,10 @@
 
 use ip_masq_agent::backend::nftables::{Action, Change};
 use ip_masq_agent::net::{AddressRange, Cidr, Family, Protocol};
+use ip_masq_agent::policy::AddressField;
 use ip_masq_agent::rules::{BaseChain, Match, Probability, Protection, Rule, SetKind, TableId, Verdict};
 
-use crate::changes::{CHAIN, masquerade, rule, to};
+use crate::changes::{CHAIN, from, masquerade, rule, to};
 
 pub(crate) const TABLE: &str = "ip-masq-agent";
 pub(crate) const INTERVALS: &str = "exempt";
@@ -108,6 +109,14 @@ pub(crate) fn own_rules(family: Family) -> Vec<(Rule, String)> {
             format!("{family} daddr & {mask} == @{set} {counter} return"),
         ),
         (rule(vec![to(wide)], "", Verdict::Return), format!("{family} daddr {wide} {counter} return")),
+        (
+            rule(vec![Match::in_set(AddressField::Source, set, Some(prefix_len))], "", Verdict::Return),
+            format!("{family} saddr & {mask} == @{set} {counter} return"),
+        ),
+        (
+            rule(vec![from(masked), looked_up(INTERVALS, None)], "", masquerade(true, None)),
+            format!("{family} saddr {masked} {family} daddr @{INTERVALS} {counter} masquerade fully-random"),
+        ),
         (
             rule(vec![to(masked), tcp()], "", Verdict::Return),
             format!("{family} daddr {masked} meta l4proto tcp {counter} return"),

@@ -120,8 +120,7 @@ fn fill<'a>(family: Family, chain: &'a Chain<'a>) -> Vec<(nftnl::Rule<'a>, Rule)
     ports.add_expr(&Cmp::new(CmpOp::Eq, Protocol::Tcp.number()));
     ports.add_expr(&half());
     ports.add_expr(&masquerade_target(family));
-    let matches =
-        vec![Match::protocol(Protocol::Tcp), Match::random(Probability::of(1, 2).unwrap().for_statistic())];
+    let matches = vec![Match::protocol(Protocol::Tcp), Match::random(Probability::of(1, 2).unwrap().for_statistic())];
     rules.push((ports, rule(matches, "", masquerade(true, Some((1024, 2000))))));
     rules
 }

@@ -34,10 +34,16 @@ fn nat(family: Family) -> Table {
 }
 
 fn destination(family: Family, len: u32) -> Payload {
+    address(family, policy::Field::Destination, len)
+}
+
+fn address(family: Family, field: policy::Field, len: u32) -> Payload {
     const NETWORK_HEADER: u32 = 1;
-    let offset: u32 = match family {
-        Family::Ipv4 => 16,
-        Family::Ipv6 => 24,
+    let offset: u32 = match (family, field) {
+        (Family::Ipv4, policy::Field::Source) => 12,
+        (Family::Ipv4, _) => 16,
+        (Family::Ipv6, policy::Field::Source) => 8,
+        (Family::Ipv6, _) => 24,
     };
     Payload::default().with_dreg(Register::Reg1).with_base(NETWORK_HEADER).with_offset(offset).with_len(len)
 }
@@ -179,7 +185,7 @@ fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
                 expressions.insert(0, Meta::new(MetaType::L4Proto).into());
                 expressions.insert(1, Cmp::new(CmpOp::Eq, [protocol.number()]).into());
             }
-            (Field::Packet(policy::Field::Destination), Test::Packet(policy::Test::Prefix(range))) => {
+            (Field::Packet(field), Test::Packet(policy::Test::Prefix(range))) => {
                 let octets = match range.network() {
                     std::net::IpAddr::V4(address) => address.octets().to_vec(),
                     std::net::IpAddr::V6(address) => address.octets().to_vec(),
@@ -187,12 +193,12 @@ fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
                 let len = usize::from(range.prefix_len() / 8);
                 let is_whole = range.prefix_len().is_multiple_of(8) && (family, len) != (Family::Ipv4, 3);
                 if is_whole {
-                    expressions.push(destination(family, u32::try_from(len).unwrap()).into());
+                    expressions.push(address(family, field, u32::try_from(len).unwrap()).into());
                     expressions.push(Cmp::new(CmpOp::Eq, &octets[..len]).into());
                 } else {
                     let ones = u128::MAX << (128 - u32::from(range.prefix_len()));
                     let mask = &ones.to_be_bytes()[..octets.len()];
-                    expressions.push(destination(family, u32::from(family.address_len())).into());
+                    expressions.push(address(family, field, u32::from(family.address_len())).into());
                     expressions.push(Bitwise::new(mask, vec![0; mask.len()]).unwrap().into());
                     expressions.push(Cmp::new(CmpOp::Eq, octets).into());
                 }
