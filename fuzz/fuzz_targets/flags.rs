@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::ValueEnum;
 use ip_masq_agent::cli::{Cli, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
-use ip_masq_agent::last_good::{WriterTask, VERB};
+use ip_masq_agent::last_good::{VERB, WriterTask};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
 use ip_masq_agent::policy::{AddressType, Flags, Packet, Policy, Transport};
 use ip_masq_agent::rules::render::{iptables_save, nft};
