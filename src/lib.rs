@@ -14,6 +14,7 @@ pub mod last_good;
 pub mod net;
 pub mod netlink;
 pub mod policy;
+pub mod report;
 pub mod rules;
 pub mod runtime;
 pub mod sandbox;

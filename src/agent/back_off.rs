@@ -6,10 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Pass;
-use super::timed::Took;
-use crate::backend::nftables::{Heard, Process};
-use crate::backend::{ReconcileError, SelectError};
+use crate::backend::nftables::Heard;
+use crate::report::{ConflictNews, PassResult, PassTimes};
 use crate::rules::TableId;
 
 /// So many repairs are made at once. Whoever flushes the rules by hand is not a program that undoes them.
@@ -47,72 +45,14 @@ pub(super) struct BackOff {
     owned: Option<TableId>,
 }
 
-/// What a pass came to, as far as waiting goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PassResult {
-    /// The rules are as they shall be: they were so already, or were changed because what shall be is another.
-    InForce,
-    /// Somebody had changed them, and they are in force again.
-    Repaired,
-    /// Each time that they were put right, somebody had undone it before that was seen.
-    Undone,
-    /// Others committed so often that nothing could be put in place, or read. Nothing was undone, and nothing is wrong.
-    Overtaken,
-    /// The attempt failed; another may fare better.
-    Failed,
-    /// Another process owns a table that has to be changed, and may end at any moment.
-    Owned(TableId),
-    /// The attempt failed, and so will every other before somebody has changed something.
-    Stuck,
-}
-
-/// Is there a conflict with a program that undoes the rules again and again?
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ConflictNews {
-    /// From now on there are pauses between repairs.
-    Started {
-        /// How often they were repaired.
-        repairs: u32,
-        /// In which time.
-        time: Duration,
-        /// Who committed before.
-        suspects: Vec<Process>,
-    },
-    /// The rules were left alone for a while. There are no more pauses.
-    Ended,
-}
-
-impl PassResult {
-    /// What a pass came to.
-    pub(super) fn of(pass: &Pass) -> Self {
-        let error = match &pass.rules {
-            Ok(_) if pass.repaired => return Self::Repaired,
-            Ok(_) => return Self::InForce,
-            Err(SelectError::Nothing(_)) => return Self::Stuck,
-            Err(SelectError::Reconcile(error)) => error,
-        };
-        match (error, error.owned_by_another()) {
-            (_, Some(table)) => Self::Owned(table),
-            (error, _) if error.is_contention() => Self::Overtaken,
-            (ReconcileError::Unsettled { .. }, _) => Self::Undone,
-            (error, _) if error.is_transient() => Self::Failed,
-            _ => Self::Stuck,
-        }
-    }
-
-    /// Were the rules read and found to be as they shall be?
-    pub(super) const fn is_in_force(self) -> bool {
-        matches!(self, Self::InForce | Self::Repaired)
-    }
-}
-
 impl BackOff {
-    /// A pass ended `now`, after others were heard or not; `interval` is the resync interval.
+    /// A pass ended `now`, after others were heard or not; `interval` is the resync interval. The rules of a family may have
+    /// been `repaired` also where others are in the way of the other family's.
     pub(super) fn learn(
         &mut self,
         now: Instant,
-        took: Took,
-        result: PassResult,
+        took: PassTimes,
+        (result, repaired): (PassResult, bool),
         heard: Heard,
         interval: Duration,
     ) -> Option<ConflictNews> {
@@ -124,8 +64,12 @@ impl BackOff {
         let share_of = |time: Duration| now + time.saturating_mul(SHARE - 1).min(interval);
         match result {
             PassResult::InForce | PassResult::Stuck | PassResult::Owned(_) => {
-                let news = self.forget(now, interval);
-                self.not_before = heard.is_something().then(|| share_of(took.looking));
+                let news = if repaired {
+                    self.repaired(now, heard, interval)
+                } else {
+                    self.not_before = heard.is_something().then(|| share_of(took.reading));
+                    self.forget(now, interval)
+                };
                 if let PassResult::Owned(table) = result {
                     self.owned = Some(table);
                     self.check_owner_later(now);
@@ -139,7 +83,7 @@ impl BackOff {
                 news
             }
             PassResult::Overtaken => {
-                self.retry = Some(share_of(took.looking));
+                self.retry = Some(share_of(took.reading));
                 self.not_before = self.retry;
                 None
             }

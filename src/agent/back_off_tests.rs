@@ -1,9 +1,6 @@
 use super::*;
-use crate::backend::nftables::{Conflict, Plan};
-use crate::backend::{BackendError, Outcome, Partial, Selected};
+use crate::backend::nftables::Process;
 use crate::net::Family;
-use crate::netlink::NetlinkError;
-use crate::rules::Layout;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// What each look takes.
@@ -30,18 +27,18 @@ impl Life {
 
     /// A pass after so much time, and for how long nobody listens after it.
     fn pass(&mut self, after: Duration, result: PassResult, heard: Heard) -> (Option<ConflictNews>, Option<Duration>) {
-        self.pass_that_took(Took { looking: LOOK, ..Took::default() }, after, result, heard)
+        self.pass_that_took(PassTimes { reading: LOOK, ..PassTimes::default() }, after, result, heard)
     }
 
     fn pass_that_took(
         &mut self,
-        took: Took,
+        took: PassTimes,
         after: Duration,
         result: PassResult,
         heard: Heard,
     ) -> (Option<ConflictNews>, Option<Duration>) {
         self.now += after + took.whole();
-        let news = self.back_off.learn(self.now, took, result, heard, INTERVAL);
+        let news = self.back_off.learn(self.now, took, (result, result == PassResult::Repaired), heard, INTERVAL);
         (news, self.back_off.not_before().map(|until| until.duration_since(self.now)))
     }
 
@@ -117,10 +114,10 @@ fn commits_of_others_that_touch_nothing_of_ours_get_a_tenth_of_the_time() {
 #[test]
 fn what_is_waited_for_after_a_look_is_the_time_of_the_look_and_not_of_commits_and_never_more_than_the_resync_interval()
 {
-    for (looking, committing, pause) in
+    for (reading, committing, pause) in
         [(2, 0, 18), (2, 10_000, 18), (6_000, 0, 54_000), (7_000, 0, 60_000), (100_000, 1, 60_000)]
     {
-        let took = Took { looking: ms(looking), committing: ms(committing) };
+        let took = PassTimes { reading: ms(reading), committing: ms(committing) };
         let mut life = Life::new();
         let (_, waits) = life.pass_that_took(took, ms(1), PassResult::InForce, heard("kube-proxy"));
         assert_eq!(waits, Some(ms(pause)), "{took:?}");
@@ -164,7 +161,7 @@ fn after_a_failure_a_commit_of_somebody_else_leads_to_an_attempt_at_once_which_p
     }
     assert_eq!(wait, ms(12_800));
     // Somebody commits without end. Of each attempt the whole counts, as what fails may be the commit.
-    let took = Took { looking: LOOK, committing: ms(8) };
+    let took = PassTimes { reading: LOOK, committing: ms(8) };
     for _ in 0..100 {
         let due = life.back_off.retry();
         let (_, pause) = life.pass_that_took(took, ms(1), PassResult::Failed, heard("kube-proxy"));
@@ -225,46 +222,26 @@ fn the_operator_can_end_all_waiting() {
     assert_eq!(life.pass(ms(1), PassResult::Repaired, heard("rival")), (None, None));
 }
 
-fn pass(rules: Result<Option<Selected<Outcome>>, SelectError>, repaired: bool) -> Pass {
-    let took = Took::default();
-    Pass { config: None, rules, took, repaired, holding: None, keep: None }
-}
-
 #[test]
-fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
-    let table = TableId::own(Family::Ipv4);
-    let netlink = |source| BackendError::Netlink { doing: "do it".to_owned(), source };
-    let look = |source| ReconcileError::Look { source: netlink(source), committed: false };
-    let commit = |source| ReconcileError::Backend(netlink(source));
-    let unsettled = |undone| ReconcileError::Unsettled { remaining: Plan::default(), undone };
-    let found = "something else".to_owned();
-    for (error, result) in [
-        (unsettled(0), PassResult::Overtaken),
-        (unsettled(1), PassResult::Undone),
-        (look(NetlinkError::Interrupted { tries: 16 }), PassResult::Overtaken),
-        (look(NetlinkError::NoAnswer), PassResult::Failed),
-        (look(NetlinkError::Denied), PassResult::Stuck),
-        (commit(NetlinkError::NoAnswer), PassResult::Failed),
-        (commit(NetlinkError::TooLarge { bytes: 1 }), PassResult::Stuck),
-        (ReconcileError::Backend(BackendError::Stale), PassResult::Overtaken),
-        (ReconcileError::Backend(BackendError::Owned(table)), PassResult::Owned(table)),
-        (conflict(Conflict::Owned(table)), PassResult::Owned(table)),
-        (conflict(Conflict::Postrouting { table, found }), PassResult::Stuck),
-    ] {
-        let text = error.to_string();
-        assert_eq!(PassResult::of(&pass(Err(SelectError::Reconcile(error)), false)), result, "{text}");
+fn repairs_of_one_family_count_while_others_are_in_the_way_of_the_other_family() {
+    let table = TableId::own(Family::Ipv6);
+    for result in [PassResult::Stuck, PassResult::Owned(table)] {
+        let mut life = Life::new();
+        let mut news = Vec::new();
+        let mut pauses = Vec::new();
+        for _ in 0..11 {
+            life.now += LOOK;
+            let took = PassTimes { reading: LOOK, ..PassTimes::default() };
+            news.extend(life.back_off.learn(life.now, took, (result, true), heard("rival"), INTERVAL));
+            pauses.push(life.back_off.not_before().map(|until| until.duration_since(life.now).as_millis()));
+        }
+        assert!(matches!(&news[..], [ConflictNews::Started { repairs: 9, .. }]), "{news:?}");
+        let expected = [None; 8].into_iter().chain([Some(100), Some(200), Some(400)]);
+        assert_eq!(pauses, expected.collect::<Vec<_>>(), "{result:?}");
+        // Whether the owner has ended is looked for all the same.
+        let owned = matches!(result, PassResult::Owned(_)).then_some(OWNER_CHECK);
+        assert_eq!(life.retry(), owned);
+        life.now += QUIET;
+        assert_eq!(life.pass(ms(1), result, Heard::default()), (Some(ConflictNews::Ended), None));
     }
-    assert_eq!(PassResult::of(&pass(Err(SelectError::Nothing(Vec::new())), false)), PassResult::Stuck);
-    let selected = || Selected { layout: Layout::IptablesNat, refused: Vec::new(), result: Outcome::default() };
-    assert_eq!(PassResult::of(&pass(Ok(Some(selected())), true)), PassResult::Repaired);
-    assert_eq!(PassResult::of(&pass(Ok(Some(selected())), false)), PassResult::InForce);
-    assert_eq!(PassResult::of(&pass(Ok(None), false)), PassResult::InForce);
-}
-
-fn conflict(conflict: Conflict) -> ReconcileError {
-    ReconcileError::Conflict(Box::new(Partial {
-        conflicts: vec![conflict],
-        others: Vec::new(),
-        outcome: Outcome::default(),
-    }))
 }

@@ -3,31 +3,28 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tracing::{info, warn};
 
-use super::Event;
-use super::complaint::Complaint;
 use super::config_files::{ConfigFiles, FileNews, Look};
 use super::file_watch::{Change, FileWatch};
-use super::latest::Latest;
-use crate::config::{ReadError, SourcePaths};
+use super::slot::Slot;
+use crate::config::SourcePaths;
+use crate::report::LogOnce;
 
 /// The end of the loop with the thread: the loop asks for a look, and is told what is new, whoever asked.
 #[derive(Debug)]
 pub(super) struct FileThread {
     paths: SourcePaths,
-    asked: Arc<Latest<Ask>>,
-    answers: Arc<Latest<Answer>>,
-    news: Option<FileNews>,
-    unanswered: Complaint,
+    asked: Arc<Slot<Ask>>,
+    answers: Arc<Slot<Answer>>,
+    unanswered: LogOnce,
 }
 
 /// What a look came to. News take the place of what was not fetched yet, which may be other news.
 #[derive(Debug)]
-enum Answer {
+pub(super) enum Answer {
     /// The operator wanted it, and the files say what they said.
     Unchanged,
     News(FileNews),
@@ -45,13 +42,12 @@ pub(super) enum Ask {
 impl FileThread {
     /// Starts the thread, which looks at the files at once. To be called once signals are blocked.
     pub(super) fn start(files: ConfigFiles) -> io::Result<Self> {
-        let (asked, answers) = (Arc::new(Latest::new()), Arc::new(Latest::new()));
+        let (asked, answers) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
         let this = Self {
             paths: files.paths().clone(),
             asked: Arc::clone(&asked),
             answers: Arc::clone(&answers),
-            news: None,
-            unanswered: Complaint::default(),
+            unanswered: LogOnce::new(),
         };
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let thread = thread::Builder::new().name("file".to_owned());
@@ -76,33 +72,18 @@ impl FileThread {
     }
 
     /// Completes once there is something new, or nothing new that was wanted. Losing the future loses nothing.
-    pub(super) async fn answered(&mut self) -> Event {
+    pub(super) async fn answered(&mut self) -> Answer {
         loop {
             self.answers.filled().await;
-            match self.answers.take() {
-                Some(Answer::News(news)) => {
-                    self.news = Some(news);
-                    return Event::ConfigChanged;
-                }
-                Some(Answer::Unchanged) => return Event::ConfigUnchanged,
-                None => {}
+            if let Some(answer) = self.answers.take() {
+                return answer;
             }
         }
-    }
-
-    /// What is new since the last time; of several things the last.
-    pub(super) fn take(&mut self) -> Option<FileNews> {
-        self.news.take()
-    }
-
-    /// The first look takes too long: that is news too, and the look will be, whenever it is done.
-    pub(super) fn give_up_waiting(&mut self, after: Duration) {
-        self.news = Some(Err(ReadError::Unanswered { sources: self.paths.clone(), after }));
     }
 }
 
 /// The thread's life: it ends with the process.
-async fn serve(mut files: ConfigFiles, asked: &Latest<Ask>, answers: &Latest<Answer>) {
+async fn serve(mut files: ConfigFiles, asked: &Slot<Ask>, answers: &Slot<Answer>) {
     let mut watch = FileWatch::new(files.paths().clone());
     let mut change = Change::Happened;
     loop {
@@ -128,6 +109,7 @@ async fn serve(mut files: ConfigFiles, asked: &Latest<Ask>, answers: &Latest<Ans
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use tempfile::TempDir;
     use tokio::time::timeout;
@@ -138,15 +120,15 @@ mod tests {
     /// Two files that are served, and the thread's ends of the queues.
     struct Served {
         scratch: TempDir,
-        asked: Arc<Latest<Ask>>,
-        answers: Arc<Latest<Answer>>,
+        asked: Arc<Slot<Ask>>,
+        answers: Arc<Slot<Answer>>,
     }
 
     impl Served {
         /// Begins in this thread, so that whatever a test does without awaiting anything is one burst.
         async fn start() -> Self {
             let scratch = tempfile::tempdir().unwrap();
-            let (asked, answers) = (Arc::new(Latest::new()), Arc::new(Latest::new()));
+            let (asked, answers) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
             let this = Self { scratch, asked, answers };
             this.write(0, "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
             this.write(1, "nonMasqueradeCIDRs: [10.2.0.0/16]\n");

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::complaint::Complaint;
 use super::config_files::Look;
 use super::watch::ConfigWatch;
 use crate::config::SourcePaths;
+use crate::report::LogOnce;
 
 /// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
 /// delete and create, or empty and write, and the defaults must not be in force for that moment.
@@ -32,7 +32,7 @@ pub(super) enum Change {
 /// The watch on the files, which tells of its own failure once.
 pub(super) struct FileWatch {
     inner: ConfigWatch,
-    complaint: Complaint,
+    failure: LogOnce,
     /// A file has changed, and it or another may change again. Until when that is waited for.
     burst_until: Option<Instant>,
     /// A file has become missing or empty. Until when it may come back as if it had not been.
@@ -42,15 +42,15 @@ pub(super) struct FileWatch {
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(paths: SourcePaths) -> Self {
-        Self { inner: ConfigWatch::new(paths), complaint: Complaint::default(), burst_until: None, away_until: None }
+        Self { inner: ConfigWatch::new(paths), failure: LogOnce::new(), burst_until: None, away_until: None }
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the files ([`ConfigWatch::refresh`]).
     pub(super) fn refresh(&mut self) {
         self.burst_until = None;
         match self.inner.refresh().map_err(|error| error.to_string()) {
-            Err(text) if self.complaint.is_new(&text) => warn!("{text}"),
-            Ok(()) if self.complaint.ends() => info!("changes of the configuration file are heard at once again"),
+            Err(text) if self.failure.is_new(&text) => warn!("{text}"),
+            Ok(()) if self.failure.ends() => info!("changes of the configuration file are heard at once again"),
             _ => {}
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Job {
 
 /// A job has ended.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct FlowReport {
     pub(super) job: Arc<Job>,
     pub(super) result: Result<Fixed, ConntrackError>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub struct FlowWorker {
     next: Arc<Next>,
-    reports: Option<UnboundedReceiver<Report>>,
+    reports: Option<UnboundedReceiver<FlowReport>>,
 }
 
 /// The job that comes next: one at most, because a later one includes what an earlier one has left to do.
@@ -78,7 +78,7 @@ impl FlowWorker {
     }
 
     /// Where the reports come in; for the first caller.
-    pub(super) const fn reports(&mut self) -> Option<UnboundedReceiver<Report>> {
+    pub(super) const fn reports(&mut self) -> Option<UnboundedReceiver<FlowReport>> {
         self.reports.take()
     }
 }
@@ -101,11 +101,11 @@ impl Next {
 }
 
 /// Ends when nobody takes the reports any more.
-fn work(next: &Next, fixer: &mut dyn FixFlows, tell: &UnboundedSender<Report>) {
+fn work(next: &Next, fixer: &mut dyn FixFlows, tell: &UnboundedSender<FlowReport>) {
     loop {
         let job = next.take();
         let result = fixer.fix(&job.before, &job.now, &job.interrupted);
-        if tell.send(Report { job, result }).is_err() {
+        if tell.send(FlowReport { job, result }).is_err() {
             return;
         }
     }

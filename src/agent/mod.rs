@@ -1,32 +1,28 @@
-//! The agent's life: events come in, each leads to one pass, and a signal ends it.
+//! The agent's life: events come in, the state says what follows from each, and that is carried out.
+//!
+//! [`State::step`](state::State) is a pure function of the state and an event. Only `run` touches the kernel, files, clocks
+//! and the log; and of the kernel's rules only `reconcile`.
 
-mod alarm;
 mod back_off;
-mod complaint;
 mod config_files;
-mod counters;
+mod earlier_flows;
 mod event;
 mod file_thread;
 mod file_watch;
 mod flow_worker;
-mod flows;
-mod latest;
-mod narrate;
-mod pass;
-mod readable;
-mod rules_watch;
+mod reconcile;
 mod run;
-mod signals;
+mod slot;
+mod sources;
+mod state;
 mod state_writes;
-mod status;
-mod timed;
+mod stepped;
+mod timed_backend;
 mod watch;
 
 pub use config_files::{ConfigFiles, Content, FileNews, Look};
-pub use counters::Counters;
-pub use event::Event;
+pub use event::RunError;
 pub use flow_worker::FlowWorker;
-pub use pass::{Agent, ConfigNews, Pass};
-pub use run::{RunError, run};
-pub use signals::Signals;
-pub use timed::Took;
+pub use run::{Agent, run};
+pub use sources::Signals;
+pub use stepped::SteppedAgent;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
 use crate::last_good::{Save, SaveError, Writer, WriterAnswer};
+use crate::report::SaveReport;
 
 /// A disk that has not answered for so long is told of.
 const SLOW: Duration = Duration::from_secs(10);
@@ -39,15 +40,6 @@ struct UnderWay {
     is_told: bool,
 }
 
-/// What there is to say of the newest.
-#[derive(Debug)]
-pub(super) enum StateNews {
-    /// It is kept, or not. Was anything written?
-    Ended(Result<bool, SaveError>),
-    /// It takes long, and goes on.
-    Slow(SaveError),
-}
-
 impl StateWrites {
     /// Has this written, instead of whatever still waits. To be called in a runtime; waits for nothing.
     pub(super) fn write(&mut self, save: Save) {
@@ -60,11 +52,11 @@ impl StateWrites {
     }
 
     /// The next thing that there is to say; never, if nothing is to be written. Losing the future loses nothing.
-    pub(super) async fn news(&mut self) -> StateNews {
+    pub(super) async fn news(&mut self) -> SaveReport {
         Writer::reap();
         loop {
             if let Some(failure) = self.failure.take() {
-                return StateNews::Ended(Err(failure));
+                return SaveReport::Ended(Err(failure));
             }
             let Some(UnderWay { writer, since, is_told, .. }) = &mut self.under_way else {
                 let Some((_, at)) = &self.retry else { return future::pending().await };
@@ -79,7 +71,7 @@ impl StateWrites {
                 answer = writer.answer() => answer,
                 () = sleep_until((*since + SLOW).into()), if !*is_told => {
                     *is_told = true;
-                    return StateNews::Slow(writer.slow(SLOW));
+                    return SaveReport::Slow(writer.slow(SLOW));
                 }
             };
             let ended = self.under_way.take();
@@ -90,13 +82,13 @@ impl StateWrites {
             match answer {
                 Ok(answer) => {
                     self.failures = 0;
-                    return StateNews::Ended(Ok(answer == WriterAnswer::Saved(true)));
+                    return SaveReport::Ended(Ok(answer == WriterAnswer::Saved(true)));
                 }
                 Err(failure) => {
                     if let Some(UnderWay { save, .. }) = ended {
                         self.try_later(save);
                     }
-                    return StateNews::Ended(Err(failure));
+                    return SaveReport::Ended(Err(failure));
                 }
             }
         }

@@ -1,23 +1,21 @@
 //! `apply`: one pass over the rules, then the end.
 
 use std::sync::atomic::AtomicBool;
-
 use std::time::Duration;
 
 use anyhow::{Error, Result};
 use tracing::{info, warn};
 
-use super::{
-    keeper, plan_text, print, print_done, recall, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries,
-};
+use super::store::{look_into_store, open_store};
+use super::{plan_text, print, print_done, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries};
 use crate::backend::Selection;
 use crate::backend::nftables::Nftables;
 use crate::cli::Cli;
-use crate::config::{self, Config, Context, ReadError, Reading, SourcePaths, SourceSet};
+use crate::config::{self, Context, SourcePaths, SourceSet};
 use crate::conntrack::{Before, Decisions};
 use crate::conntrack::{ExistingFlows, FixFlows as _, KernelFlows};
 use crate::exit::Exit;
-use crate::last_good::{Basis, InForce};
+use crate::last_good::{self, ActiveConfig, Fallback, FileStatus, LastGoodStore};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::rules::render::{iptables_save, nft};
@@ -28,14 +26,15 @@ use crate::text::counted;
 const SAVING: Duration = Duration::from_secs(5);
 
 pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
-    let mut basis = Basis::new(&cli.flags, keeper(cli));
-    let (policy, exit) = choose(cli, &mut basis)?;
-    let compile = |layout| ruleset(&policy, &basis, layout);
+    let mut store = open_store(cli);
+    let (active, exit) = choose(cli, &mut store)?;
+    let policy = Policy::new(active.config(), &cli.flags);
+    let compile = |layout| ruleset(&policy, &active, layout);
     let mut selection = Selection::new(cli.backend, cli.protect, &compile);
     let selected =
         selection.reconcile(&mut Nftables::open()?, &compile).inspect_err(|error| tell_partial(error.partial()))?;
     let kept = &selected.result.kept;
-    basis.settle(kept);
+    let active = active.clone().settle(kept);
     tell_fit(&selected);
     tell_worries(&selected.result);
     let plan = &selected.result.plan;
@@ -43,11 +42,10 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {}", counted(changes, "change")),
     }
-    let holding = basis.holding();
-    if holding.is_degraded() {
-        warn!("in force: {holding}");
+    if active.is_degraded() {
+        warn!("in force: {active}");
     }
-    if let Some(Err(error)) = basis.keep().map(|save| save.run(SAVING)) {
+    if let Some(Err(error)) = store.due().map(|save| save.run(SAVING)) {
         warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
     }
     let follow = cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets();
@@ -80,9 +78,9 @@ fn fix_flows(policy: &Policy) -> Result<()> {
 
 /// `apply --dry-run`: prints what would change.
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
-    let mut basis = Basis::new(&cli.flags, recall(cli));
-    let (policy, exit) = choose(cli, &mut basis)?;
-    let compile = |layout| ruleset(&policy, &basis, layout);
+    let (active, exit) = choose(cli, &mut look_into_store(cli))?;
+    let policy = Policy::new(active.config(), &cli.flags);
+    let compile = |layout| ruleset(&policy, &active, layout);
     let selected = Selection::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
     tell_fit(&selected);
     match selected.result.changes.len() {
@@ -96,41 +94,38 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     Ok(exit)
 }
 
-/// What is to be applied, and with which status that ends. As for upstream, a missing file means the defaults.
-fn choose(cli: &Cli, basis: &mut Basis) -> Result<(Policy, Exit)> {
-    let context = Context::from(&cli.flags);
-    let understand = |sources: SourceSet| match basis.missed(&sources) {
-        Some(path) => Err(ReadError::Missing(path.to_owned())),
-        None => Ok((config::understand(&sources, &context)?, sources)),
-    };
-    let (config, exit) = match SourceSet::load_once(&SourcePaths::one(&cli.config)).and_then(understand) {
-        Ok((Reading { config, warnings }, sources)) => {
-            if sources.is_absent() {
-                info!("{} does not exist: the flags' defaults are applied", sources.paths());
-            }
-            tell_warnings(&sources.paths(), &warnings);
-            basis.choose(sources);
-            (config, Exit::Done)
+/// What is to be applied, and with which status that ends. A missing file means the defaults, as for upstream.
+fn choose(cli: &Cli, store: &mut LastGoodStore) -> Result<(ActiveConfig, Exit)> {
+    let paths = SourcePaths::one(&cli.config);
+    let understand = |sources: SourceSet| Ok((config::understand(&sources, &Context::from(&cli.flags))?, sources));
+    let files = SourceSet::load_once(&paths).and_then(understand);
+    let (active, status) = last_good::choose(None, files, &cli.flags, store);
+    let exit = match status {
+        FileStatus::Valid(warnings) => {
+            tell_warnings(&paths, &warnings);
+            Exit::Done
         }
-        Err(error) => (without_file(cli, basis, error)?, Exit::Configuration),
+        FileStatus::Missing => {
+            info!("{paths} does not exist: the flags' defaults are applied");
+            Exit::Done
+        }
+        FileStatus::Unusable { error, notes } => {
+            let notes = notes.unwrap_or_default();
+            // What nobody chose is not applied.
+            if matches!(&active, ActiveConfig::KernelRules { fallback: Fallback::Defaults(_), .. }) {
+                let told = format!("{error}{notes}; nothing was changed");
+                return Err(Error::new(error).context(told));
+            }
+            tell_errors(&format!(
+                "{error}{notes}; rules that stand stay, and the last valid configuration fills what is missing"
+            ));
+            Exit::Configuration
+        }
     };
-    Ok((Policy::new(&config, &cli.flags), exit))
-}
-
-/// The last valid configuration of before, if there is one, instead of a file that cannot be used.
-fn without_file(cli: &Cli, basis: &mut Basis, error: ReadError) -> Result<Config> {
-    let (instead, config) = basis.fall_back(&error, &Context::from(&cli.flags));
-    let Some(config) = config.filter(|_| basis.source() == Some(InForce::LastKnownGood)) else {
-        let told = format!("{error}{instead}; nothing was changed");
-        return Err(Error::new(error).context(told));
-    };
-    let told =
-        format!("{error}{instead}; rules that stand stay, and the last valid configuration fills what is missing");
-    tell_errors(&told);
-    Ok(config)
+    Ok((active, exit))
 }
 
 /// What shall be in the kernel when the process has ended.
-fn ruleset(policy: &Policy, basis: &Basis, layout: Layout) -> Ruleset {
-    Ruleset { keep_standing: basis.keep_standing().to_vec(), ..compile(policy, layout) }
+fn ruleset(policy: &Policy, active: &ActiveConfig, layout: Layout) -> Ruleset {
+    Ruleset { keep_standing: active.standing().to_vec(), ..compile(policy, layout) }
 }

@@ -4,18 +4,20 @@ mod apply;
 mod beside;
 mod cleanup;
 mod explain;
-mod limits;
-mod remembered;
 mod render;
 mod run;
-mod state_writer;
-mod stdout;
+mod store;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 
 use anyhow::{Error, Result};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+use thiserror::Error as ThisError;
 use tracing::{error, info, warn};
 
+use crate::agent::RunError;
 use crate::backend::nftables::Plan;
 use crate::backend::nftables::plan_lines;
 use crate::backend::{Outcome, Partial, Selected};
@@ -28,8 +30,6 @@ use crate::telemetry::Style;
 use crate::text::counted;
 
 use beside::beside_agent;
-use remembered::{keeper, recall};
-use stdout::print;
 
 /// Does what the command line, made from these arguments, asks for, and says how it ended.
 #[must_use]
@@ -46,7 +46,7 @@ pub fn execute(cli: &Cli, arguments: &[OsString]) -> Exit {
 /// Prints what the arguments alone ask for, such as the version.
 #[must_use]
 pub fn answer(text: &str) -> Exit {
-    stdout::print(text).map_or_else(|error| failed(&error.into()), |()| Exit::Done)
+    print(text).map_or_else(|error| failed(&error.into()), |()| Exit::Done)
 }
 
 /// The agent's log is read later and by programs, with the time and level of each line; what a verb says is read at once.
@@ -57,7 +57,7 @@ pub fn log_style(cli: &Cli) -> Style {
 
 fn failed(error: &Error) -> Exit {
     // Every error of ours is a whole sentence, its causes included.
-    tell_errors(&format!("{error}{}", limits::remedy(error.chain())));
+    tell_errors(&format!("{error}{}", remedy(error.chain())));
     exit_of(error)
 }
 
@@ -76,7 +76,7 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Render { format } => render::render(cli, *format),
         Verb::Explain(packet) => explain::explain(cli, packet),
         Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
-        Verb::StateWriter(task) => state_writer::state_writer(cli, *task),
+        Verb::StateWriter(task) => store::write_state(cli, *task),
     }
 }
 
@@ -120,7 +120,7 @@ fn plan_text(plan: &Plan) -> String {
 
 /// Prints what was done. It is done, printed or not.
 fn print_done(text: &str) {
-    if let Err(error) = stdout::print(text) {
+    if let Err(error) = print(text) {
         error!("{error}; all that was to be done is done");
     }
 }
@@ -157,10 +157,42 @@ fn exit_of(error: &Error) -> Exit {
     if error.is::<ReadError>() {
         Exit::Configuration
     } else if error.is::<SandboxError>()
+        || matches!(error.downcast_ref(), Some(RunError::Denied(_)))
         || causes.any(|cause| matches!(cause.downcast_ref(), Some(NetlinkError::Denied)))
     {
         Exit::NotPermitted
     } else {
         Exit::Kernel
+    }
+}
+
+/// Stdout did not take the data, or not all of it.
+#[derive(Debug, ThisError)]
+#[error("could not write to stdout: {0}")]
+struct StdoutError(#[source] io::Error);
+
+/// Prints data. Whoever has stopped to read it, as `head` does, has what they wanted: nothing is wrong then.
+fn print(text: &str) -> Result<(), StdoutError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(StdoutError(error)),
+        _ => Ok(()),
+    }
+}
+
+/// How to mend an error that comes from a limit, in words that follow it; nothing for all others.
+fn remedy<'a>(mut causes: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    match causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error()).map(Errno::from_raw) {
+        Some(Errno::EMFILE) => {
+            let most =
+                getrlimit(Resource::RLIMIT_NOFILE).map_or_else(|_| "too few".to_owned(), |(most, _)| most.to_string());
+            format!(
+                "; this process may have {most} files open: raise that limit (`ulimit -n`, or LimitNOFILE= in its unit)"
+            )
+        }
+        Some(Errno::ENFILE) => {
+            "; all programs together have too many files open: raise `sysctl fs.file-max`".to_owned()
+        }
+        _ => String::new(),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 use tokio::runtime::Builder;
 use tracing::{info, warn};
 
-use super::keeper;
+use super::store::open_store;
 use crate::agent::{Agent, ConfigFiles, FlowWorker, RunError, Signals, run as run_agent};
 use crate::backend::nftables::Monitor;
 use crate::backend::nftables::Nftables;
@@ -14,6 +14,7 @@ use crate::cli::{self, Cli};
 use crate::config::{self, SourcePaths};
 use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
+use crate::report::{Reports, ServiceManager};
 use crate::runtime::RuntimeDir;
 use crate::telemetry::write_in_background;
 
@@ -31,10 +32,11 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     let monitor = Monitor::open(backend.port()).inspect_err(|error| {
         warn!("changes of the rules by others are noticed at the resync interval only: {error}");
     });
-    let mut agent = Agent::new(backend, cli.backend, cli.protect, cli.flags.clone(), keeper(cli));
-    if cli.conntrack == ExistingFlows::Fix {
-        agent = agent.with_flows(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?);
-    }
+    let store = open_store(cli);
+    let flows = match cli.conntrack {
+        ExistingFlows::Fix => Some(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?),
+        ExistingFlows::Keep => None,
+    };
     if !cli.sandbox {
         RuntimeDir::new(&cli.runtime_dir).announce(cli::lasting_flags(arguments.iter().cloned()), &cli.config);
     }
@@ -43,7 +45,23 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         let told = format!("could not make the loop that waits for events: {error}");
         Error::new(error).context(told)
     })?;
-    let files = ConfigFiles::new(SourcePaths::one(&cli.config), config::Context::from(&cli.flags));
-    runtime.block_on(run_agent(agent, files, monitor.ok(), signals))?;
+    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
+        warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
+        ServiceManager::default()
+    });
+    let paths = SourcePaths::one(&cli.config);
+    let agent = Agent {
+        backend,
+        wanted: cli.backend,
+        protect: cli.protect,
+        flags: cli.flags.clone(),
+        store,
+        files: ConfigFiles::new(paths.clone(), config::Context::from(&cli.flags)),
+        monitor: monitor.ok(),
+        flows,
+        signals,
+        reports: Reports::new(paths, manager),
+    };
+    runtime.block_on(run_agent(agent))?;
     Ok(Exit::Done)
 }

@@ -40,34 +40,37 @@ pub(crate) trait FixFlows: fmt::Debug + Send {
 
 /// What became of the flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fixed {
+pub struct Fixed {
     /// How many the kernel listed.
-    pub(crate) looked_at: usize,
+    pub looked_at: usize,
     /// How many were deleted because they were masqueraded and are exempt now.
-    pub(crate) exempt: usize,
+    pub exempt: usize,
     /// How many were deleted because they kept their source and are masqueraded now.
-    pub(crate) masqueraded: usize,
+    pub masqueraded: usize,
     /// How many ended by themselves before they could be deleted.
-    pub(crate) vanished: usize,
+    pub vanished: usize,
     /// How many the kernel did not delete. Older kernels do not delete flows that are offloaded to a flowtable.
-    pub(crate) refused: usize,
+    pub refused: usize,
 }
 
 /// Why not all flows could be looked at, or deleted.
 #[derive(Debug, Error)]
-pub(crate) enum ConntrackError {
+pub enum ConntrackError {
     /// The kernel has no conntrack, or no ctnetlink to list and delete flows with.
     #[error(
         "this kernel has no way to list and delete flows ({}); load the module nf_conntrack_netlink, or run with \
          --conntrack=keep", .0.desc()
     )]
     Unsupported(Errno),
+    /// Listing or deleting failed.
     #[error("could not {doing}: {source}")]
     Netlink {
         /// In words that follow "could not".
         doing: &'static str,
+        /// What the kernel said.
         source: NetlinkError,
     },
+    /// The caller asked to stop.
     #[error("the look at the flows was interrupted")]
     Interrupted,
 }

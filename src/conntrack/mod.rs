@@ -10,8 +10,8 @@ mod rtnetlink;
 
 pub use ctnetlink::{Deletion, FlowInfo, Listing};
 pub use decisions::{Before, Decisions};
-pub use fix::ExistingFlows;
-pub(crate) use fix::{ConntrackError, FixFlows, Fixed, KernelFlows};
+pub use fix::{ConntrackError, ExistingFlows, Fixed};
+pub(crate) use fix::{FixFlows, KernelFlows};
 pub use judge::{Flow, Reason, Status, Tuple, Verdict, verdict};
 pub use local::LocalAddresses;
 pub use rtnetlink::AddressInfo;

@@ -2,25 +2,23 @@
 //! file broken, or not there yet, can go on as before.
 //!
 //! `format` turns it into bytes and back, `directory` is where they meet the file system, `trust` says whose files are
-//! obeyed, `writer` is the process that writes, `keeper` knows what is to be saved, and `basis` what the rules are to be based
-//! on. Whether they are in force the caller says.
+//! obeyed, `writer` is the process that writes, `store` knows what is to be saved, and `active_config` which configuration
+//! the rules follow. Whether they are in force the caller says.
 
-mod basis;
+mod active_config;
 mod directory;
 mod format;
-mod in_force;
 mod save;
 mod store;
 mod task;
 mod trust;
 mod writer;
 
-pub use basis::{Basis, Instead};
+pub use active_config::{ActiveConfig, Fallback, FileStatus, ReadSources, choose};
 pub use directory::{Flaw, LoadError, StateDir, WriteError};
 pub use format::{FormatError, decode, encode};
-pub use in_force::{Holding, InForce};
 pub use save::Save;
-pub use store::{Fallback, Keeper, Notes};
+pub use store::{FallbackNotes, LastGoodStore};
 pub use task::{WriterAnswer, WriterTask};
 pub use trust::TrustError;
 pub use writer::{SaveError, VERB, Writer, serve};

@@ -1,18 +1,18 @@
-//! What is known of the last valid configuration, and when the next one is to be kept.
+//! What is known of the last valid configuration, and when the next one is to be saved.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{InForce, LastKnownGood, Save, StateDir};
+use super::{Fallback, LastKnownGood, Save, StateDir};
 use crate::config::{Config, Context, ReadError, SourceSet};
 use crate::text::Shown;
 
-/// Keeps the last valid configuration over restarts; or, without a state directory, does nothing.
+/// Saves the last valid configuration over restarts; or, without a state directory, does nothing.
 #[derive(Debug, Default)]
-pub struct Keeper {
+pub struct LastGoodStore {
     dir: Option<StateDir>,
-    /// What was kept before the start. Forgotten when a configuration is chosen.
+    /// What was saved before the start. Forgotten when a configuration is chosen.
     before: Option<LastKnownGood>,
     /// What was chosen, until it is in force and written.
     chosen: Option<Arc<LastKnownGood>>,
@@ -20,29 +20,17 @@ pub struct Keeper {
     is_under_way: bool,
 }
 
-/// What holds while the file cannot be used and there has been no valid one since the start, for families of which no
-/// rules stand.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fallback {
-    /// The configuration.
-    pub config: Config,
-    /// Where it comes from: [`InForce::LastKnownGood`] or [`InForce::Defaults`].
-    pub in_force: InForce,
-    /// What else there is to say.
-    pub notes: Notes,
-}
-
 /// What there is to say of the time before the start, in words that follow what is wrong with the file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Notes {
+pub struct FallbackNotes {
     /// The state file which says that there was a configuration file, if it is that which is missing.
     missed_by: Option<PathBuf>,
     /// The state file of which the flags of now make no configuration, and why.
     unusable: Option<(PathBuf, String)>,
 }
 
-impl Keeper {
-    /// What was kept in the directory, as [`StateDir::load`] found it.
+impl LastGoodStore {
+    /// What was saved in the directory, as [`StateDir::load`] found it.
     #[must_use]
     pub const fn new(dir: StateDir, before: Option<LastKnownGood>) -> Self {
         Self { dir: Some(dir), before, chosen: None, is_under_way: false }
@@ -55,26 +43,26 @@ impl Keeper {
         self.before.as_ref()?.missed(sources)
     }
 
-    /// What holds instead of a file that cannot be used, and for which reason.
+    /// What is active instead of a file that cannot be used for this reason, and what there is to say of that.
     #[must_use]
-    pub fn fallback(&self, error: &ReadError, context: &Context) -> Fallback {
+    pub fn fallback(&self, error: &ReadError, context: &Context) -> (Fallback, FallbackNotes) {
         let mut notes = self.notes(error);
-        let (config, in_force) = match self.before.as_ref().map(|before| before.config(context)) {
-            Some(Ok(config)) => (config, InForce::LastKnownGood),
+        let fallback = match self.before.as_ref().map(|before| before.config(context)) {
+            Some(Ok(config)) => Fallback::LastKnownGood(Arc::new(config)),
             unusable => {
                 notes.unusable = self.state_file().zip(unusable.and_then(Result::err));
-                (Config::defaults(context), InForce::Defaults)
+                Fallback::Defaults(Arc::new(Config::defaults(context)))
             }
         };
-        Fallback { config, in_force, notes }
+        (fallback, notes)
     }
 
     /// What there is to say of a file that cannot be used.
     #[must_use]
-    pub fn notes(&self, error: &ReadError) -> Notes {
+    pub fn notes(&self, error: &ReadError) -> FallbackNotes {
         let is_missed = |path: &Path| self.missed(&SourceSet::one(path, None)).is_some();
         let missed = matches!(error, ReadError::Missing(path) if is_missed(path));
-        Notes { missed_by: self.state_file().filter(|_| missed), unusable: None }
+        FallbackNotes { missed_by: self.state_file().filter(|_| missed), unusable: None }
     }
 
     /// A configuration has been chosen: by files that held this, or by their absence. What was before the start does not count
@@ -85,15 +73,15 @@ impl Keeper {
         self.is_under_way = false;
     }
 
-    /// What was chosen is in force: this is to be kept from now on. `None` if there is nothing to keep, or if it is under way.
-    pub fn keep(&mut self) -> Option<Save> {
+    /// What was chosen is in force: this is to be written now. `None` if there is nothing to save, or if it is under way.
+    pub fn due(&mut self) -> Option<Save> {
         let save = Save { dir: self.dir.clone()?, good: Arc::clone(self.chosen.as_ref()?) };
         (!std::mem::replace(&mut self.is_under_way, true)).then_some(save)
     }
 
-    /// What was to be kept last is kept now, or is not; then it is to be kept still.
-    pub fn kept(&mut self, is_kept: bool) {
-        if std::mem::take(&mut self.is_under_way) && is_kept {
+    /// What was to be written last is saved now, or is not; then it is due still.
+    pub fn ended(&mut self, is_saved: bool) {
+        if std::mem::take(&mut self.is_under_way) && is_saved {
             self.chosen = None;
         }
     }
@@ -103,7 +91,7 @@ impl Keeper {
     }
 }
 
-impl fmt::Display for Notes {
+impl fmt::Display for FallbackNotes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(state) = &self.missed_by {
             write!(
@@ -131,8 +119,8 @@ mod tests {
     const CONFIG: &str = "/etc/config/ip-masq-agent";
     const IPV6: &[u8] = b"nonMasqueradeCIDRs:\n- fd00::/8\n";
 
-    fn keeper(content: Option<&[u8]>) -> Keeper {
-        Keeper::new(StateDir::new(Path::new("/nowhere")), Some(LastKnownGood::new(set(CONFIG, content))))
+    fn store(content: Option<&[u8]>) -> LastGoodStore {
+        LastGoodStore::new(StateDir::new(Path::new("/nowhere")), Some(LastKnownGood::new(set(CONFIG, content))))
     }
 
     fn set(path: &str, content: Option<&[u8]>) -> SourceSet {
@@ -145,66 +133,67 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_missed_only_where_the_last_valid_configuration_came_from() {
-        for (keeper, path, missed) in [
-            (keeper(Some(IPV6)), CONFIG, true),
-            (keeper(Some(IPV6)), "/etc/config/other", false),
-            (keeper(None), CONFIG, false),
-            (Keeper::default(), CONFIG, false),
+        for (store, path, missed) in [
+            (store(Some(IPV6)), CONFIG, true),
+            (store(Some(IPV6)), "/etc/config/other", false),
+            (store(None), CONFIG, false),
+            (LastGoodStore::default(), CONFIG, false),
         ] {
-            assert_eq!(keeper.missed(&set(path, None)).is_some(), missed, "{path} {keeper:?}");
-            assert_eq!(keeper.missed(&set(path, Some(IPV6))), None, "it is there");
-            let words = keeper.notes(&missing(path)).to_string();
+            assert_eq!(store.missed(&set(path, None)).is_some(), missed, "{path} {store:?}");
+            assert_eq!(store.missed(&set(path, Some(IPV6))), None, "it is there");
+            let words = store.notes(&missing(path)).to_string();
             assert_eq!(words.contains("delete /nowhere/last-known-good and start again"), missed, "{words}");
         }
-        let mut keeper = keeper(Some(IPV6));
-        keeper.choose(set(CONFIG, Some(IPV6)));
-        assert!(keeper.missed(&set(CONFIG, None)).is_none(), "from now on a file that goes is an answer");
+        let mut store = store(Some(IPV6));
+        store.choose(set(CONFIG, Some(IPV6)));
+        assert!(store.missed(&set(CONFIG, None)).is_none(), "from now on a file that goes is an answer");
     }
 
     #[test]
     fn the_last_valid_configuration_holds_if_the_flags_of_now_allow_it_and_else_the_defaults() {
         let with_ipv6 = Context { ipv6: true, ..Context::default() };
         let without = Context::default();
-        for (keeper, context, in_force, ranges, said) in [
-            (keeper(Some(IPV6)), with_ipv6, InForce::LastKnownGood, 1, ""),
-            (keeper(None), with_ipv6, InForce::LastKnownGood, 3, ""),
-            (keeper(Some(IPV6)), without, InForce::Defaults, 3, "cannot be used with the flags of now (line 2: "),
-            (Keeper::default(), with_ipv6, InForce::Defaults, 3, ""),
+        for (store, context, is_saved_one, ranges, said) in [
+            (store(Some(IPV6)), with_ipv6, true, 1, ""),
+            (store(None), with_ipv6, true, 3, ""),
+            (store(Some(IPV6)), without, false, 3, "cannot be used with the flags of now (line 2: "),
+            (LastGoodStore::default(), with_ipv6, false, 3, ""),
         ] {
-            let fallback = keeper.fallback(&missing("/elsewhere"), &context);
-            assert_eq!((fallback.in_force, fallback.config.non_masquerade_cidrs.len()), (in_force, ranges));
-            let words = fallback.notes.to_string();
+            let (fallback, notes) = store.fallback(&missing("/elsewhere"), &context);
+            assert_eq!(matches!(fallback, Fallback::LastKnownGood(_)), is_saved_one, "{fallback:?}");
+            assert_eq!(fallback.config().non_masquerade_cidrs.len(), ranges);
+            let words = notes.to_string();
             assert_eq!(words.is_empty(), said.is_empty(), "{words}");
             assert!(words.contains(said), "{words}");
         }
     }
 
     #[test]
-    fn what_was_chosen_is_to_be_kept_once_and_again_after_a_failure() {
-        let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
-        assert!(keeper.keep().is_none());
-        keeper.choose(set(CONFIG, Some(IPV6)));
+    fn what_was_chosen_is_to_be_saved_once_and_again_after_a_failure() {
+        let mut store = LastGoodStore::new(StateDir::new(Path::new("/nowhere")), None);
+        assert!(store.due().is_none());
+        store.choose(set(CONFIG, Some(IPV6)));
         for _ in 0..2 {
-            let save = keeper.keep().unwrap();
+            let save = store.due().unwrap();
             assert_eq!(*save.good, LastKnownGood::new(set(CONFIG, Some(IPV6))));
-            assert!(keeper.keep().is_none(), "it is under way");
-            keeper.kept(false);
+            assert!(store.due().is_none(), "it is under way");
+            store.ended(false);
         }
-        assert!(keeper.keep().is_some());
-        keeper.kept(true);
-        assert!(keeper.keep().is_none());
-        let mut off = Keeper::default();
+        assert!(store.due().is_some());
+        store.ended(true);
+        assert!(store.due().is_none());
+        let mut off = LastGoodStore::default();
         off.choose(set(CONFIG, Some(IPV6)));
-        assert!(off.keep().is_none());
+        assert!(off.due().is_none());
     }
 
     #[test]
-    fn what_was_chosen_since_is_to_be_kept_though_what_was_chosen_before_has_been_written_only_now() {
-        let mut keeper = Keeper::new(StateDir::new(Path::new("/nowhere")), None);
-        keeper.choose(set(CONFIG, None));
-        assert!(keeper.keep().is_some());
-        keeper.choose(set(CONFIG, Some(IPV6)));
-        keeper.kept(true);
-        assert_eq!(*keeper.keep().unwrap().good, LastKnownGood::new(set(CONFIG, Some(IPV6))));
+    fn what_was_chosen_since_is_to_be_saved_though_what_was_chosen_before_has_been_written_only_now() {
+        let mut store = LastGoodStore::new(StateDir::new(Path::new("/nowhere")), None);
+        store.choose(set(CONFIG, None));
+        assert!(store.due().is_some());
+        store.choose(set(CONFIG, Some(IPV6)));
+        store.ended(true);
+        assert_eq!(*store.due().unwrap().good, LastKnownGood::new(set(CONFIG, Some(IPV6))));
     }
 }

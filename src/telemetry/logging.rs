@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::log::Log;
 use super::log_output::{Notice, Output, Sink};
-use super::one_line;
+use super::one_line::OneLine;
 use super::style::{Lines, Style};
 
 /// The process's log.
@@ -130,7 +130,7 @@ where
         .with_max_level(level)
         .with_ansi(colour && style == Style::Log)
         .event_format(Lines::new(style, level > LevelFilter::INFO))
-        .fmt_fields(one_line::fields())
+        .fmt_fields(OneLine)
         .with_writer(writer)
         .finish()
 }

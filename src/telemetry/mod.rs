@@ -6,8 +6,6 @@ mod log_queue;
 mod logging;
 mod one_line;
 mod style;
-mod systemd;
 
 pub use logging::{LoggingError, Verbosity, finish, init, write, write_in_background};
 pub use style::Style;
-pub use systemd::ServiceManager;

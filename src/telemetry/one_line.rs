@@ -1,20 +1,53 @@
 //! The last defence of the log: whatever a message holds, it is one line, and no character of it is obeyed.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Debug, Write as _};
 
-use tracing_subscriber::field::delimited::Delimited;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::format::Writer;
 
 use crate::text::Visible;
 
-/// Writes the message and the fields of an event, with hidden characters escaped.
-pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
-    let separated = debug_fn(|writer, field, value| match field.name() {
-        "message" => write!(Visible(writer), "{value:?}"),
-        name => write!(Visible(writer), "{name}={value:?}"),
-    });
-    Delimited::new(" ", separated)
+/// The field that names an event. The sentence of such an event is made from its other fields, so that words show it alone.
+const NAME: &str = "event";
+
+/// Writes the message of an event, with hidden characters escaped; and its fields, unless it has a name.
+pub(super) struct OneLine;
+
+/// What an event holds, as far as it was visited.
+#[derive(Default)]
+struct Words {
+    message: String,
+    fields: String,
+    is_named: bool,
+}
+
+impl<'writer> FormatFields<'writer> for OneLine {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut words = Words::default();
+        fields.record(&mut words);
+        writer.write_str(&words.message)?;
+        if words.is_named {
+            return Ok(());
+        }
+        let separator = if words.message.is_empty() { words.fields.strip_prefix(' ') } else { None };
+        writer.write_str(separator.unwrap_or(&words.fields))
+    }
+}
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // Writing to a text never fails.
+        let _ = match field.name() {
+            "message" => write!(Visible(&mut self.message), "{value:?}"),
+            NAME => {
+                self.is_named = true;
+                Ok(())
+            }
+            name => write!(Visible(&mut self.fields), " {name}={value:?}"),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -31,7 +64,7 @@ mod tests {
         let writer = Arc::clone(&page);
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
-            .fmt_fields(super::fields())
+            .fmt_fields(super::OneLine)
             .with_writer(move || Sink(Arc::clone(&writer)))
             .finish();
         tracing::subscriber::with_default(subscriber, || tracing::info!(value, shown = %value, "{message}"));
@@ -55,6 +88,25 @@ mod tests {
         let text = logged("10.0.0.0/8\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2K", "x");
         let event = r#"10.0.0.0/8\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2K value="x" shown=x"#;
         assert!(text.ends_with(&format!(" INFO ip_masq_agent::telemetry::one_line::tests: {event}\n")), "{text}");
+    }
+
+    #[test]
+    fn an_event_with_a_name_shows_its_sentence_alone_as_that_is_made_from_its_fields() {
+        let page: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let writer = Arc::clone(&page);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .fmt_fields(super::OneLine)
+            .with_writer(move || Sink(Arc::clone(&writer)))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(event = "rules_changed", changes = 3, "3 changes were made");
+            tracing::info!(changes = 3, "3 changes were made");
+            tracing::info!(changes = 3, more = 4);
+        });
+        let text = String::from_utf8(page.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("tests: ")?.1)).collect();
+        assert_eq!(lines, ["3 changes were made", "3 changes were made changes=3", "changes=3 more=4"]);
     }
 
     proptest! {

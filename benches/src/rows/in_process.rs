@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ip_masq_agent::agent::{Agent, ConfigFiles, Event, Look};
+use ip_masq_agent::agent::{ConfigFiles, Look, SteppedAgent};
 use ip_masq_agent::backend::Protect;
 use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::config::{Context, SourcePaths};
-use ip_masq_agent::last_good::Keeper;
+use ip_masq_agent::last_good::LastGoodStore;
 use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
 
@@ -21,7 +21,7 @@ use crate::namespace::Namespace;
 /// An agent whose passes are made when they are asked for.
 #[derive(Debug)]
 pub(super) struct InProcess {
-    agent: RefCell<(Agent<Nftables<NetlinkSocket>>, ConfigFiles)>,
+    agent: RefCell<(SteppedAgent<Nftables<NetlinkSocket>>, ConfigFiles)>,
     file: PathBuf,
 }
 
@@ -30,8 +30,8 @@ impl InProcess {
     pub(super) fn new(bench: &Bench, namespace: &Namespace, backend: Backend) -> Result<Self> {
         let file = bench.scratch.path().join("in-process.yaml");
         let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
-        let (wanted, keeper) = (backend.wanted(), Keeper::default());
-        let agent = Agent::new(nftables, wanted, Protect::Auto, Flags::default(), keeper);
+        let (wanted, store) = (backend.wanted(), LastGoodStore::default());
+        let agent = SteppedAgent::new(nftables, wanted, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);
         let config = ConfigFiles::new(SourcePaths::one(&file), Context::from(&Flags::default()));
         Ok(Self { agent: RefCell::new((agent, config)), file })
     }
@@ -42,7 +42,12 @@ impl InProcess {
         let (agent, config) = &mut *self.agent.borrow_mut();
         let start = Instant::now();
         let Look::News(news) = config.look(false) else { bail!("the file says what it said") };
-        agent.pass(Event::ConfigChanged, Some(news)).rules?;
-        Ok(start.elapsed())
+        let report = agent.file_changed(news);
+        let took = start.elapsed();
+        match report.map(|report| report.rules.failure) {
+            Some(None) => Ok(took),
+            Some(Some(failure)) => bail!("{}", failure.text),
+            None => bail!("no pass was made"),
+        }
     }
 }

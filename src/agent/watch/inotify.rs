@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::io::unix::AsyncFd;
 
-use super::super::readable::readable;
+use super::super::sources::readable;
 use super::route::{Point, What};
 
 /// Says what happens at the points of routes.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use inotify::{Heard, Watches};
 use route::{Point, Route, What};
 
-use super::readable::ready_for;
+use super::sources::ready_for;
 use crate::config::SourcePaths;
 
 /// How long a writer may take until the file is read in spite of it. A writer that closes the file ends the wait, so this

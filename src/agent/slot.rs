@@ -6,12 +6,12 @@ use tokio::sync::Notify;
 
 /// A queue with one place: what is put there goes together with what was not taken yet, or takes its place.
 #[derive(Debug)]
-pub(super) struct Latest<T> {
+pub(super) struct Slot<T> {
     place: Mutex<Option<T>>,
     filled: Notify,
 }
 
-impl<T> Latest<T> {
+impl<T> Slot<T> {
     /// Nothing is there.
     pub(super) fn new() -> Self {
         Self { place: Mutex::new(None), filled: Notify::new() }
@@ -63,7 +63,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_taken_is_replaced_or_added_to_and_nothing_is_missed() {
-        let queue = Latest::new();
+        let queue = Slot::new();
         assert!(timeout(Duration::ZERO, queue.filled()).await.is_err());
         queue.put(1);
         queue.put(2);

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::support::Passed;
 use super::*;
-use crate::agent::{ConfigFiles, Look};
+use crate::agent::{ConfigFiles, Look, SteppedAgent};
 use crate::backend::fake::Memory;
 use crate::backend::nftables::ObservedTable;
-use crate::config::{SourcePaths, SourceSet};
-use crate::last_good::{InForce, LastKnownGood, StateDir};
+use crate::backend::{Protect, Wanted};
+use crate::config::{Context, ReadError, SourcePaths, SourceSet};
+use crate::last_good::{LastKnownGood, StateDir};
 use crate::net::Family;
 use crate::rules::Rule;
 
@@ -65,15 +67,18 @@ impl Node {
     }
 
     fn start_with(&self, kernel: Memory, wanted: Wanted, flags: Flags) -> Running {
-        let keeper = Keeper::new(self.state(), self.kept());
+        let store = LastGoodStore::new(self.state(), self.kept());
         let file = ConfigFiles::new(SourcePaths::one(self.config()), Context::from(&flags));
-        Running { agent: Agent::new(kernel, wanted, Protect::Off, flags, keeper), file }
+        Running {
+            agent: SteppedAgent::new(kernel, wanted, Protect::Off, flags, SourcePaths::one(self.config()), store),
+            file,
+        }
     }
 }
 
 /// An agent and its file, without a thread between them.
 struct Running {
-    agent: Agent<Memory>,
+    agent: SteppedAgent<Memory>,
     file: ConfigFiles,
 }
 
@@ -83,31 +88,31 @@ const THERE: bool = false;
 
 impl Running {
     /// A look at the file, and a pass with what is new about it.
-    fn next_pass(&mut self, has_been_away: bool) -> Pass {
+    fn next_pass(&mut self, has_been_away: bool) -> Passed {
         match self.file.look(has_been_away) {
-            Look::News(news) => self.agent.pass(Event::Tick, Some(news)),
-            Look::Same | Look::Away => self.agent.pass(Event::Tick, None),
+            Look::News(news) => self.agent.pass(Some(news)),
+            Look::Same | Look::Away => self.agent.pass(None),
         }
     }
 }
 
 impl Deref for Running {
-    type Target = Agent<Memory>;
+    type Target = SteppedAgent<Memory>;
 
-    fn deref(&self) -> &Agent<Memory> {
+    fn deref(&self) -> &SteppedAgent<Memory> {
         &self.agent
     }
 }
 
 impl DerefMut for Running {
-    fn deref_mut(&mut self) -> &mut Agent<Memory> {
+    fn deref_mut(&mut self) -> &mut SteppedAgent<Memory> {
         &mut self.agent
     }
 }
 
 /// Keeps what a pass said is to be kept.
-fn keep(pass: &Pass) {
-    if let Some(save) = &pass.keep {
+fn keep(pass: &Passed) {
+    if let Some(save) = &pass.save {
         save.here().unwrap();
     }
 }
@@ -121,8 +126,8 @@ fn kernel_with(config: &str, wanted: Wanted) -> Memory {
     let node = Node::new();
     node.write(Some(config));
     let mut agent = node.start(Memory::default(), wanted);
-    agent.next_pass(THERE).rules.unwrap();
-    agent.agent.backend
+    assert!(agent.next_pass(THERE).is_in_force());
+    std::mem::take(agent.agent.rules.backend())
 }
 
 /// What was found for each family: the exempt private ranges in the kernel's rules, whatever their layout.
@@ -152,18 +157,20 @@ fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
 }
 
 /// For both families the same: where the rules come from, and what tells them in the kernel.
-fn assert_holds(agent: &Agent<Memory>, pass: &Pass, expected: InForce) {
-    let holding = Holding(Family::ALL.map(|family| (family, expected)).to_vec());
-    assert_eq!(pass.holding, Some(holding), "{pass:?}");
+fn assert_holds(agent: &mut SteppedAgent<Memory>, pass: &Passed, expected: &str) {
+    assert!(pass.is_in_force(), "{pass:?}");
+    let active = &pass.active;
+    assert_eq!(active.name(), expected, "{pass:?}");
+    assert!(active.standing().is_empty() || active.is_kernel_rules_alone(), "{pass:?}");
     let (ipv4, ipv6) = match expected {
-        InForce::File => ("10.1.0.0", &["fd01::"][..]),
-        InForce::LastKnownGood => ("10.2.0.0", &["fd02::"][..]),
-        InForce::KernelRules => ("10.3.0.0", &["fd03::"][..]),
-        InForce::Defaults | InForce::NoFile => ("10.0.0.0", &[][..]),
-        InForce::LastValid => panic!("which one?"),
+        "file" => ("10.1.0.0", &["fd01::"][..]),
+        "last_known_good" => ("10.2.0.0", &["fd02::"][..]),
+        "kernel_rules" => ("10.3.0.0", &["fd03::"][..]),
+        "defaults" | "no_file" => ("10.0.0.0", &[][..]),
+        other => panic!("{other}: which one?"),
     };
-    assert_eq!(exempt(&agent.backend, Family::Ipv4), [ipv4], "{expected:?}");
-    assert_eq!(exempt(&agent.backend, Family::Ipv6), ipv6, "{expected:?}");
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), [ipv4], "{expected}");
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), ipv6, "{expected}");
 }
 
 #[test]
@@ -171,18 +178,18 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
     let (valid, bad, missing) = (Some(FILE), Some(BAD), None);
     let (file, no_file, nothing) = (Some(Some(KEPT)), Some(None), None);
     for (config, kept, stands, expected) in [
-        (valid, file, true, InForce::File),
-        (valid, nothing, false, InForce::File),
-        (bad, file, true, InForce::KernelRules),
-        (bad, file, false, InForce::LastKnownGood),
-        (bad, nothing, true, InForce::KernelRules),
-        (bad, nothing, false, InForce::Defaults),
-        (missing, file, true, InForce::KernelRules),
-        (missing, file, false, InForce::LastKnownGood),
-        (missing, no_file, true, InForce::NoFile),
-        (missing, no_file, false, InForce::NoFile),
-        (missing, nothing, true, InForce::NoFile),
-        (missing, nothing, false, InForce::NoFile),
+        (valid, file, true, "file"),
+        (valid, nothing, false, "file"),
+        (bad, file, true, "kernel_rules"),
+        (bad, file, false, "last_known_good"),
+        (bad, nothing, true, "kernel_rules"),
+        (bad, nothing, false, "defaults"),
+        (missing, file, true, "kernel_rules"),
+        (missing, file, false, "last_known_good"),
+        (missing, no_file, true, "no_file"),
+        (missing, no_file, false, "no_file"),
+        (missing, nothing, true, "no_file"),
+        (missing, nothing, false, "no_file"),
     ] {
         for wanted in [Wanted::NftCompat, Wanted::Nft] {
             let node = Node::new();
@@ -198,11 +205,11 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
                 let mut agent = node.start(kernel.clone(), start_with);
                 let pass = agent.next_pass(THERE);
                 keep(&pass);
-                assert_holds(&agent, &pass, expected);
-                if expected == InForce::KernelRules {
-                    assert_eq!(agent.backend.state.generation, generation, "nothing is written");
+                assert_holds(&mut agent, &pass, expected);
+                if expected == "kernel_rules" {
+                    assert_eq!(agent.rules.backend().state.generation, generation, "nothing is written");
                 }
-                let is_valid = !expected.is_degraded();
+                let is_valid = ["file", "no_file"].contains(&expected);
                 let chosen = if is_valid { Some(node.good(config)) } else { before.clone() };
                 assert_eq!(node.kept(), chosen, "what is not chosen is not kept");
             }
@@ -217,8 +224,9 @@ fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() 
     node.keep(None);
     let mut agent = node.start(Memory::default(), Wanted::NftCompat);
     let pass = agent.next_pass(THERE);
-    assert_eq!(pass.holding.unwrap().to_string(), InForce::LastKnownGood.to_string());
-    assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.0.0.0"]);
+    assert!(pass.is_in_force());
+    assert_eq!(pass.active.name(), "last_known_good");
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.0.0.0"]);
 }
 
 #[test]
@@ -228,39 +236,43 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     node.keep(Some(KEPT));
     let mut agent = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
     let pass = agent.next_pass(THERE);
-    assert_holds(&agent, &pass, InForce::KernelRules);
-    assert!(agent.next_pass(THERE).rules.unwrap().is_none(), "nobody has changed anything");
+    assert_holds(&mut agent, &pass, "kernel_rules");
+    let pass = agent.next_pass(THERE);
+    assert!(pass.is_in_force() && !pass.rules.was_read, "nobody has changed anything");
 
     let flush = |agent: &mut Running, family| {
-        agent.backend.state.tables.retain(|table| table.id.family != family);
-        agent.backend.state.generation = agent.backend.state.generation.next();
+        agent.rules.backend().state.tables.retain(|table| table.id.family != family);
+        agent.rules.backend().state.generation = agent.rules.backend().state.generation.next();
     };
     flush(&mut agent, Family::Ipv6);
-    let mixed = Holding(vec![(Family::Ipv4, InForce::KernelRules), (Family::Ipv6, InForce::LastKnownGood)]);
-    assert_eq!(agent.next_pass(THERE).holding, Some(mixed.clone()));
-    assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.3.0.0"]);
-    assert_eq!(exempt(&agent.backend, Family::Ipv6), ["fd02::"]);
+    let mixed =
+        "IPv4: the rules that stood in the kernel at the start; IPv6: the last valid configuration of before the start";
+    let pass = agent.next_pass(THERE);
+    assert!(pass.is_in_force());
+    assert_eq!(pass.active.to_string(), mixed);
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.3.0.0"]);
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), ["fd02::"]);
 
     // What is ours now is repaired where it drifts, although it stands all the same; what is not is left alone.
-    for table in &mut agent.backend.state.tables {
+    for table in &mut agent.rules.backend().state.tables {
         table.chains[1].rules.remove(0);
     }
-    agent.backend.state.generation = agent.backend.state.generation.next();
+    agent.rules.backend().state.generation = agent.rules.backend().state.generation.next();
     node.write(Some(OTHERWISE_BAD));
     let pass = agent.next_pass(THERE);
-    assert!(matches!(pass.config, Some(ConfigNews::Refused { instead: Instead::OfBefore(_), .. })), "{pass:?}");
-    assert_eq!(pass.holding, Some(mixed), "another mistake is no start");
-    let repaired = pass.rules.unwrap().unwrap().result.plan;
-    assert!(repaired.changes.iter().all(|change| change.table.family == Family::Ipv6), "{repaired:?}");
-    assert_eq!(repaired.changes.len(), 1);
+    assert!(matches!(pass.file, Some(FileStatus::Unusable { notes: Some(_), .. })), "{pass:?}");
+    assert!(pass.is_in_force());
+    assert_eq!(pass.active.to_string(), mixed, "another mistake is no start");
+    let families: Vec<Family> = pass.rules.change_lines.iter().map(|change| change.family).collect();
+    assert_eq!((families, pass.rules.changes), (vec![Family::Ipv6], 1), "{pass:?}");
 
     flush(&mut agent, Family::Ipv4);
     let pass = agent.next_pass(THERE);
-    assert_holds(&agent, &pass, InForce::LastKnownGood);
+    assert_holds(&mut agent, &pass, "last_known_good");
     node.write(Some(FILE));
     let pass = agent.next_pass(THERE);
     keep(&pass);
-    assert_holds(&agent, &pass, InForce::File);
+    assert_holds(&mut agent, &pass, "file");
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 }
 
@@ -271,46 +283,47 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     let mut agent = node.start(Memory::default(), Wanted::NftCompat);
     let pass = agent.next_pass(THERE);
     keep(&pass);
-    pass.rules.unwrap();
-    agent.kept(true);
+    assert!(pass.is_in_force());
+    agent.saved(true);
     node.write(Some(BAD));
     let pass = agent.next_pass(THERE);
-    assert!(pass.keep.is_none(), "{pass:?}");
-    assert!(matches!(pass.config, Some(ConfigNews::Refused { instead: Instead::LastValid, .. })), "{pass:?}");
-    assert_eq!(pass.holding.unwrap().to_string(), InForce::LastValid.to_string());
+    assert!(pass.save.is_none(), "{pass:?}");
+    assert!(matches!(pass.file, Some(FileStatus::Unusable { notes: None, .. })), "{pass:?}");
+    assert!(pass.is_in_force());
+    assert_eq!(pass.active.name(), "last_valid");
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 
     node.write(None);
     let pass = agent.next_pass(AWAY);
     keep(&pass);
-    assert_holds(&agent, &pass, InForce::NoFile);
+    assert_holds(&mut agent, &pass, "no_file");
     assert_eq!(node.kept(), Some(node.good(None)));
     let mut next = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
     let pass = next.next_pass(THERE);
-    assert_holds(&next, &pass, InForce::NoFile);
+    assert_holds(&mut next, &pass, "no_file");
 }
 
 #[test]
 fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_while() {
-    for (away, instead) in [(None, InForce::NoFile), (Some(""), InForce::File)] {
+    for (away, instead) in [(None, "no_file"), (Some(""), "file")] {
         let node = Node::new();
         node.write(Some(FILE));
         let mut agent = node.start(Memory::default(), Wanted::NftCompat);
-        assert!(agent.next_pass(THERE).config.is_some());
+        assert!(agent.next_pass(THERE).report.file.is_some());
         for _ in 0..3 {
             node.write(away);
             assert!(matches!(agent.file.look(THERE), Look::Away));
             let pass = agent.next_pass(THERE);
-            assert!(pass.config.is_none(), "{pass:?}");
-            assert_holds(&agent, &pass, InForce::File);
+            assert!(pass.report.file.is_none(), "{pass:?}");
+            assert_holds(&mut agent, &pass, "file");
             // What comes back is what was there.
             node.write(Some(FILE));
             assert!(matches!(agent.file.look(THERE), Look::Same));
         }
         node.write(away);
-        assert!(agent.next_pass(AWAY).config.is_some());
-        assert_eq!(agent.basis.source(), Some(instead));
-        assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.0.0.0"], "the defaults");
+        assert!(agent.next_pass(AWAY).report.file.is_some());
+        assert_eq!(agent.state.active.as_ref().unwrap().name(), instead);
+        assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.0.0.0"], "the defaults");
         // It is known by now.
         assert!(matches!(agent.file.look(THERE), Look::Same));
     }
@@ -324,16 +337,14 @@ fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_
     for config in [None, Some(BAD), None] {
         node.write(config);
         let pass = agent.next_pass(AWAY);
-        let Some(ConfigNews::Refused { error, instead: Instead::OfBefore(notes) }) = &pass.config else {
-            panic!("{pass:?}")
-        };
+        let Some(FileStatus::Unusable { error, notes: Some(notes) }) = &pass.report.file else { panic!("{pass:?}") };
         assert_eq!(matches!(error, ReadError::Missing(_)), config.is_none());
         assert_eq!(notes.to_string().contains("came from it"), config.is_none(), "{notes}");
-        assert_holds(&agent, &pass, InForce::LastKnownGood);
+        assert_holds(&mut agent, &pass, "last_known_good");
     }
     node.write(Some(FILE));
     let pass = agent.next_pass(THERE);
-    assert_holds(&agent, &pass, InForce::File);
+    assert_holds(&mut agent, &pass, "file");
 }
 
 #[test]
@@ -343,23 +354,20 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
     let kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
     let mut agent = node.start(kernel, Wanted::NftCompat);
     let pass = agent.next_pass(THERE);
-    assert!(
-        matches!(&pass.rules, Err(SelectError::Reconcile(error)) if error.to_string().contains("16 times")),
-        "{pass:?}"
-    );
-    assert!(pass.keep.is_none() && pass.holding.is_none(), "{pass:?}");
+    assert!(pass.rules.failure.as_ref().unwrap().text.contains("16 times"), "{pass:?}");
+    assert!(pass.save.is_none() && !pass.is_in_force(), "{pass:?}");
     assert_eq!(node.kept(), None);
 
-    agent.backend.interference.clear();
+    agent.rules.backend().interference.clear();
     for is_kept in [false, true] {
         let pass = agent.next_pass(THERE);
-        assert!(pass.keep.is_some(), "{pass:?}");
-        assert!(agent.next_pass(THERE).keep.is_none(), "it is under way");
+        assert!(pass.save.is_some(), "{pass:?}");
+        assert!(agent.next_pass(THERE).save.is_none(), "it is under way");
         keep(&pass);
-        agent.kept(is_kept);
+        agent.saved(is_kept);
     }
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
-    assert!(agent.next_pass(THERE).keep.is_none(), "an idle agent writes nothing");
+    assert!(agent.next_pass(THERE).save.is_none(), "an idle agent writes nothing");
 }
 
 #[test]
@@ -369,7 +377,8 @@ fn a_family_that_is_not_treated_loses_its_rules_also_at_a_degraded_start() {
     let kernel = kernel_with(STANDING, Wanted::NftCompat);
     let mut agent = node.start_with(kernel, Wanted::NftCompat, Flags { ipv6: false, ..flags() });
     let pass = agent.next_pass(THERE);
-    assert_eq!(pass.holding, Some(Holding(vec![(Family::Ipv4, InForce::KernelRules)])));
-    assert_eq!(exempt(&agent.backend, Family::Ipv4), ["10.3.0.0"]);
-    assert_eq!(exempt(&agent.backend, Family::Ipv6), [""; 0]);
+    assert!(pass.is_in_force() && pass.active.is_kernel_rules_alone());
+    assert_eq!(pass.active.standing(), [Family::Ipv4]);
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.3.0.0"]);
+    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), [""; 0]);
 }

@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::*;
-use crate::agent::{Agent, ConfigFiles, Event, Look};
+use crate::agent::{ConfigFiles, Look, SteppedAgent};
 use crate::backend::fake::Memory;
 use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::backend::{Backend, BackendError, Protect, Wanted};
 use crate::config::{Context, SourcePaths};
-use crate::last_good::Keeper;
+use crate::last_good::LastGoodStore;
 use crate::net::ChainName;
 use crate::netlink::NetlinkError;
 use crate::policy::Flags;
+use crate::report::{LogReporter, Observer as _, Report, ServiceManager};
 use crate::rules::TableId;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16]\n";
@@ -84,13 +84,13 @@ impl io::Write for Page {
     }
 }
 
-/// An agent, its narrator, and its node's disk.
+/// An agent, who reports what it does, and its node's disk.
 struct Life {
     scratch: TempDir,
     broken: Rc<Cell<Broken>>,
     file: ConfigFiles,
-    agent: Agent<Kernel>,
-    narrator: Narrator,
+    agent: SteppedAgent<Kernel>,
+    log: LogReporter,
 }
 
 impl Life {
@@ -106,10 +106,11 @@ impl Life {
         fs::write(&path, file).unwrap();
         let broken = Rc::new(Cell::new(Broken::Nothing));
         let kernel = Kernel { memory, broken: Rc::clone(&broken) };
-        let (flags, keeper) = (Flags::default(), Keeper::default());
-        let file = ConfigFiles::new(SourcePaths::one(path), Context::from(&flags));
-        let agent = Agent::new(kernel, Wanted::NftCompat, Protect::Off, flags, keeper);
-        Self { scratch, broken, file, agent, narrator: Narrator::default() }
+        let (flags, paths) = (Flags::default(), SourcePaths::one(path));
+        let file = ConfigFiles::new(paths.clone(), Context::from(&flags));
+        let agent =
+            SteppedAgent::new(kernel, Wanted::NftCompat, Protect::Off, flags, paths.clone(), LastGoodStore::default());
+        Self { scratch, broken, file, agent, log: LogReporter::new(paths) }
     }
 
     /// A pass over this file in such a kernel: what is logged, and what the service manager is told.
@@ -119,13 +120,13 @@ impl Life {
         self.broken.set(broken);
         let page = Page::default();
         let writer = page.clone();
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let status = tracing::subscriber::with_default(log, || {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let status = tracing::subscriber::with_default(subscriber, || {
             let news = if let Look::News(news) = self.file.look(false) { Some(news) } else { None };
-            let pass = self.agent.pass(Event::Tick, news);
-            let result = PassResult::of(&pass);
-            self.narrator.tell(&pass, result, &Heard::default(), self.file.paths(), self.agent.config());
-            self.narrator.status(&pass, self.agent.config())
+            let pass = self.agent.pass(news);
+            let status = ServiceManager::status_after(&pass.report);
+            self.log.observe(&Report::Pass(Box::new(pass.report)), 0);
+            status
         });
         let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         (log, status)
@@ -167,7 +168,7 @@ fn a_failed_look_says_that_nothing_is_known_and_when_the_rules_were_last_in_forc
     let (log, _) = life.pass(OTHER, Broken::Looking);
     assert!(log.contains("/config is valid, but it is not known whether it is in force: "), "{log}");
     assert!(without_time(&log).contains("; at … those of the configuration before were in force; "), "{log}");
-    let counters = life.agent.counters();
+    let counters = life.agent.state.counters;
     assert_eq!((counters.failed_looks, counters.failures), (4, 0));
 }
 
@@ -193,7 +194,7 @@ fn a_valid_file_is_said_to_be_in_force_once_its_rules_are_and_not_before() {
     let (log, status) = life.pass(FILE, Broken::Nothing);
     assert!(log.contains("/config is valid and in force: 1 range"), "{log}");
     assert!(status.starts_with("1 range exempt"), "{status}");
-    assert_eq!((life.agent.counters().failed_looks, life.agent.counters().failures), (0, 4));
+    assert_eq!((life.agent.state.counters.failed_looks, life.agent.state.counters.failures), (0, 4));
 }
 
 #[test]

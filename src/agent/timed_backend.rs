@@ -5,19 +5,11 @@ use std::time::{Duration, Instant};
 use crate::backend::nftables::{Cache, Generation, Observed, Plan};
 use crate::backend::{Backend, BackendError};
 use crate::net::ChainName;
+use crate::report::PassTimes;
 use crate::rules::TableId;
 
-/// The time that a pass took for the rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
-    /// Reading them, and comparing them with what shall be.
-    pub looking: Duration,
-    /// Having the kernel commit changes.
-    pub committing: Duration,
-}
-
 /// A way to the rules that measures the time.
-pub(super) struct Timed<'a, B> {
+pub(super) struct TimedBackend<'a, B> {
     backend: &'a mut B,
     began: Instant,
     committing: Duration,
@@ -25,15 +17,7 @@ pub(super) struct Timed<'a, B> {
     longest_reading: Duration,
 }
 
-impl Took {
-    /// All of it.
-    #[must_use]
-    pub const fn whole(self) -> Duration {
-        self.looking.saturating_add(self.committing)
-    }
-}
-
-impl<'a, B: Backend> Timed<'a, B> {
+impl<'a, B: Backend> TimedBackend<'a, B> {
     /// The time runs from now on.
     pub(super) fn new(backend: &'a mut B) -> Self {
         Self {
@@ -46,13 +30,13 @@ impl<'a, B: Backend> Timed<'a, B> {
     }
 
     /// The time until now. What was not committing was reading and comparing.
-    pub(super) fn took(&self) -> Took {
+    pub(super) fn took(&self) -> PassTimes {
         let committing = self.committing;
-        Took { looking: self.began.elapsed().saturating_sub(committing), committing }
+        PassTimes { reading: self.began.elapsed().saturating_sub(committing), committing }
     }
 }
 
-impl<B> Timed<'_, B> {
+impl<B> TimedBackend<'_, B> {
     /// The time for reading alone.
     pub(super) const fn reading(&self) -> Duration {
         self.reading
@@ -64,7 +48,7 @@ impl<B> Timed<'_, B> {
     }
 }
 
-impl<B: Backend> Backend for Timed<'_, B> {
+impl<B: Backend> Backend for TimedBackend<'_, B> {
     fn generation(&mut self) -> Result<Generation, BackendError> {
         self.backend.generation()
     }
@@ -106,7 +90,7 @@ mod tests {
     const COMMIT: Duration = Duration::from_millis(50);
 
     #[test]
-    fn committing_is_not_looking() {
+    fn committing_is_not_reading() {
         let mut kernel = Memory::default();
         kernel.interference.push(|_| {
             let began = Instant::now();
@@ -116,11 +100,11 @@ mod tests {
         });
         let desired = compile(&policy(&["10.0.0.0/8"], ""), Layout::IptablesNat);
         let began = Instant::now();
-        let mut timed = Timed::new(&mut kernel);
+        let mut timed = TimedBackend::new(&mut kernel);
         reconcile(&mut timed, &desired, &mut Cache::default()).unwrap();
         let took = timed.took();
         assert!(took.committing >= COMMIT, "{took:?}");
         assert!(took.whole() <= began.elapsed(), "{took:?}");
-        assert!(took.looking < COMMIT, "{took:?}");
+        assert!(took.reading < COMMIT, "{took:?}");
     }
 }

@@ -15,6 +15,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
 use socket2::SockRef;
 use tokio::net::UnixDatagram;
 
+use super::status::status;
+use super::{Observer, PassReport, Report};
 use crate::text::Shown;
 
 /// Where the service manager listens, if one does, and what it is to know.
@@ -35,6 +37,16 @@ struct State {
     is_stopping: bool,
 }
 
+impl Observer for ServiceManager {
+    fn observe(&mut self, report: &Report, _: u64) {
+        match report {
+            Report::Pass(report) => self.passed(report),
+            Report::Stopping(_) => self.stopping(),
+            Report::Flows { .. } | Report::Save(_) => {}
+        }
+    }
+}
+
 impl ServiceManager {
     /// The one that the environment names (`NOTIFY_SOCKET`): a path, or an abstract address if it begins with `@`.
     ///
@@ -53,26 +65,33 @@ impl ServiceManager {
         Ok(Self { address: Some(address), ..Self::default() })
     }
 
+    /// What it is told after a pass, for tests.
+    #[cfg(test)]
+    pub(crate) fn status_after(report: &PassReport) -> String {
+        status(report)
+    }
+
     /// Does anybody listen?
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.address.is_some()
     }
 
-    /// The rules are in force and were read back.
-    pub fn ready(&mut self, status: &str) {
-        self.wanted.is_ready = true;
-        self.status(status);
+    /// Tells how things are after a pass. The agent is ready once rules were read back as being in force, be it those of one
+    /// family: if the manager ended it because of the other, nobody would repair these.
+    fn passed(&mut self, report: &PassReport) {
+        self.wanted.is_ready |= report.is_partly_in_force();
+        self.status(&status(report));
     }
 
     /// How things are, in one line.
-    pub fn status(&mut self, status: &str) {
+    fn status(&mut self, status: &str) {
         status.clone_into(&mut self.wanted.status);
         self.tell();
     }
 
     /// The process is about to end.
-    pub fn stopping(&mut self) {
+    fn stopping(&mut self) {
         self.wanted.is_stopping = true;
         self.tell();
     }
@@ -143,6 +162,13 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    impl ServiceManager {
+        fn ready(&mut self, status: &str) {
+            self.wanted.is_ready = true;
+            self.status(status);
+        }
+    }
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().enable_all().build().unwrap()

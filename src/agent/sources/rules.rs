@@ -8,7 +8,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep_until;
 use tracing::warn;
 
-use super::readable::readable;
+use super::readable;
 use crate::backend::nftables::{Heard, Monitor};
 use crate::netlink::{NetlinkError, NetlinkSocket};
 
@@ -26,9 +26,9 @@ impl RulesWatch {
         Ok(Self { monitor: monitor.map(readable).transpose()?, heard: Heard::default() })
     }
 
-    /// Completes once somebody else has committed rules, but not before `from`: until then it does not even listen.
-    /// Losing the future loses nothing.
-    pub(super) async fn changed(&mut self, from: Option<Instant>) {
+    /// Completes once somebody else has committed rules, with what was heard of it; but not before `from`: until then it does
+    /// not even listen. Losing the future loses nothing.
+    pub(super) async fn changed(&mut self, from: Option<Instant>) -> Heard {
         if let Some(from) = from.filter(|from| *from > Instant::now()) {
             sleep_until(from.into()).await;
         }
@@ -50,6 +50,7 @@ impl RulesWatch {
                 self.monitor = None;
             }
         }
+        std::mem::take(&mut self.heard)
     }
 
     /// What was heard since the last time, up to now.

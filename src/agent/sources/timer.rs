@@ -8,7 +8,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::readable::readable;
+use super::readable;
 
 /// A timer of the kernel's (`timerfd_create(2)`). Tokio's own wakes the process on the way to a time that is far ahead.
 #[derive(Debug)]

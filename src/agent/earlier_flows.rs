@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flow_worker::{Job, Report};
-use crate::backend::{Outcome, SelectError, Selected};
+use super::flow_worker::{FlowReport, Job};
 use crate::conntrack::{Before, Decisions};
 use crate::conntrack::{ConntrackError, Fixed};
 
@@ -30,51 +29,51 @@ impl EarlierFlows {
         self.last.is_some()
     }
 
-    /// The rules are about to be made those of this policy. What is being done for another one ends here, because it would
-    /// soon delete flows that are right; what it has left to do is due again.
-    pub(super) fn renew(&mut self, now: Decisions) {
+    /// The rules are about to be made those of this policy. What is being done for another one is to be interrupted before,
+    /// because it would soon delete flows that are right; what it has left to do is due again.
+    #[must_use]
+    pub(super) fn renew(&mut self, now: Decisions) -> Option<Arc<Job>> {
         if self.last.as_ref() == Some(&now) {
-            return;
+            return None;
         }
-        self.interrupt();
+        let interrupted = self.under_way.take();
+        if let Some(job) = &interrupted {
+            self.take_over(job);
+        }
         if let Some(earlier) = self.last.replace(now) {
             self.due.add(earlier);
         }
+        interrupted
     }
 
-    /// Takes note of a pass over the rules. The job to do now, if there may be flows that do not fit them.
-    pub(super) fn follow(&mut self, rules: &Result<Option<Selected<Outcome>>, SelectError>) -> Option<Arc<Job>> {
+    /// Takes note of a pass over the rules: whether they are in force, and whether it changed what may have made a
+    /// difference to packets. The job to do now, if there may be flows that do not fit them.
+    #[must_use]
+    pub(super) fn follow(&mut self, is_in_force: bool, affects_packets: bool) -> Option<Arc<Job>> {
         if !self.settled {
             // What an earlier process applied is not known. If its rules are as ours shall be, so are its flows.
-            if !matches!(rules, Ok(Some(selected)) if !selected.result.plan.concerns_packets()) {
+            if affects_packets || !is_in_force {
                 self.due = Before::Unknown;
             }
-            self.settled = rules.is_ok();
+            self.settled = is_in_force;
         }
-        if rules.is_err() || self.due.is_nothing() {
+        if !is_in_force || self.due.is_nothing() {
             return None;
         }
+        // What is under way has left nothing due.
         let now = self.last.clone()?;
-        self.interrupt();
         let job = Arc::new(Job::new(std::mem::replace(&mut self.due, Before::nothing()), now));
         self.under_way = Some(Arc::clone(&job));
         Some(job)
     }
 
     /// A job has ended. What it came to, unless it was interrupted. After a failure, the next pass makes a new one.
-    pub(super) fn ended(&mut self, report: Report) -> Option<Result<Fixed, ConntrackError>> {
+    pub(super) fn ended(&mut self, report: FlowReport) -> Option<Result<Fixed, ConntrackError>> {
         let job = self.under_way.take_if(|job| Arc::ptr_eq(job, &report.job))?;
         if report.result.is_err() {
             self.take_over(&job);
         }
         Some(report.result)
-    }
-
-    fn interrupt(&mut self) {
-        if let Some(job) = self.under_way.take() {
-            job.interrupt();
-            self.take_over(&job);
-        }
     }
 
     /// What it had to do is due again.
@@ -85,5 +84,5 @@ impl EarlierFlows {
 }
 
 #[cfg(test)]
-#[path = "flows_tests.rs"]
+#[path = "earlier_flows_tests.rs"]
 mod tests;

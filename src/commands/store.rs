@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+use nix::sys::prctl;
 use tracing::{error, info};
 
 use crate::cli::Cli;
-use crate::last_good::{Keeper, LastKnownGood, LoadError, StateDir, Writer, WriterAnswer, WriterTask};
+use crate::exit::Exit;
+use crate::last_good::{LastGoodStore, LastKnownGood, LoadError, StateDir, Writer, WriterAnswer, WriterTask, serve};
 use crate::text::Shown;
 
 /// A start waits so long for a state file to be renamed.
 const RENAME: Duration = Duration::from_secs(1);
 
-/// The keeper that `--state-dir` asks for. A state file that cannot be obeyed is told of and set aside.
+/// The store that `--state-dir` asks for. A state file that cannot be obeyed is told of and set aside.
 ///
 /// In the sandbox nothing is remembered: what is in force there is not what is in force on the host.
-pub(super) fn keeper(cli: &Cli) -> Keeper {
+pub(super) fn open_store(cli: &Cli) -> LastGoodStore {
     open(cli, |dir, error| {
         let aside = set_aside(dir, error);
         error!("{error}; it is not used{aside}; the next configuration that is valid and in force is saved anew");
@@ -33,20 +36,29 @@ fn set_aside(dir: &StateDir, error: &LoadError) -> String {
 }
 
 /// The same for a verb that only looks: a state file that cannot be obeyed is told of and stays.
-pub(super) fn recall(cli: &Cli) -> Keeper {
+pub(super) fn look_into_store(cli: &Cli) -> LastGoodStore {
     open(cli, |_, error| error!("{error}; it is not used"))
 }
 
-fn open(cli: &Cli, refuse: impl FnOnce(&StateDir, &LoadError)) -> Keeper {
-    let Some(path) = &cli.state_dir else { return Keeper::default() };
+fn open(cli: &Cli, refuse: impl FnOnce(&StateDir, &LoadError)) -> LastGoodStore {
+    let Some(path) = &cli.state_dir else { return LastGoodStore::default() };
     if cli.sandbox {
         info!("--state-dir has no effect in the sandbox");
-        return Keeper::default();
+        return LastGoodStore::default();
     }
     let dir = StateDir::new(path);
     let before: Option<LastKnownGood> = dir.load().unwrap_or_else(|error| {
         refuse(&dir, &error);
         None
     });
-    Keeper::new(dir, before)
+    LastGoodStore::new(dir, before)
+}
+
+/// The process that writes to the state directory ([`Writer`]).
+pub(super) fn write_state(cli: &Cli, task: WriterTask) -> Result<Exit> {
+    // Else it goes by the last part of /proc/self/exe.
+    let _ = prctl::set_name(c"state-writer");
+    let dir = cli.state_dir.as_deref().context("--state-dir is missing")?;
+    serve(&StateDir::new(dir), task)?;
+    Ok(Exit::Done)
 }

@@ -3,11 +3,7 @@
 use nix::errno::Errno;
 
 use super::*;
-use crate::backend::nftables::{Action, Change, Plan};
-use crate::net::ChainName;
-use crate::net::Family;
 use crate::rules::tests::policy;
-use crate::rules::{Layout, Protection, TableId};
 
 /// What a pass over the rules came to.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +18,20 @@ enum Rules {
 use Rules::{Adopted, AsTheyShallBe, Changed, Failed, NotLookedAt};
 
 impl Rules {
-    fn result(self) -> Result<Option<Selected<Outcome>>, SelectError> {
-        let change = |action| Change { table: TableId::own(Family::Ipv4), action };
-        let adoption = change(Action::CreateTable { protection: Protection::OwnerPersist });
-        let changes = match self {
-            Changed => {
-                vec![adoption, change(Action::CreateChain { chain: ChainName::default().to_string(), base: None })]
-            }
-            Adopted => vec![adoption],
-            AsTheyShallBe => Vec::new(),
-            NotLookedAt => return Ok(None),
-            Failed => return Err(SelectError::Nothing(Vec::new())),
-        };
-        let result = Outcome { plan: Plan { changes, ..Plan::default() }, ..Outcome::default() };
-        Ok(Some(Selected { layout: Layout::IptablesNat, refused: Vec::new(), result }))
+    /// Are the rules in force after it, and did it change what packets may meet?
+    fn result(self) -> (bool, bool) {
+        match self {
+            Changed => (true, true),
+            Adopted | AsTheyShallBe | NotLookedAt => (true, false),
+            Failed => (false, false),
+        }
+    }
+}
+
+/// The policy becomes this one. What is being done for another one is interrupted.
+fn renew(flows: &mut EarlierFlows, now: Decisions) {
+    if let Some(job) = flows.renew(now) {
+        job.interrupt();
     }
 }
 
@@ -61,14 +57,15 @@ fn said(job: &Job) -> Said {
 
 fn pass(flows: &mut EarlierFlows, (renewed, rules): (Option<&str>, Rules)) -> Option<Arc<Job>> {
     if let Some(range) = renewed {
-        flows.renew(says(range));
+        renew(flows, says(range));
     }
-    flows.follow(&rules.result())
+    let (is_in_force, affects_packets) = rules.result();
+    flows.follow(is_in_force, affects_packets)
 }
 
 fn end(flows: &mut EarlierFlows, job: Arc<Job>, fails: bool) -> bool {
     let result = if fails { Err(ConntrackError::Unsupported(Errno::EINVAL)) } else { Ok(Fixed::default()) };
-    flows.ended(Report { job, result }).is_some()
+    flows.ended(FlowReport { job, result }).is_some()
 }
 
 /// Passes: the policy if it is renewed, and how the rules fared; and each job has ended before the next pass, so many with
@@ -135,9 +132,9 @@ fn a_newer_policy_interrupts_what_is_being_done_for_an_older_one_and_takes_over_
     let older = pass(&mut flows, (Some(B), Changed)).unwrap();
     assert!(!older.is_interrupted());
     // Before the rules are touched: what began under the newer policy is not judged by the older one.
-    flows.renew(says(C));
+    renew(&mut flows, says(C));
     assert!(older.is_interrupted());
-    let newer = flows.follow(&Changed.result()).unwrap();
+    let newer = flows.follow(true, true).unwrap();
     assert_eq!(said(&newer), (Some(vec![says(A), says(B)]), says(C)));
     // Whatever the older one came to, it says nothing any more.
     assert!(!end(&mut flows, older, false));

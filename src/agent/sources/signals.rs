@@ -9,7 +9,6 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::info;
 
-use super::Event;
 use crate::exit::Exit;
 use crate::telemetry;
 
@@ -19,9 +18,18 @@ const GRACE: Duration = Duration::from_millis(25);
 /// It does next to nothing.
 const STACK_BYTES: usize = 64 * 1024;
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// SIGHUP: the operator wants the file read again, and no more waiting.
+    Reload,
+    /// SIGTERM or SIGINT: the end.
+    Stop,
+}
+
 /// The signals that were sent.
 #[derive(Debug)]
-pub struct Signals(UnboundedReceiver<Event>);
+pub struct Signals(UnboundedReceiver<Asked>);
 
 impl Signals {
     /// Holds back the signals from here on: those that come are handled as soon as there is a subscription. To be called
@@ -50,14 +58,21 @@ impl Signals {
         Ok(Self(told))
     }
 
-    /// The next signal, as an event. Many that wait are one: the end, if it is among them.
-    pub(super) async fn next(&mut self) -> Event {
+    /// Signals that are sent by calling this, which asks for the end.
+    #[cfg(test)]
+    pub(in crate::agent) fn by_hand() -> (impl Fn(), Self) {
+        let (tell, told) = unbounded_channel();
+        (move || tell.send(Asked::Stop).unwrap_or_default(), Self(told))
+    }
+
+    /// What the next signal asks for. Many that wait are one: the end, if it is among them.
+    pub(super) async fn next(&mut self) -> Asked {
         // Nobody is left to tell: the thread is gone, and with it the process.
-        let mut event = self.0.recv().await.unwrap_or(Event::Stop);
-        while let (true, Ok(next)) = (event != Event::Stop, self.0.try_recv()) {
-            event = next;
+        let mut asked = self.0.recv().await.unwrap_or(Asked::Stop);
+        while let (true, Ok(next)) = (asked != Asked::Stop, self.0.try_recv()) {
+            asked = next;
         }
-        event
+        asked
     }
 }
 
@@ -66,14 +81,14 @@ fn handled() -> SigSet {
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
 }
 
-fn listen(signals: &SigSet, tell: &UnboundedSender<Event>) {
+fn listen(signals: &SigSet, tell: &UnboundedSender<Asked>) {
     loop {
         match signals.wait() {
             Ok(Signal::SIGHUP) => {
-                let _ = tell.send(Event::Reload);
+                let _ = tell.send(Asked::Reload);
             }
             Ok(_) => {
-                let _ = tell.send(Event::Stop);
+                let _ = tell.send(Asked::Stop);
                 end_without_the_loop();
             }
             Err(_) => {}

@@ -1,0 +1,74 @@
+//! The loop over a kernel in memory and a real file.
+
+use std::fs;
+use std::sync::Mutex;
+
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::*;
+use crate::backend::fake::Memory;
+use crate::config::{Context, SourcePaths};
+use crate::report::{Cause, Observer, Report, ServiceManager};
+
+/// Says why each pass was made.
+struct Listener(UnboundedSender<Cause>);
+
+impl Observer for Listener {
+    fn observe(&mut self, report: &Report, _: u64) {
+        if let Report::Pass(report) = report {
+            let _ = self.0.send(report.cause);
+        }
+    }
+}
+
+/// Is stuck with the first report.
+struct Stuck(&'static Mutex<()>);
+
+impl Observer for Stuck {
+    fn observe(&mut self, _: &Report, _: u64) {
+        drop(self.0.lock());
+    }
+}
+
+async fn heard(causes: &mut UnboundedReceiver<Cause>, expected: Cause) {
+    while causes.recv().await.unwrap() != expected {}
+}
+
+#[test]
+fn an_observer_that_is_stuck_for_ever_does_not_keep_the_loop_from_its_work_nor_from_its_end() {
+    static HELD: Mutex<()> = Mutex::new(());
+    let _held = HELD.lock().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("config");
+    fs::write(&path, "resyncInterval: 100ms\n").unwrap();
+    let (tell, mut causes) = unbounded_channel();
+    let mut reports = Reports::new(SourcePaths::one(&path), ServiceManager::default());
+    reports.add("stuck", Box::new(Stuck(&HELD))).unwrap();
+    reports.add("listener", Box::new(Listener(tell))).unwrap();
+    let (stop, signals) = Signals::by_hand();
+    let agent = Agent {
+        backend: Memory::default(),
+        wanted: Wanted::NftCompat,
+        protect: Protect::Off,
+        flags: Flags::default(),
+        store: LastGoodStore::default(),
+        files: ConfigFiles::new(SourcePaths::one(&path), Context::default()),
+        monitor: None,
+        flows: None,
+        signals,
+        reports,
+    };
+    let life = async {
+        heard(&mut causes, Cause::Start).await;
+        for text in ["masqLinkLocal: true\nresyncInterval: 100ms\n", "resyncInterval: 100ms\n"] {
+            fs::write(&path, text).unwrap();
+            heard(&mut causes, Cause::FileChanged).await;
+            heard(&mut causes, Cause::Tick).await;
+        }
+        stop();
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (ended, ()) = runtime.block_on(async { tokio::join!(run(agent), life) });
+    ended.unwrap();
+}

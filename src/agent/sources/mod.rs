@@ -1,0 +1,114 @@
+//! Everything that can wake the agent, as one source of events.
+
+mod rules;
+mod signals;
+mod timer;
+
+use std::future;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::ConfigFiles;
+use super::event::{Event, Wait};
+use super::file_thread::{Answer, FileThread};
+use super::flow_worker::{FlowReport, FlowWorker};
+use super::state_writes::StateWrites;
+use crate::backend::nftables::{Heard, Monitor};
+use crate::netlink::NetlinkSocket;
+use crate::report::Reports;
+use rules::RulesWatch;
+use signals::Asked;
+pub use signals::Signals;
+use timer::Alarm;
+
+/// All that can wake the agent.
+pub(super) struct Sources {
+    signals: Signals,
+    pub(super) file: FileThread,
+    rules: RulesWatch,
+    flows: Option<UnboundedReceiver<FlowReport>>,
+    alarm: Alarm,
+    /// Writes that are under way, or wait for that.
+    pub(super) state: StateWrites,
+    deaf_until: Option<Instant>,
+}
+
+impl Sources {
+    pub(super) fn open(
+        files: ConfigFiles,
+        monitor: Option<Monitor<NetlinkSocket>>,
+        signals: Signals,
+        flows: Option<&mut FlowWorker>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            signals,
+            file: FileThread::start(files)?,
+            rules: RulesWatch::new(monitor)?,
+            flows: flows.and_then(FlowWorker::reports),
+            alarm: Alarm::new()?,
+            state: StateWrites::default(),
+            deaf_until: None,
+        })
+    }
+
+    /// What is waited for from here on.
+    pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        self.deaf_until = wait.deaf_until;
+        self.alarm.set(wait.alarm.saturating_duration_since(Instant::now()))
+    }
+
+    /// What was heard of others' commits since the last time.
+    pub(super) fn heard(&mut self) -> Heard {
+        self.rules.take()
+    }
+
+    /// The next thing that happens. Meanwhile the service manager is told what it had no room for.
+    pub(super) async fn next(&mut self, reports: &mut Reports) -> io::Result<Event> {
+        Ok(tokio::select! {
+            biased;
+            asked = self.signals.next() => match asked {
+                Asked::Reload => Event::Reload,
+                Asked::Stop => Event::Stop,
+            },
+            answer = self.file.answered() => match answer {
+                Answer::News(news) => Event::FileNews(news),
+                Answer::Unchanged => Event::FileUnchanged,
+            },
+            due = self.alarm.due() => {
+                due?;
+                Event::Alarm
+            }
+            report = self.state.news() => Event::Save(report),
+            Some(report) = ended(self.flows.as_mut()) => Event::FlowsEnded(report),
+            heard = self.rules.changed(self.deaf_until) => Event::RulesChanged(heard),
+            never = reports.manager().catch_up() => match never {},
+        })
+    }
+}
+
+/// The next report of what became of flows, if they are looked at.
+async fn ended(flows: Option<&mut UnboundedReceiver<FlowReport>>) -> Option<FlowReport> {
+    match flows {
+        Some(reports) => reports.recv().await,
+        None => future::pending().await,
+    }
+}
+
+/// Lets the event loop wait for `inner`, which owns the descriptor that it names, and keeps it for its life.
+pub(super) fn readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+    ready_for(inner, Interest::READABLE)
+}
+
+/// The same for something else than to be readable.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that do not own the descriptor that they name; those used here do"
+)]
+pub(super) fn ready_for<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, interest)
+}

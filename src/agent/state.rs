@@ -1,0 +1,247 @@
+//! All that the agent remembers, and what follows from each event.
+//!
+//! [`State::step`] is pure: the time comes in with the event, and whatever is to be done comes out as effects. So every
+//! sequence of events can be tried out without a kernel, a file or a clock.
+
+mod pass;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::FileNews;
+use super::back_off::BackOff;
+use super::earlier_flows::EarlierFlows;
+use super::event::{Effect, Event, Wait};
+use crate::backend::nftables::{Generation, Heard};
+use crate::config::SourcePaths;
+use crate::last_good::{ActiveConfig, FileStatus, LastGoodStore};
+use crate::net::Family;
+use crate::policy::Flags;
+use crate::report::{Cause, Counters, LastInForce, Report, SaveReport};
+
+/// How long a start waits for the file to be looked at. A disk takes a moment; a network file system whose server is away
+/// takes until that is back.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// What stays the same for the agent's life.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// The configuration files.
+    pub(super) paths: SourcePaths,
+    pub(super) flags: Flags,
+    /// Are flows that began under another policy looked at (`--conntrack=fix`)?
+    pub(super) looks_at_flows: bool,
+    /// Does a service manager wait for the start?
+    pub(super) has_service_manager: bool,
+}
+
+/// The agent's state.
+#[derive(Debug)]
+pub(super) struct State {
+    settings: Settings,
+    phase: Phase,
+    /// What has happened and has not led to a pass yet.
+    waiting: Waiting,
+    store: LastGoodStore,
+    /// What the rules shall follow; `None` before the first look at the file.
+    active: Option<ActiveConfig>,
+    /// The generation in which the rules were last seen to be as they shall be.
+    settled: Option<Generation>,
+    /// The families of which the rules of the active configuration were ever seen to be as they shall be.
+    stood: BTreeSet<Family>,
+    last_in_force: Option<LastInForce>,
+    /// Until when long lists are not read again because others committed.
+    long_lists_not_before: Option<Instant>,
+    /// Are they to be read again then?
+    are_long_lists_due: bool,
+    back_off: BackOff,
+    /// When the resync interval is over.
+    tick: Instant,
+    /// `None` if flows keep what they began with.
+    flows: Option<EarlierFlows>,
+    counters: Counters,
+}
+
+/// What the agent is at.
+#[derive(Debug)]
+enum Phase {
+    /// It waits for the first look at the file, until then.
+    Starting { until: Instant },
+    /// It waits for whatever happens next.
+    Waiting,
+    /// It waits to hear whether the owner of a table has ended, or for whatever else happens before.
+    CheckingOwner,
+    /// A pass is under way.
+    Passing { cause: Cause, file: Option<FileStatus>, heard: Heard },
+    /// Nothing matters any more.
+    Ended,
+}
+
+/// What has happened and leads to a pass as soon as there is none under way.
+#[derive(Debug, Default)]
+struct Waiting {
+    reload: bool,
+    news: Option<FileNews>,
+    file_unchanged: bool,
+    owner_ended: bool,
+    heard: Heard,
+}
+
+impl State {
+    /// An agent that begins `now`, and has a look at its file under way.
+    pub(super) fn new(settings: Settings, store: LastGoodStore, now: Instant) -> Self {
+        let flows = settings.looks_at_flows.then(EarlierFlows::new);
+        Self {
+            settings,
+            phase: Phase::Starting { until: now + FIRST_LOOK },
+            waiting: Waiting::default(),
+            store,
+            active: None,
+            settled: None,
+            stood: BTreeSet::new(),
+            last_in_force: None,
+            long_lists_not_before: None,
+            are_long_lists_due: false,
+            back_off: BackOff::default(),
+            tick: now,
+            flows,
+            counters: Counters::default(),
+        }
+    }
+
+    /// What follows from an event that happens `now`.
+    pub(super) fn step(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if matches!(self.phase, Phase::Ended) {
+            return effects;
+        }
+        let may_begin = !matches!(event, Event::PassEnded(_));
+        match event {
+            Event::Start | Event::Alarm => {}
+            // The first look, which is waited for, is as good as another.
+            Event::Reload => self.waiting.reload = !matches!(self.phase, Phase::Starting { .. }),
+            Event::FileNews(news) => self.waiting.news = Some(news),
+            Event::FileUnchanged => self.waiting.file_unchanged = !matches!(self.phase, Phase::Starting { .. }),
+            Event::RulesChanged(heard) => self.waiting.heard.extend(heard),
+            Event::PassEnded(ended) => self.pass_ended(now, *ended, &mut effects),
+            Event::OwnerChecked { is_owned } => self.owner_checked(now, is_owned),
+            Event::FlowsEnded(report) => {
+                let result = self.flows.as_mut().and_then(|flows| flows.ended(report));
+                let config = self.active.as_ref().map(ActiveConfig::config);
+                if let (Some(result), Some(config)) = (result, config) {
+                    effects.push(Effect::Report(Report::Flows { result, interval: config.resync_interval.value }));
+                }
+            }
+            Event::Save(report) => {
+                if let SaveReport::Ended(result) = &report {
+                    self.store.ended(result.is_ok());
+                }
+                effects.push(Effect::Report(Report::Save(report)));
+            }
+            Event::Stop => {
+                self.phase = Phase::Ended;
+                effects.push(Effect::Report(Report::Stopping(self.counters)));
+                effects.push(Effect::End(Ok(())));
+            }
+        }
+        self.go_on(now, may_begin, &mut effects);
+        effects
+    }
+
+    /// Begins what is due, or waits. Between two passes it waits in any case, so that the end is heard of.
+    fn go_on(&mut self, now: Instant, may_begin: bool, effects: &mut Vec<Effect>) {
+        if let Some(cause) = self.due(now) {
+            if may_begin {
+                self.begin(cause, effects);
+            } else {
+                effects.push(Effect::Wait(Wait { alarm: now, deaf_until: self.back_off.not_before() }));
+            }
+            return;
+        }
+        if let (Phase::Waiting, Some(table), Some(retry)) = (&self.phase, self.back_off.owned(), self.back_off.retry())
+            && retry <= now
+        {
+            // While another process owns the table, a pass would come to what the last one came to.
+            self.phase = Phase::CheckingOwner;
+            effects.push(Effect::CheckOwner(table));
+        }
+        if let Some(wait) = self.wait(now) {
+            effects.push(Effect::Wait(wait));
+        }
+    }
+
+    /// Why a pass is due, if one is and can be made.
+    fn due(&self, now: Instant) -> Option<Cause> {
+        match self.phase {
+            Phase::Starting { until } => {
+                return (self.waiting.news.is_some() || until <= now).then_some(Cause::Start);
+            }
+            Phase::Waiting | Phase::CheckingOwner => {}
+            Phase::Passing { .. } | Phase::Ended => return None,
+        }
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let Waiting { reload, news, file_unchanged, owner_ended, .. } = &self.waiting;
+        [
+            (*reload, Cause::Reload),
+            (news.is_some(), Cause::FileChanged),
+            (*file_unchanged, Cause::FileUnchanged),
+            (self.tick <= now, Cause::Tick),
+            (*owner_ended || is_due(self.retry_at()), Cause::Retry),
+            (is_due(self.verify_at(now)), Cause::Verify),
+            (is_due(self.heed_others_at(now)), Cause::RulesChanged),
+        ]
+        .into_iter()
+        .find_map(|(is_due, cause)| is_due.then_some(cause))
+    }
+
+    /// How long to wait, if a pass is not under way.
+    fn wait(&self, now: Instant) -> Option<Wait> {
+        let alarm = match self.phase {
+            // Others' commits do not matter before.
+            Phase::Starting { until } => return Some(Wait { alarm: until, deaf_until: Some(until) }),
+            Phase::Waiting => [self.back_off.retry(), self.verify_at(now), self.heed_others_at(now)],
+            Phase::CheckingOwner => [None, self.verify_at(now), self.heed_others_at(now)],
+            Phase::Passing { .. } | Phase::Ended => return None,
+        };
+        let alarm = alarm.into_iter().flatten().fold(self.tick, Instant::min);
+        Some(Wait { alarm, deaf_until: self.back_off.not_before() })
+    }
+
+    /// When to try again what failed, unless it has to be asked first whether that is of any use.
+    const fn retry_at(&self) -> Option<Instant> {
+        if self.back_off.owned().is_some() { None } else { self.back_off.retry() }
+    }
+
+    /// When to read long lists again, because others committed since.
+    fn verify_at(&self, now: Instant) -> Option<Instant> {
+        self.are_long_lists_due.then(|| self.long_lists_not_before.unwrap_or(now))
+    }
+
+    /// When commits of others that were heard of lead to a pass.
+    fn heed_others_at(&self, now: Instant) -> Option<Instant> {
+        self.waiting.heard.is_something().then(|| self.back_off.not_before().unwrap_or(now))
+    }
+
+    fn owner_checked(&mut self, now: Instant, is_owned: bool) {
+        if !matches!(self.phase, Phase::CheckingOwner) {
+            return;
+        }
+        self.phase = Phase::Waiting;
+        if is_owned {
+            self.back_off.check_owner_later(now);
+        } else {
+            self.waiting.owner_ended = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod report_tests;
+#[cfg(test)]
+mod start_tests;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tests;

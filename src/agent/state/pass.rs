@@ -1,0 +1,195 @@
+//! How a pass begins and what its end changes.
+
+use std::time::{Instant, SystemTime};
+
+use super::{FIRST_LOOK, Phase, State};
+use crate::agent::FileNews;
+use crate::agent::config_files::Content;
+use crate::agent::event::{Effect, PassEnded, RunError};
+use crate::agent::file_thread::Ask;
+use crate::agent::reconcile::{Reconcile, Reconciled};
+use crate::config::ReadError;
+use crate::conntrack::Decisions;
+use crate::last_good::{FileStatus, choose};
+use crate::net::Family;
+use crate::policy::Policy;
+use crate::report::{Cause, ConflictNews, LastInForce, PassReport, PassResult, Report};
+
+/// Reading long lists takes at most one part in so many of the time while others commit.
+const SHARE_OF_LONG_LISTS: u32 = 20;
+
+impl State {
+    /// Begins a pass.
+    pub(super) fn begin(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+        self.counters.passes += 1;
+        self.waiting.owner_ended = false;
+        let heard = std::mem::take(&mut self.waiting.heard);
+        let mut file = None;
+        match cause {
+            Cause::Start | Cause::FileChanged => {
+                // That there is no answer is news too, and the answer will be, whenever it comes.
+                let no_answer =
+                    || Err(ReadError::Unanswered { sources: self.settings.paths.clone(), after: FIRST_LOOK });
+                let news = self.waiting.news.take().unwrap_or_else(no_answer);
+                file = Some(self.take_over(news));
+                self.settled = None;
+                self.renew_flows(effects);
+            }
+            Cause::FileUnchanged => self.waiting.file_unchanged = false,
+            Cause::Reload => {
+                self.waiting.reload = false;
+                // The operator wants no more waiting.
+                self.back_off.start_afresh();
+                effects.push(Effect::AskFile(Ask::Reload));
+            }
+            Cause::Tick => effects.push(Effect::AskFile(Ask::Resync)),
+            Cause::Retry | Cause::Verify | Cause::RulesChanged => {}
+        }
+        // There is none before the first look at the file, which every start begins with.
+        let Some(active) = &self.active else { return };
+        effects.push(Effect::Reconcile(Reconcile {
+            cause,
+            config: active.config().clone(),
+            keep_standing: active.standing().to_vec(),
+            // After a commit of others first what is quickly read is looked at, and put right.
+            is_quick: cause == Cause::RulesChanged,
+            settled: self.settled,
+        }));
+        self.phase = Phase::Passing { cause, file, heard };
+    }
+
+    /// Takes over what is new about the file: a valid one is active from here on, and so is its absence, unless one is
+    /// expected.
+    fn take_over(&mut self, news: FileNews) -> FileStatus {
+        let files = news.map(|Content { sources, reading }| (reading, sources));
+        let before = self.active.take();
+        let is_first = before.is_none();
+        let (active, status) = choose(before, files, &self.settings.flags, &mut self.store);
+        self.active = Some(active);
+        if is_first || status.changes_the_rules() {
+            self.stood.clear();
+        }
+        status
+    }
+
+    /// Takes note of what a pass came to.
+    pub(super) fn pass_ended(&mut self, now: Instant, ended: PassEnded, effects: &mut Vec<Effect>) {
+        let (Phase::Passing { .. }, Some(active)) = (&self.phase, self.active.take()) else { return };
+        let phase = std::mem::replace(&mut self.phase, Phase::Waiting);
+        let Phase::Passing { cause, file, mut heard } = phase else { return };
+        let PassEnded { at, heard: since, reconciled } = ended;
+        heard.extend(since);
+        self.counters.foreign_commits += heard.commits;
+        if let Some(failure) = reconciled.rules.failure.as_ref().filter(|failure| failure.is_denied) {
+            // Nothing is in force, and nothing will be tried again: there is only this to tell.
+            self.phase = Phase::Ended;
+            effects.push(Effect::End(Err(RunError::Denied(failure.text.clone()))));
+            return;
+        }
+        let is_in_force = reconciled.rules.failure.is_none();
+        let settles = is_in_force && reconciled.rules.was_read;
+        let active = if settles { active.settle(&reconciled.standing) } else { active };
+        self.active = Some(active.clone());
+        let interval = active.config().resync_interval.value.into();
+        if cause.begins_the_interval() {
+            self.tick = now + interval;
+        }
+        self.note_what_was_read(now, &reconciled);
+        self.note_when_in_force(at, is_in_force, file.as_ref());
+        let repaired = self.note_what_stands(&reconciled);
+        self.count(&reconciled, !repaired.is_empty());
+        self.follow_with_flows(is_in_force, reconciled.affects_packets, effects);
+        let is_repair = !repaired.is_empty();
+        let result = match reconciled.result {
+            PassResult::InForce if is_repair => PassResult::Repaired,
+            result => result,
+        };
+        let conflict = self.back_off.learn(now, reconciled.took, (result, is_repair), heard.clone(), interval);
+        self.counters.conflicts += u64::from(matches!(conflict, Some(ConflictNews::Started { .. })));
+        let is_renewed = file.is_some();
+        let report = PassReport {
+            cause,
+            at,
+            file,
+            rules: reconciled.rules,
+            result,
+            took: reconciled.took,
+            repaired,
+            active,
+            last_in_force: self.last_in_force,
+            conflict,
+            heard,
+            counters: self.counters,
+        };
+        let is_ready = report.is_partly_in_force();
+        effects.push(Effect::Report(Report::Pass(Box::new(report))));
+        if cause == Cause::Start && result == PassResult::Stuck && !is_ready && self.settings.has_service_manager {
+            self.phase = Phase::Ended;
+            effects.push(Effect::End(Err(RunError::NotReady)));
+            return;
+        }
+        if is_in_force {
+            effects.extend(self.store.due().map(Effect::Save));
+        }
+        if is_renewed {
+            effects.push(Effect::GiveBackMemory);
+        }
+    }
+
+    /// When the rules need not be read again as long as nobody commits, and when long lists are to be read.
+    fn note_what_was_read(&mut self, now: Instant, reconciled: &Reconciled) {
+        if let Some(reading) = reconciled.long_reading {
+            self.long_lists_not_before = Some(now + reading.saturating_mul(SHARE_OF_LONG_LISTS - 1));
+        }
+        self.are_long_lists_due = reconciled.is_partly_assumed;
+        self.settled = reconciled.generation.filter(|_| !reconciled.is_partly_assumed);
+    }
+
+    fn note_when_in_force(&mut self, at: SystemTime, is_in_force: bool, file: Option<&FileStatus>) {
+        if is_in_force {
+            self.last_in_force = Some(LastInForce { at, was_another_config: false });
+        } else if let Some(last) = &mut self.last_in_force {
+            last.was_another_config |= file.is_some_and(FileStatus::changes_the_rules);
+        }
+    }
+
+    /// The families of which something was put back that had stood already.
+    fn note_what_stands(&mut self, reconciled: &Reconciled) -> Vec<Family> {
+        let repaired = reconciled.changed.iter().copied().filter(|family| self.stood.contains(family)).collect();
+        match &reconciled.rules.failure {
+            None => self.stood.extend(Family::ALL),
+            Some(failure) => self.stood.extend(&failure.unaffected),
+        }
+        repaired
+    }
+
+    fn count(&mut self, reconciled: &Reconciled, is_repair: bool) {
+        self.counters.repairs += u64::from(is_repair);
+        if let Some(failure) = &reconciled.rules.failure {
+            self.counters.failed_looks += u64::from(failure.is_of_reading);
+            self.counters.failures += u64::from(!failure.is_of_reading);
+        }
+    }
+
+    /// After the rules, the flows that began before them. Rules that stay as they were found follow a policy that is not
+    /// known, so that flows follow them only once none of them stays.
+    fn follow_with_flows(&mut self, is_in_force: bool, affects_packets: bool, effects: &mut Vec<Effect>) {
+        if self.flows.as_ref().is_some_and(|flows| !flows.knows_a_policy()) {
+            self.renew_flows(effects);
+        }
+        if let (Some(flows), true) =
+            (&mut self.flows, self.active.as_ref().is_some_and(|active| active.standing().is_empty()))
+        {
+            effects.extend(flows.follow(is_in_force, affects_packets).map(Effect::LookAtFlows));
+        }
+    }
+
+    /// The policy is another, or was not known so far.
+    fn renew_flows(&mut self, effects: &mut Vec<Effect>) {
+        let Some(active) = self.active.as_ref().filter(|active| active.standing().is_empty()) else { return };
+        if let Some(flows) = &mut self.flows {
+            let policy = Policy::new(active.config(), &self.settings.flags);
+            effects.extend(flows.renew(Decisions::of(&policy)).map(Effect::InterruptFlows));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! An agent without its loop.
+
+use std::time::{Instant, SystemTime};
+
+use super::FileNews;
+use super::event::{Effect, Event, PassEnded};
+use super::reconcile::KernelRules;
+use super::state::{Settings, State};
+use crate::backend::nftables::Heard;
+use crate::backend::{Backend, Protect, Wanted};
+use crate::config::SourcePaths;
+use crate::last_good::LastGoodStore;
+use crate::policy::Flags;
+use crate::report::{PassReport, Report};
+
+/// An agent whose events somebody makes up, as benchmarks and tests do. Its passes are made at once; it hears of nobody, and
+/// nothing that it wants besides is done.
+#[derive(Debug)]
+pub struct SteppedAgent<B> {
+    pub(super) state: State,
+    pub(super) rules: KernelRules<B>,
+    pub(super) now: Instant,
+}
+
+impl<B: Backend> SteppedAgent<B> {
+    /// One that has not looked at its files, which are at these paths.
+    pub fn new(
+        backend: B,
+        wanted: Wanted,
+        protect: Protect,
+        flags: Flags,
+        paths: SourcePaths,
+        store: LastGoodStore,
+    ) -> Self {
+        let now = Instant::now();
+        let settings = Settings { paths, flags: flags.clone(), looks_at_flows: false, has_service_manager: false };
+        let rules = KernelRules::new(backend, wanted, protect, flags);
+        Self { state: State::new(settings, store, now), rules, now }
+    }
+
+    /// The pass that something new about the file leads to.
+    pub fn file_changed(&mut self, news: FileNews) -> Option<PassReport> {
+        self.happens(Event::FileNews(news)).into_iter().find_map(|effect| match effect {
+            Effect::Report(Report::Pass(report)) => Some(*report),
+            _ => None,
+        })
+    }
+
+    /// What follows from an event, but for the passes, which are made.
+    pub(super) fn happens(&mut self, event: Event) -> Vec<Effect> {
+        let mut rest = Vec::new();
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            for effect in self.state.step(self.now, event) {
+                if let Effect::Reconcile(request) = effect {
+                    let (heard, reconciled) = (Heard::default(), self.rules.reconcile(&request));
+                    let ended = PassEnded { at: SystemTime::now(), heard, reconciled };
+                    next = Some(Event::PassEnded(Box::new(ended)));
+                } else {
+                    rest.push(effect);
+                }
+            }
+        }
+        rest
+    }
+}

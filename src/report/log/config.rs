@@ -1,0 +1,120 @@
+//! What the log says of the configuration file.
+
+use tracing::{error, info, warn};
+
+use super::super::PassReport;
+use super::super::status::summary;
+use crate::config::{Location, ReadError, SourcePaths};
+use crate::last_good::FileStatus;
+use crate::text::Shown;
+
+/// What the file says that the rules shall follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chosen {
+    File,
+    NoFile,
+}
+
+impl Chosen {
+    pub(super) fn in_force(self, paths: &SourcePaths) -> String {
+        match self {
+            Self::File => format!("{paths} is valid and in force"),
+            Self::NoFile => format!("{paths} does not exist: the flags' defaults are in force"),
+        }
+    }
+
+    pub(super) fn not_in_force(self, paths: &SourcePaths) -> String {
+        match self {
+            Self::File => format!("{paths} is valid, but not in force"),
+            Self::NoFile => format!("{paths} does not exist, and the flags' defaults are not in force"),
+        }
+    }
+
+    pub(super) fn perhaps_in_force(self, paths: &SourcePaths) -> String {
+        match self {
+            Self::File => format!("{paths} is valid, but it is not known whether it is in force"),
+            Self::NoFile => {
+                format!("{paths} does not exist, and it is not known whether the flags' defaults are in force")
+            }
+        }
+    }
+}
+
+/// Tells what the file has to say, but for what is only true once the rules are in force: that is returned.
+pub(super) fn file_status(status: &FileStatus, report: &PassReport, paths: &SourcePaths) -> Option<Chosen> {
+    match status {
+        FileStatus::Valid(warnings) => {
+            for warning in warnings {
+                let (file, line) = place(warning.location(), paths);
+                warn!(event = "config_warning", file, line, "{}", warning.in_files(paths));
+            }
+            Some(Chosen::File)
+        }
+        FileStatus::Missing => Some(Chosen::NoFile),
+        FileStatus::Unusable { error, notes: None } => {
+            let stays = if report.is_in_force() { "stays in force" } else { "is what the rules shall follow" };
+            let then = format!(
+                "; until that is mended, the last valid configuration {stays}: {}",
+                summary(report.active.config())
+            );
+            unusable(error, &then, report, paths);
+            None
+        }
+        FileStatus::Unusable { error, notes: Some(notes) } => {
+            let then = format!("{notes}; there has been no valid configuration since the start");
+            unusable(error, &then, report, paths);
+            None
+        }
+    }
+}
+
+/// Everything that is wrong with a file is an event of its own, and the last of them says what is active.
+fn unusable(error: &ReadError, then: &str, report: &PassReport, paths: &SourcePaths) {
+    let locations: Vec<Option<Location>> = match error {
+        ReadError::Invalid { errors, .. } => errors.iter().map(|error| error.location).collect(),
+        _ => Vec::new(),
+    };
+    let active = report.active.name();
+    let text = error.to_string();
+    let mut problems = text.lines().enumerate().peekable();
+    while let Some((index, problem)) = problems.next() {
+        let (file, line) = place(locations.get(index).copied().flatten(), paths);
+        let then = if problems.peek().is_none() { then } else { "" };
+        error!(event = "config_unusable", file, line, problem, active, then, "{problem}{then}");
+    }
+}
+
+/// SIGHUP, after which the file says what it said. All else is told as it is after any pass.
+pub(super) fn unchanged(report: &PassReport, paths: &SourcePaths) {
+    let (file, active) = (paths.to_string(), report.active.name());
+    let is_in_force = report.is_in_force();
+    if !is_in_force {
+        info!(
+            event = "config_unchanged",
+            file,
+            active,
+            is_in_force,
+            "{paths} is unchanged; the rules were looked at again, and are still not in force"
+        );
+    } else if report.active.is_degraded() {
+        warn!(
+            event = "config_unchanged",
+            file,
+            active,
+            is_in_force,
+            "{paths} is unchanged, and still cannot be used; the rules were looked at again; in force: {}",
+            report.active
+        );
+    } else {
+        info!(
+            event = "config_unchanged",
+            file, active, is_in_force, "{paths} is unchanged; the rules were looked at again"
+        );
+    }
+}
+
+/// The file and the line of a place; without one all files.
+fn place(location: Option<Location>, paths: &SourcePaths) -> (String, Option<u32>) {
+    let file = location.and_then(|location| paths.path(location.file));
+    (file.map_or_else(|| paths.to_string(), |file| Shown(file).to_string()), location.map(|location| location.line()))
+}

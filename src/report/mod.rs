@@ -1,0 +1,100 @@
+//! What the agent reports, and who takes it: the log, the service manager, and whoever else has a queue.
+
+mod log;
+mod notify;
+mod pass;
+mod queue;
+mod status;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::{Duration, SourcePaths};
+use crate::conntrack::{ConntrackError, Fixed};
+use crate::last_good::SaveError;
+
+pub(crate) use log::LogOnce;
+pub use log::LogReporter;
+pub use notify::ServiceManager;
+pub use pass::{
+    BackendReport, Cause, ChangeLine, ConflictNews, Counters, Failure, LastInForce, PassReport, PassResult, PassTimes,
+    RulesReport,
+};
+
+/// Something that happened and is to be known outside.
+#[derive(Debug)]
+pub enum Report {
+    /// A pass over the rules.
+    Pass(Box<PassReport>),
+    /// What became of the flows that began under another policy.
+    Flows {
+        /// How many were deleted, or why not.
+        result: Result<Fixed, ConntrackError>,
+        /// The resync interval, within which a failure is followed by another attempt.
+        interval: Duration,
+    },
+    /// Whether the configuration in force is saved for the next start.
+    Save(SaveReport),
+    /// The agent ends, as somebody asked for. This was done since its start.
+    Stopping(Counters),
+}
+
+/// Whether the configuration in force is saved for the next start.
+#[derive(Debug)]
+pub enum SaveReport {
+    /// It is, or not. Was anything written?
+    Ended(Result<bool, SaveError>),
+    /// It takes long, and goes on.
+    Slow(SaveError),
+}
+
+/// Takes reports, each once, in their order.
+pub trait Observer {
+    /// Takes one, before which so many were dropped because the observer was too slow.
+    fn observe(&mut self, report: &Report, dropped: u64);
+}
+
+/// Everybody who takes reports.
+///
+/// Whoever publishes waits for none of them. The log and the service manager are served right away, because neither of them
+/// waits: a log line goes to a queue that drops and counts what it has no room for, and the service manager's socket does not
+/// block. All others have a thread and a bounded queue.
+#[derive(Debug)]
+pub struct Reports {
+    log: LogReporter,
+    manager: ServiceManager,
+    queues: Vec<Arc<queue::Queue>>,
+}
+
+impl Reports {
+    /// For the log, which names the configuration files at these paths, and for the service manager.
+    #[must_use]
+    pub const fn new(config: SourcePaths, manager: ServiceManager) -> Self {
+        Self { log: LogReporter::new(config), manager, queues: Vec::new() }
+    }
+
+    /// From now on this one takes reports too, on a thread of its own, where it may wait for whatever it likes. If it is
+    /// too slow it misses the oldest of those that wait for it. The thread lives as long as the process.
+    ///
+    /// # Errors
+    ///
+    /// If the thread cannot be started.
+    pub fn add(&mut self, name: &str, observer: Box<dyn Observer + Send>) -> io::Result<()> {
+        self.queues.push(queue::start(name, observer)?);
+        Ok(())
+    }
+
+    /// Gives a report to everybody, and waits for nobody.
+    pub(crate) fn publish(&mut self, report: &Arc<Report>) {
+        self.log.observe(report, 0);
+        self.manager.observe(report, 0);
+        for queue in &self.queues {
+            queue.put(Arc::clone(report));
+        }
+    }
+
+    /// The service manager, which may have to be told later what it had no room for.
+    pub(crate) const fn manager(&mut self) -> &mut ServiceManager {
+        &mut self.manager
+    }
+}

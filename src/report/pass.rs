@@ -1,0 +1,253 @@
+//! What a pass over the rules came to, as one value that everybody who wants to know can have.
+
+use std::time::{Duration, SystemTime};
+
+use crate::backend::nftables::{Heard, Process};
+use crate::last_good::{ActiveConfig, FileStatus};
+use crate::net::Family;
+use crate::rules::{Layout, TableId};
+
+/// Everything that there is to say of one pass. It borrows nothing, so that whoever reports it may take as long as they like.
+#[derive(Debug)]
+pub struct PassReport {
+    /// Why the pass was made.
+    pub cause: Cause,
+    /// When it ended.
+    pub at: SystemTime,
+    /// What was new about the configuration file; `None` if it says what it said before.
+    pub file: Option<FileStatus>,
+    /// What was done to the rules, or why that failed.
+    pub rules: RulesReport,
+    /// What that came to.
+    pub result: PassResult,
+    /// The time that it took.
+    pub took: PassTimes,
+    /// The families of which rules that had been in force were put back.
+    pub repaired: Vec<Family>,
+    /// What the rules shall follow after it.
+    pub active: ActiveConfig,
+    /// When the rules were last read and found in force.
+    pub last_in_force: Option<LastInForce>,
+    /// Whether a conflict started or ended with it.
+    pub conflict: Option<ConflictNews>,
+    /// Who committed since the pass before.
+    pub heard: Heard,
+    /// What was done since the start, this pass included.
+    pub counters: Counters,
+}
+
+/// Why a pass was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The agent begins.
+    Start,
+    /// Something is new about the configuration file.
+    FileChanged,
+    /// The operator had the configuration file looked at, and it says what it said.
+    FileUnchanged,
+    /// The operator wants everything looked at again (SIGHUP).
+    Reload,
+    /// The resync interval is over.
+    Tick,
+    /// It is time to try again what failed.
+    Retry,
+    /// It is time to read long lists again, which were taken to be what they were when others committed.
+    Verify,
+    /// Somebody else has committed rules.
+    RulesChanged,
+}
+
+/// What was done to the rules, or why that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesReport {
+    /// Is known what was found and done? It is not if nothing was read, because nobody has changed any rule since they were
+    /// last seen to be in force, and if that failed for all families.
+    pub was_read: bool,
+    /// Which layout the kernel takes.
+    pub backend: Option<BackendReport>,
+    /// How many changes were committed.
+    pub changes: usize,
+    /// The first of them, a line each; all of them if somebody is debugging.
+    pub change_lines: Vec<ChangeLine>,
+    /// What was in the way or went wrong, and was overcome, in sentences.
+    pub mishaps: Vec<String>,
+    /// What was left undone, in sentences.
+    pub left_undone: Vec<String>,
+    /// What others have in the kernel that is to be known, in sentences that stay the same while it does.
+    pub warnings: Vec<String>,
+    /// Why the rules of a family, or of all, are not in force.
+    pub failure: Option<Failure>,
+}
+
+/// A change that was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeLine {
+    /// The family whose rules it changed.
+    pub family: Family,
+    /// The change, in a line.
+    pub text: String,
+}
+
+/// Which layout of rules the kernel takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendReport {
+    /// The layout.
+    pub layout: Layout,
+    /// The choice in words.
+    pub text: String,
+    /// Was the kernel asked to take anything in that layout? Not if all was left alone as it stood.
+    pub was_asked: bool,
+    /// Why others were refused before, this time.
+    pub refused: Vec<String>,
+}
+
+/// Why the rules of a family, or of all, are not in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason.
+    pub text: String,
+    /// Could the rules not even be read? Then nothing is known of them.
+    pub is_of_reading: bool,
+    /// Is a privilege missing, so that trying again is of no use?
+    pub is_denied: bool,
+    /// The families in whose way others have something, if that is the reason.
+    pub in_conflict: Vec<Family>,
+    /// The families that are in force all the same.
+    pub unaffected: Vec<Family>,
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassResult {
+    /// The rules are as they shall be: they were so already, or were changed because what shall be is another.
+    InForce,
+    /// Somebody had changed them, and they are in force again.
+    Repaired,
+    /// Each time that they were put right, somebody had undone it before that was seen.
+    Undone,
+    /// Others committed so often that nothing could be put in place, or read. Nothing was undone, and nothing is wrong.
+    Overtaken,
+    /// The attempt failed; another may fare better.
+    Failed,
+    /// Another process owns a table that has to be changed, and may end at any moment.
+    Owned(TableId),
+    /// The attempt failed, and so will every other before somebody has changed something.
+    Stuck,
+}
+
+/// The time that a pass took for the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassTimes {
+    /// Reading them, and comparing them with what shall be.
+    pub reading: Duration,
+    /// Having the kernel commit changes.
+    pub committing: Duration,
+}
+
+/// When the rules were last read and found in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastInForce {
+    /// When.
+    pub at: SystemTime,
+    /// Has the configuration changed since?
+    pub was_another_config: bool,
+}
+
+/// A conflict with a program that undoes the rules again and again starts or ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictNews {
+    /// From now on there are pauses between repairs.
+    Started {
+        /// How often they were repaired.
+        repairs: u32,
+        /// In which time.
+        time: Duration,
+        /// Who committed before.
+        suspects: Vec<Process>,
+    },
+    /// The rules were left alone for a while. There are no more pauses.
+    Ended,
+}
+
+/// What an agent has done since its start, in numbers that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Passes that were made, whatever for.
+    pub passes: u64,
+    /// Passes after which rules were in force again that somebody else had taken out or changed.
+    pub repairs: u64,
+    /// Passes that could not bring the rules into force.
+    pub failures: u64,
+    /// Passes that could not read the rules, so that it is not known whether they are in force.
+    pub failed_looks: u64,
+    /// Commits of others that were heard of. When the kernel has more to tell than it can queue, it tells less.
+    pub foreign_commits: u64,
+    /// How often a conflict started: the rules were undone so often that repairs began to wait.
+    pub conflicts: u64,
+}
+
+impl PassReport {
+    /// Were the rules of all families read and found in force?
+    #[must_use]
+    pub const fn is_in_force(&self) -> bool {
+        self.rules.failure.is_none()
+    }
+
+    /// Are the rules of one family at least in force?
+    #[must_use]
+    pub fn is_partly_in_force(&self) -> bool {
+        self.rules.failure.as_ref().is_none_or(|failure| !failure.unaffected.is_empty())
+    }
+}
+
+impl RulesReport {
+    /// So many changes are told line by line, unless somebody is debugging.
+    pub(crate) const LINES: usize = 100;
+}
+
+impl PassTimes {
+    /// All of it.
+    #[must_use]
+    pub const fn whole(self) -> Duration {
+        self.reading.saturating_add(self.committing)
+    }
+}
+
+impl Cause {
+    /// Does the resync interval begin anew with such a pass?
+    #[must_use]
+    pub const fn begins_the_interval(self) -> bool {
+        matches!(self, Self::Start | Self::FileChanged | Self::Tick | Self::Reload)
+    }
+
+    /// Its name in structured logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::FileChanged => "file_changed",
+            Self::FileUnchanged => "file_unchanged",
+            Self::Reload => "reload",
+            Self::Tick => "tick",
+            Self::Retry => "retry",
+            Self::Verify => "verify",
+            Self::RulesChanged => "rules_changed",
+        }
+    }
+}
+
+impl PassResult {
+    /// Its name in structured logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InForce => "in_force",
+            Self::Repaired => "repaired",
+            Self::Undone => "undone",
+            Self::Overtaken => "overtaken",
+            Self::Failed => "failed",
+            Self::Owned(_) => "owned",
+            Self::Stuck => "stuck",
+        }
+    }
+}
