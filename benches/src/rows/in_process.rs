@@ -31,7 +31,8 @@ impl InProcess {
         let file = bench.scratch.path().join("in-process.yaml");
         let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
         let (wanted, store) = (backend.wanted(), LastGoodStore::default());
-        let agent = SteppedAgent::new(nftables, wanted, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);
+        let agent =
+            SteppedAgent::new(nftables, wanted, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);
         let config = ConfigFiles::new(SourcePaths::one(&file), Context::from(&Flags::default()));
         Ok(Self { agent: RefCell::new((agent, config)), file })
     }
