@@ -15,7 +15,7 @@ use super::log_queue::Queue;
 /// for so long is not waited for again before it reads.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long the end of a process waits for the thread. `agent/signals.rs` ends the process a little later than SIGTERM
+/// How long the end of a process waits for the thread. `agent/sources/signals.rs` ends the process a little later than SIGTERM
 /// comes, then waits for this; both together are to stay below a tenth of a second.
 const LAST_MOMENT: Duration = Duration::from_millis(25);
 
