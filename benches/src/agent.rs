@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use ip_masq_agent::backend::Wanted;
+use ip_masq_agent::backend::BackendOption;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -56,10 +56,10 @@ impl Backend {
 
     /// As the library names it.
     #[must_use]
-    pub const fn wanted(self) -> Wanted {
+    pub const fn option(self) -> BackendOption {
         match self {
-            Self::Native => Wanted::Nft,
-            Self::Compat => Wanted::NftCompat,
+            Self::Native => BackendOption::Nft,
+            Self::Compat => BackendOption::NftCompat,
         }
     }
 

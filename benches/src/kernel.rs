@@ -6,9 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ip_masq_agent::backend::Backend as _;
-use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::backend::nftables::{Cache, plan};
+use ip_masq_agent::backend::{Backend as _, Look, Nftables};
 use ip_masq_agent::net::ChainName;
 use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket, Transport};
 use ip_masq_agent::rules::Ruleset;
@@ -23,7 +22,7 @@ pub fn share(namespace: &Namespace, desired: &Ruleset) -> Result<Duration> {
         let (mut reading, mut writing) = (Nftables::open()?, Connection::open(NetlinkFamily::Netfilter)?);
         let mut taken = Duration::ZERO;
         loop {
-            let observed = reading.observe(&desired.chain, &Cache::default())?;
+            let observed = reading.read(&desired.chain, Look::Fresh)?;
             let plan = plan(desired, &observed, &Cache::default())?;
             if plan.is_empty() {
                 return Ok(taken);
@@ -42,7 +41,7 @@ pub fn listing(namespace: &Namespace) -> Result<Duration> {
     namespace.inside(|| {
         let in_calls = Rc::new(Cell::new(Duration::ZERO));
         let socket = Timed { socket: NetlinkSocket::open(NetlinkFamily::Netfilter)?, in_calls: Rc::clone(&in_calls) };
-        Nftables::over(Connection::new(socket)).observe(&ChainName::default(), &Cache::default())?;
+        Nftables::over(Connection::new(socket)).read(&ChainName::default(), Look::Fresh)?;
         Ok(in_calls.get())
     })
 }

@@ -2,9 +2,8 @@
 
 #![no_main]
 
-use ip_masq_agent::backend::nftables::Nftables;
-use ip_masq_agent::backend::nftables::{Cache, ObservedTable};
-use ip_masq_agent::backend::{Backend, reconcile};
+use ip_masq_agent::backend::nftables::ObservedTable;
+use ip_masq_agent::backend::{Backend, Look, Nftables, ReconcileOptions, reconcile};
 use ip_masq_agent::netlink::Connection;
 use ip_masq_agent::rules::{Layout, Protection, Table, compile};
 use libfuzzer_sys::fuzz_target;
@@ -17,12 +16,14 @@ fuzz_target!(|input: &[u8]| {
     for layout in [Layout::IptablesNat, Layout::OwnTable(Protection::Off)] {
         let desired = compile(&policy, layout);
         let mut kernel = Nftables::over(Connection::new(Kernel::default()));
-        let first = reconcile(&mut kernel, &desired, &mut Cache::default()).expect("an empty kernel takes every rule");
-        assert!(!first.plan.is_empty() && first.failures.is_empty(), "{first:?}");
+        // What was written is read again, and not taken for known.
+        let options = ReconcileOptions { look: Look::Fresh, ..ReconcileOptions::default() };
+        let first = reconcile(&mut kernel, &desired, &options).expect("an empty kernel takes every rule");
+        assert!(!first.changes.is_empty() && first.failures.is_empty(), "{first:?}");
         // Of nothing that is known, so that all is read.
-        let again = reconcile(&mut kernel, &desired, &mut Cache::default()).expect("the rules can be read back");
-        assert!(again.plan.is_empty(), "{again:?}");
-        let observed = kernel.observe(&desired.chain, &Cache::default()).expect("the rules can be read back");
+        let again = reconcile(&mut kernel, &desired, &options).expect("the rules can be read back");
+        assert!(again.changes.is_empty(), "{again:?}");
+        let observed = kernel.read(&desired.chain, Look::Fresh).expect("the rules can be read back");
         assert_eq!(observed.tables.len(), desired.tables.len());
         for (table, observed) in desired.tables.iter().zip(&observed.tables) {
             is_same(table, observed);

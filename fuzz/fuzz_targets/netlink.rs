@@ -8,10 +8,8 @@
 use std::collections::VecDeque;
 use std::io;
 
-use ip_masq_agent::backend::nftables::Cache;
-use ip_masq_agent::backend::nftables::Nftables;
-use ip_masq_agent::backend::nftables::{Heard, Monitor, decode};
-use ip_masq_agent::backend::{preview, reconcile};
+use ip_masq_agent::backend::nftables::{Monitor, decode};
+use ip_masq_agent::backend::{Heard, Nftables, ReconcileOptions, preview, reconcile};
 use ip_masq_agent::config::{Config, Context};
 use ip_masq_agent::conntrack::Status;
 use ip_masq_agent::net::Family;
@@ -103,8 +101,9 @@ fn pass(kernel: Answers, layout: Layout) {
     let policy = Policy::new(&Config::defaults(&Context::default()), &Flags { ipv6: true, ..Flags::default() });
     let desired = compile(&policy, layout);
     let mut backend = Nftables::over(Connection::new(kernel));
-    let _ = reconcile(&mut backend, &desired, &mut Cache::default()).map_err(|error| error.to_string());
-    let _ = preview(&mut backend, &desired).map_err(|error| error.to_string());
+    let options = ReconcileOptions::default();
+    let _ = reconcile(&mut backend, &desired, &options).map_err(|error| error.to_string());
+    let _ = preview(&mut backend, &desired, &options).map_err(|error| error.to_string());
 }
 
 fn told<A>(answer: Result<A, NetlinkError>) {

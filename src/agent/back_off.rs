@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backend::nftables::Heard;
+use crate::backend::Heard;
 use crate::report::{ConflictNews, PassResult, PassTimes};
 use crate::rules::TableId;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::backend::nftables::Process;
+use crate::backend::Process;
 use crate::net::Family;
 
 const INTERVAL: Duration = Duration::from_secs(60);

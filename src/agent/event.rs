@@ -10,7 +10,7 @@ use super::FileNews;
 use super::file_thread::Ask;
 use super::flow_worker::{FlowReport, Job};
 use super::reconcile::{Reconcile, Reconciled};
-use crate::backend::nftables::Heard;
+use crate::backend::Heard;
 use crate::last_good::Save;
 use crate::report::{Report, SaveReport};
 use crate::rules::TableId;

@@ -17,7 +17,6 @@ mod sources;
 mod state;
 mod state_writes;
 mod stepped;
-mod timed_backend;
 mod watch;
 
 pub use config_files::{ConfigFiles, Content, FileNews, Look};

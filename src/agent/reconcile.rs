@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::timed_backend::TimedBackend;
-use crate::backend::nftables::{Conflict, Generation, plan_lines};
-use crate::backend::{Backend, Outcome, Protect, ReconcileError, SelectError, Selected, Selection, Wanted};
+use crate::backend::{
+    BackendOption, Backends, Conflict, Look, Outcome, Protect, ReconcileError, ReconcileOptions, SelectError, Selected,
+    Selection, Token, Took,
+};
 use crate::config::Config;
 use crate::net::Family;
 use crate::policy::{Flags, Policy};
 use crate::report::{BackendReport, Cause, ChangeLine, Failure, PassResult, PassTimes, RulesReport};
-use crate::rules::{Layout, Ruleset, TableId, compile};
+use crate::rules::{TableId, compile};
 
 /// A request to bring the rules in line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub(super) struct Reconcile {
     pub(super) keep_standing: Vec<Family>,
     /// Are long lists taken to be what they were as long as they are as long, so that a lost jump is quickly put back?
     pub(super) is_quick: bool,
-    /// If the rules are still of this generation, nothing is to be done.
-    pub(super) settled: Option<Generation>,
+    /// If the rules are still those of then, nothing is to be done.
+    pub(super) settled: Option<Token>,
 }
 
 /// What it came to.
@@ -36,8 +37,8 @@ pub(super) struct Reconciled {
     pub(super) rules: RulesReport,
     /// What it came to; whether it was a repair is for somebody else to say.
     pub(super) result: PassResult,
-    /// The generation in which the rules were seen to be as they shall be.
-    pub(super) generation: Option<Generation>,
+    /// As of when the rules were seen to be as they shall be.
+    pub(super) token: Option<Token>,
     /// The families in whose rules something was changed.
     pub(super) changed: Vec<Family>,
     /// Could a change have made a difference to packets?
@@ -52,86 +53,80 @@ pub(super) struct Reconciled {
     pub(super) took: PassTimes,
 }
 
-/// The kernel's rules, and what was found out about the layouts that it takes.
+/// The kernel's rules, and what was found out about the backends and layouts that it takes.
 #[derive(Debug)]
-pub(super) struct KernelRules<B> {
-    backend: B,
-    wanted: Wanted,
+pub(super) struct KernelRules {
+    /// Until they are selected from.
+    backends: Backends,
+    option: BackendOption,
     protect: Protect,
     flags: Flags,
     /// `None` before the first request, and behind it what that was for.
-    selection: Option<(Selection, Arc<Config>, Vec<Family>)>,
+    selection: Option<(Selection, Arc<Config>)>,
 }
 
-impl<B: Backend> KernelRules<B> {
-    pub(super) const fn new(backend: B, wanted: Wanted, protect: Protect, flags: Flags) -> Self {
-        Self { backend, wanted, protect, flags, selection: None }
-    }
-
-    /// The way to the kernel, for tests to meddle with.
-    #[cfg(test)]
-    pub(super) const fn backend(&mut self) -> &mut B {
-        &mut self.backend
+impl KernelRules {
+    pub(super) const fn new(backends: Backends, option: BackendOption, protect: Protect, flags: Flags) -> Self {
+        Self { backends, option, protect, flags, selection: None }
     }
 
     /// Does another process own this table? What cannot be told is for a pass to find out.
     pub(super) fn is_owned_by_another(&mut self, table: TableId) -> bool {
-        self.backend.is_owned_by_another(table).unwrap_or(false)
+        self.selection.as_mut().is_some_and(|(selection, _)| selection.is_owned_by_another(table))
     }
 
     /// Brings the rules in line. If nobody has changed any since they were as they shall be, nothing is read.
     pub(super) fn reconcile(&mut self, request: &Reconcile) -> Reconciled {
-        if let Some(settled) = request.settled
-            && self.backend.generation().is_ok_and(|now| now == settled)
+        if let (Some(settled), Some((selection, _))) = (request.settled, &mut self.selection)
+            && selection.is_current(settled)
         {
             return Reconciled::untouched(settled);
         }
         let Reconcile { config, keep_standing, is_quick, .. } = request;
-        // What shall be in the kernel, and be ours while we live.
-        let compile = |layout: Layout| Ruleset {
-            hold: true,
-            keep_standing: keep_standing.clone(),
-            ..compile(&Policy::new(config, &self.flags), layout)
-        };
+        let compile = |layout| compile(&Policy::new(config, &self.flags), layout);
         let selection = match &mut self.selection {
-            Some((selection, before, standing)) => {
-                if !Arc::ptr_eq(before, config) || standing != keep_standing {
+            Some((selection, before)) => {
+                if !Arc::ptr_eq(before, config) {
                     selection.renew(&compile);
-                    (*before, *standing) = (Arc::clone(config), keep_standing.clone());
+                    *before = Arc::clone(config);
                 }
                 selection
             }
             none => {
-                let selection = Selection::new(self.wanted, self.protect, &compile);
-                &mut none.insert((selection, Arc::clone(config), keep_standing.clone())).0
+                let backends = std::mem::replace(&mut self.backends, Backends::of_this_namespace());
+                let selection = Selection::new(backends, self.option, self.protect, &compile);
+                &mut none.insert((selection, Arc::clone(config))).0
             }
         };
-        let mut backend = TimedBackend::new(&mut self.backend);
-        let selected = if *is_quick {
-            selection.reconcile_quickly(&mut backend, &compile)
-        } else {
-            selection.reconcile(&mut backend, &compile)
+        // What is brought into force is to be ours while we live.
+        let options = ReconcileOptions {
+            keep_standing: keep_standing.clone(),
+            hold: true,
+            look: if *is_quick { Look::Quick } else { Look::Thorough },
+            ..ReconcileOptions::default()
         };
-        let mut took = backend.took();
-        let long_reading = (!is_quick && selection.has_long_lists()).then(|| backend.longest_reading());
+        let selected = selection.reconcile(&options, &compile);
+        let Took { looking, committing } = selection.took();
+        let mut took = PassTimes { reading: looking, committing };
+        let long_reading = (!is_quick && selection.has_long_lists()).then(|| selection.longest_reading());
         if long_reading.is_some() {
             // That has its own pause, and what is quickly read none that is so long.
-            took.reading = took.reading.saturating_sub(backend.reading());
+            took.reading = took.reading.saturating_sub(selection.reading());
         }
         Reconciled { long_reading, took, ..reconciled(selected) }
     }
 }
 
 impl Reconciled {
-    fn untouched(generation: Generation) -> Self {
-        Self { generation: Some(generation), ..Self::of(PassResult::InForce) }
+    fn untouched(token: Token) -> Self {
+        Self { token: Some(token), ..Self::of(PassResult::InForce) }
     }
 
     pub(super) fn of(result: PassResult) -> Self {
         Self {
             rules: RulesReport::default(),
             result,
-            generation: None,
+            token: None,
             changed: Vec::new(),
             affects_packets: false,
             standing: Vec::new(),
@@ -148,12 +143,12 @@ fn reconciled(selected: Result<Selected<Outcome>, SelectError>) -> Reconciled {
         Ok(selected) => {
             let (text, Selected { layout, refused, result }) = (selected.choice(), selected);
             let mut reconciled = of_outcome(PassResult::InForce, &result);
-            reconciled.generation = Some(result.generation);
+            reconciled.token = Some(result.token);
             reconciled.rules.backend = Some(BackendReport {
                 layout,
                 text,
                 // Where all was left alone, the kernel was not asked to take anything.
-                was_asked: result.kept.is_empty() || !result.plan.is_empty(),
+                was_asked: result.left_standing.is_empty() || !result.changes.is_empty(),
                 refused: refused.iter().map(ToString::to_string).collect(),
             });
             reconciled
@@ -179,11 +174,11 @@ fn reconciled(selected: Result<Selected<Outcome>, SelectError>) -> Reconciled {
 }
 
 fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
-    let changes = &outcome.plan.changes;
-    // Millions of lines are made only for somebody who reads them.
+    let changes = &outcome.changes;
+    // All lines are remembered only for somebody who reads them.
     let most_lines = if tracing::enabled!(Level::DEBUG) { usize::MAX } else { RulesReport::LINES };
-    let lines = changes.iter().zip(plan_lines(&outcome.plan)).take(most_lines);
-    let mut families: Vec<Family> = changes.iter().map(|change| change.table.family).collect();
+    let lines = changes.iter().take(most_lines);
+    let mut families: Vec<Family> = changes.iter().map(|change| change.family).collect();
     families.sort_unstable();
     families.dedup();
     Reconciled {
@@ -191,15 +186,15 @@ fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
             was_read: true,
             backend: None,
             changes: changes.len(),
-            change_lines: lines.map(|(change, text)| ChangeLine { family: change.table.family, text }).collect(),
+            change_lines: lines.map(|line| ChangeLine { family: line.family, text: line.text.clone() }).collect(),
             mishaps: outcome.mishaps().collect(),
             left_undone: outcome.left_undone().collect(),
             warnings: outcome.worries().collect(),
             failure: None,
         },
         changed: families,
-        affects_packets: outcome.plan.concerns_packets(),
-        standing: outcome.kept.clone(),
+        affects_packets: outcome.affects_packets(),
+        standing: outcome.left_standing.clone(),
         is_partly_assumed: outcome.is_partly_assumed,
         ..Reconciled::of(result)
     }

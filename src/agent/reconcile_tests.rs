@@ -1,30 +1,31 @@
 //! What the backend's answers come to.
 
 use super::*;
-use crate::backend::nftables::Plan;
-use crate::backend::{BackendError, Partial};
-use crate::netlink::NetlinkError;
+use crate::backend::{BackendError, ErrorKind, Partial, Remaining};
+use crate::rules::Layout;
 
 #[test]
 fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
     let table = TableId::own(Family::Ipv4);
-    let netlink = |source| BackendError::Netlink { doing: "do it".to_owned(), source };
-    let look = |source| ReconcileError::Look { source: netlink(source), committed: false };
-    let commit = |source| ReconcileError::Backend(netlink(source));
-    let unsettled = |undone| ReconcileError::Unsettled { remaining: Plan::default(), undone };
-    let found = "something else".to_owned();
+    let failed = |kind| BackendError { kind, doing: "do it".to_owned(), source: "the kernel says so".into() };
+    let look = |kind| ReconcileError::Look { source: failed(kind), committed: false };
+    let commit = |kind| ReconcileError::Backend(failed(kind));
+    let unsettled = |undone| ReconcileError::Unsettled { remaining: Remaining::default(), undone };
+    let (contention, owned) = (ErrorKind::Busy { owned: None }, ErrorKind::Busy { owned: Some(table) });
+    let told = || "something else".to_owned();
     for (error, result) in [
         (unsettled(0), PassResult::Overtaken),
         (unsettled(1), PassResult::Undone),
-        (look(NetlinkError::Interrupted { tries: 16 }), PassResult::Overtaken),
-        (look(NetlinkError::NoAnswer), PassResult::Failed),
-        (look(NetlinkError::Denied), PassResult::Stuck),
-        (commit(NetlinkError::NoAnswer), PassResult::Failed),
-        (commit(NetlinkError::TooLarge { bytes: 1 }), PassResult::Stuck),
-        (ReconcileError::Backend(BackendError::Stale), PassResult::Overtaken),
-        (ReconcileError::Backend(BackendError::Owned(table)), PassResult::Owned(table)),
-        (conflict(Conflict::Owned(table)), PassResult::Owned(table)),
-        (conflict(Conflict::Postrouting { table, found }), PassResult::Stuck),
+        (look(contention), PassResult::Overtaken),
+        (look(ErrorKind::Transient), PassResult::Failed),
+        (look(ErrorKind::Denied), PassResult::Stuck),
+        (commit(ErrorKind::Transient), PassResult::Failed),
+        (commit(ErrorKind::Fatal), PassResult::Stuck),
+        (commit(ErrorKind::Rejected), PassResult::Stuck),
+        (commit(contention), PassResult::Overtaken),
+        (commit(owned), PassResult::Owned(table)),
+        (conflict(Conflict::owned(table, told())), PassResult::Owned(table)),
+        (conflict(Conflict::of_the_layout(Family::Ipv4, told())), PassResult::Stuck),
     ] {
         let text = error.to_string();
         let reconciled = reconciled(Err(SelectError::Reconcile(error)));
@@ -34,7 +35,7 @@ fn each_error_of_a_pass_is_waited_for_as_what_it_is() {
     assert_eq!(reconciled(Err(SelectError::Nothing(Vec::new()))).result, PassResult::Stuck);
     let selected = Selected { layout: Layout::IptablesNat, refused: Vec::new(), result: Outcome::default() };
     assert_eq!(reconciled(Ok(selected)).result, PassResult::InForce);
-    assert_eq!(Reconciled::untouched(Generation(1)).result, PassResult::InForce);
+    assert_eq!(Reconciled::untouched(Token::default()).result, PassResult::InForce);
 }
 
 fn conflict(conflict: Conflict) -> ReconcileError {

@@ -10,20 +10,18 @@ use super::reconcile::KernelRules;
 use super::sources::Sources;
 use super::state::{Settings, State};
 use super::{ConfigFiles, FlowWorker, RunError, Signals};
-use crate::backend::nftables::Monitor;
-use crate::backend::{Backend, Protect, Wanted};
+use crate::backend::{BackendOption, Backends, ChangeSource, Protect};
 use crate::last_good::LastGoodStore;
-use crate::netlink::NetlinkSocket;
 use crate::policy::Flags;
 use crate::report::Reports;
 
 /// What an agent works with.
 #[derive(Debug)]
-pub struct Agent<B> {
-    /// The way to the kernel's rules.
-    pub backend: B,
+pub struct Agent {
+    /// The ways to the kernel's rules.
+    pub backends: Backends,
     /// `--backend`
-    pub wanted: Wanted,
+    pub option: BackendOption,
     /// `--protect`
     pub protect: Protect,
     /// The flags that decide what the rules say.
@@ -33,7 +31,7 @@ pub struct Agent<B> {
     /// The configuration files.
     pub files: ConfigFiles,
     /// Tells of others' commits. Without it what others do to the rules is found at the resync interval.
-    pub monitor: Option<Monitor<NetlinkSocket>>,
+    pub changes: Option<ChangeSource>,
     /// Looks at the flows that began under another policy. Without it they keep what they began with.
     pub flows: Option<FlowWorker>,
     /// Tells of the end.
@@ -47,16 +45,16 @@ pub struct Agent<B> {
 /// # Errors
 ///
 /// [`RunError`], for what cannot get better by waiting.
-pub async fn run<B: Backend>(agent: Agent<B>) -> Result<(), RunError> {
-    let Agent { backend, wanted, protect, flags, store, files, monitor, mut flows, signals, mut reports } = agent;
+pub async fn run(agent: Agent) -> Result<(), RunError> {
+    let Agent { backends, option, protect, flags, store, files, changes, mut flows, signals, mut reports } = agent;
     let settings = Settings {
         paths: files.paths().clone(),
         flags: flags.clone(),
         looks_at_flows: flows.is_some(),
         has_service_manager: reports.manager().is_present(),
     };
-    let mut rules = KernelRules::new(backend, wanted, protect, flags);
-    let mut sources = Sources::open(files, monitor, signals, flows.as_mut())?;
+    let mut rules = KernelRules::new(backends, option, protect, flags);
+    let mut sources = Sources::open(files, changes, signals, flows.as_mut())?;
     let mut state = State::new(settings, store, Instant::now());
     let mut event = Event::Start;
     loop {

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::backend::fake::Memory;
+use crate::backend::nftables::fake::Kernel;
 use crate::config::{Context, SourcePaths};
 use crate::report::{Cause, Observer, Report, ServiceManager};
 
@@ -48,13 +48,13 @@ fn an_observer_that_is_stuck_for_ever_does_not_keep_the_loop_from_its_work_nor_f
     reports.add("listener", Box::new(Listener(tell))).unwrap();
     let (stop, signals) = Signals::by_hand();
     let agent = Agent {
-        backend: Memory::default(),
-        wanted: Wanted::NftCompat,
+        backends: Kernel::default().backends(),
+        option: BackendOption::NftCompat,
         protect: Protect::Off,
         flags: Flags::default(),
         store: LastGoodStore::default(),
         files: ConfigFiles::new(SourcePaths::one(&path), Context::default()),
-        monitor: None,
+        changes: None,
         flows: None,
         signals,
         reports,

@@ -12,7 +12,7 @@ use super::FileNews;
 use super::back_off::BackOff;
 use super::earlier_flows::EarlierFlows;
 use super::event::{Effect, Event, Wait};
-use crate::backend::nftables::{Generation, Heard};
+use crate::backend::{Heard, Token};
 use crate::config::SourcePaths;
 use crate::last_good::{ActiveConfig, FileStatus, LastGoodStore};
 use crate::net::Family;
@@ -45,8 +45,8 @@ pub(super) struct State {
     store: LastGoodStore,
     /// What the rules shall follow; `None` before the first look at the file.
     active: Option<ActiveConfig>,
-    /// The generation in which the rules were last seen to be as they shall be.
-    settled: Option<Generation>,
+    /// As of when the rules were last seen to be as they shall be.
+    settled: Option<Token>,
     /// The families of which the rules of the active configuration were ever seen to be as they shall be.
     stood: BTreeSet<Family>,
     last_in_force: Option<LastInForce>,

@@ -6,8 +6,7 @@ use super::FileNews;
 use super::event::{Effect, Event, PassEnded};
 use super::reconcile::KernelRules;
 use super::state::{Settings, State};
-use crate::backend::nftables::Heard;
-use crate::backend::{Backend, Protect, Wanted};
+use crate::backend::{BackendOption, Backends, Heard, Protect};
 use crate::config::SourcePaths;
 use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
@@ -16,17 +15,18 @@ use crate::report::{PassReport, Report};
 /// An agent whose events somebody makes up, as benchmarks and tests do. Its passes are made at once; it hears of nobody, and
 /// nothing that it wants besides is done.
 #[derive(Debug)]
-pub struct SteppedAgent<B> {
+pub struct SteppedAgent {
     pub(super) state: State,
-    pub(super) rules: KernelRules<B>,
+    pub(super) rules: KernelRules,
     pub(super) now: Instant,
 }
 
-impl<B: Backend> SteppedAgent<B> {
+impl SteppedAgent {
     /// One that has not looked at its files, which are at these paths.
+    #[must_use]
     pub fn new(
-        backend: B,
-        wanted: Wanted,
+        backends: Backends,
+        option: BackendOption,
         protect: Protect,
         flags: Flags,
         paths: SourcePaths,
@@ -34,7 +34,7 @@ impl<B: Backend> SteppedAgent<B> {
     ) -> Self {
         let now = Instant::now();
         let settings = Settings { paths, flags: flags.clone(), looks_at_flows: false, has_service_manager: false };
-        let rules = KernelRules::new(backend, wanted, protect, flags);
+        let rules = KernelRules::new(backends, option, protect, flags);
         Self { state: State::new(settings, store, now), rules, now }
     }
 

@@ -1,9 +1,6 @@
 //! What a pass over the rules came to.
 
-use std::collections::HashMap;
-
-use crate::backend::nftables::change_line;
-use crate::backend::nftables::{Action, Change, Conflict, Generation, Handle, NatOverlap, Plan};
+use super::{ChangeLine, Conflict, Token};
 use crate::net::Family;
 use crate::text::counted;
 
@@ -12,41 +9,39 @@ use crate::text::counted;
 pub struct Outcome {
     /// The changes that were committed, less those that somebody undid and a later commit did again. Empty if all was as it
     /// shall be.
-    pub plan: Plan,
+    pub changes: Vec<ChangeLine>,
     /// What was said of the commits that failed, or seemed to, before others did what was to be done.
     pub failures: Vec<String>,
-    /// The deletions left undone because rules that are not ours still jump to these chains, which are empty now.
-    pub in_use: Vec<Change>,
+    /// The removals left undone because rules that are not ours still jump to these chains, which are empty now.
+    pub in_use: Vec<ChangeLine>,
     /// How often somebody else changed the rules while we were at it.
     pub restarts: usize,
     /// Is that so only if long lists are what they were before somebody else committed?
     pub is_partly_assumed: bool,
-    /// The generation in which all was as it shall be.
-    pub generation: Generation,
-    /// What of other programs can undo what ours decide.
-    pub nat_overlaps: Vec<NatOverlap>,
+    /// As of when all was as it shall be.
+    pub token: Token,
+    /// What of other programs can undo what ours decide, in sentences.
+    pub overlaps: Vec<String>,
     /// Why what is left of ours stays in a family that is off.
     pub leftovers: Vec<Conflict>,
     /// The families of which rules of ours were found standing, and stay as they are.
-    pub kept: Vec<Family>,
+    pub left_standing: Vec<Family>,
+}
+
+/// What a pass would commit first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// The changes.
+    pub changes: Vec<ChangeLine>,
+    /// Would other commits follow?
+    pub more: bool,
 }
 
 impl Outcome {
-    /// The plan was committed too, and is empty then. What it does that was done before, somebody has undone in between: that
-    /// counts once.
-    pub(super) fn committed(&mut self, plan: &mut Plan) {
-        if !self.plan.is_empty() {
-            let mut again: HashMap<String, usize> = HashMap::new();
-            for change in &plan.changes {
-                *again.entry(effect(change)).or_default() += 1;
-            }
-            self.plan.changes.retain(|change| {
-                let Some(count @ 1..) = again.get_mut(&effect(change)) else { return true };
-                *count -= 1;
-                false
-            });
-        }
-        self.plan.append(std::mem::take(&mut plan.changes));
+    /// Can packets fare otherwise after it?
+    #[must_use]
+    pub fn affects_packets(&self) -> bool {
+        self.changes.iter().any(|change| change.affects_packets)
     }
 
     /// What was in the way and what went wrong, and was overcome, in sentences.
@@ -68,23 +63,13 @@ impl Outcome {
                 conflict.family().human()
             )
         };
-        self.nat_overlaps.iter().map(ToString::to_string).chain(self.leftovers.iter().map(leftover))
+        self.overlaps.iter().cloned().chain(self.leftovers.iter().map(leftover))
     }
 
     /// What was left undone, in sentences.
     pub fn left_undone(&self) -> impl Iterator<Item = String> {
-        self.in_use.iter().map(|change| {
-            let line = change_line(change);
+        self.in_use.iter().map(|line| {
             format!("\"{line}\" was left undone: a rule that is not ours still jumps to that chain, which is empty now")
         })
     }
-}
-
-/// What a change does, whichever number the kernel gave to the rule that goes.
-fn effect(change: &Change) -> String {
-    let mut change = change.clone();
-    if let Action::Delete { was, .. } = &mut change.action {
-        was.handle = Handle(0);
-    }
-    change_line(&change)
 }

@@ -1,14 +1,11 @@
-//! Read, plan, commit, read back: until what is there is what shall be there.
+//! Read, compare, commit, read back: until what is there is what shall be there.
 
 use std::fmt;
 
 use thiserror::Error;
 
-use super::{Backend, BackendError, Outcome};
-use crate::backend::nftables::plan_lines;
-use crate::backend::nftables::{
-    Action, Cache, Conflict, Generation, Observed, PART, Plan, Planned, nat_overlaps, plan_for, stands,
-};
+use super::interface::{Backend, Change, ChangeLine, Committed, Conflict, DiffOptions, Difference, Look, Snapshot};
+use super::{BackendError, Outcome, Preview};
 use crate::net::Family;
 use crate::rules::{Ruleset, TableId};
 
@@ -20,18 +17,32 @@ const MAX_ROUNDS: usize = 16;
 /// of a commit whose answer was lost, and what was misread or has passed does not come again.
 const MAX_FAILURES: usize = 2;
 
+/// How the rules are brought into force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReconcileOptions {
+    /// The families of which whatever rules of ours are found standing stay as they are: the desired ones only fill the place
+    /// of missing ones.
+    pub keep_standing: Vec<Family>,
+    /// Shall this process own its protected tables for as long as it lives?
+    pub hold: bool,
+    /// How thoroughly the rules are read, before the first commit and at the end.
+    pub look: Look,
+    /// Is nothing written if there is a conflict that the rules would not meet with in another layout?
+    pub only_if_layout_fits: bool,
+}
+
 /// Why a pass over the rules failed.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
     /// The rules could not be read, so that nothing is known of them.
     #[error("{}: {source}", unread(*.committed))]
     Look {
-        /// What the kernel said.
+        /// Why.
         source: BackendError,
         /// Was a change sent before, in the same pass?
         committed: bool,
     },
-    /// The kernel refused a change.
+    /// A change was refused.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// Something of somebody else stands in the way.
@@ -39,12 +50,11 @@ pub enum ReconcileError {
     Conflict(Box<Partial>),
     /// Every time that we looked, somebody else had changed the rules again.
     #[error(
-        "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; {}",
-        StillToDo(.remaining)
+        "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; {remaining}"
     )]
     Unsettled {
         /// What was left to be done.
-        remaining: Plan,
+        remaining: Remaining,
         /// How often ours were in place, and were changed before that was read back. The other times somebody else's
         /// commit came between our reading and our writing, which need not have touched what is ours.
         undone: usize,
@@ -63,6 +73,13 @@ pub struct Partial {
     pub outcome: Outcome,
 }
 
+/// What is left of a change, in a few words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remaining {
+    changes: usize,
+    first: Option<String>,
+}
+
 fn sentences(conflicts: &[Conflict]) -> String {
     conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ")
 }
@@ -73,13 +90,13 @@ fn rest(others: &[Family]) -> String {
 }
 
 impl ReconcileError {
-    /// Does it concern the layout of the rules, so that the same policy may stand in another?
+    /// Does it concern the layout of the rules or the backend, so that the same policy may stand by another candidate?
     #[must_use]
-    pub fn is_of_the_layout(&self) -> bool {
+    pub fn is_of_the_candidate(&self) -> bool {
         match self {
-            Self::Backend(error) => error.is_refusal(),
+            Self::Look { source, .. } | Self::Backend(source) => source.is_unsupported(),
             Self::Conflict(partial) => partial.conflicts.iter().any(Conflict::is_of_the_layout),
-            Self::Look { .. } | Self::Unsettled { .. } => false,
+            Self::Unsettled { .. } => false,
         }
     }
 
@@ -99,7 +116,7 @@ impl ReconcileError {
         }
     }
 
-    /// Have others only changed the rules again and again meanwhile? Nothing is wrong then, and nothing was undone.
+    /// Have others only changed the rules again and again in the meantime? Nothing is wrong then, and nothing was undone.
     #[must_use]
     pub const fn is_contention(&self) -> bool {
         match self {
@@ -120,8 +137,8 @@ impl ReconcileError {
     pub fn owned_by_another(&self) -> Option<TableId> {
         match self {
             Self::Conflict(partial) => partial.conflicts.iter().find_map(Conflict::owned_by_another),
-            Self::Backend(BackendError::Owned(table)) => Some(*table),
-            _ => None,
+            Self::Backend(error) => error.owned_by_another(),
+            Self::Look { .. } | Self::Unsettled { .. } => None,
         }
     }
 }
@@ -134,141 +151,108 @@ fn unread(committed: bool) -> &'static str {
     }
 }
 
-/// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs. What is
-/// known spares reading it before the first commit, and of large sets also after a commit; what is known afterwards is left
-/// for the next time.
+/// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs.
 ///
 /// A commit that fails is followed by a new look at the rules and by one more try, if that can fare better.
 ///
-/// A family of [`Ruleset::keep_standing`] of which rules are seen not to stand is brought into the desired state as a whole,
-/// however many commits that takes.
+/// A family of [`ReconcileOptions::keep_standing`] of which rules are seen not to stand is brought into the desired state as a
+/// whole, however many commits that takes.
 ///
 /// # Errors
 ///
 /// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours. A conflict in one
 /// family does not keep the other from the desired state.
-pub fn reconcile(backend: &mut dyn Backend, desired: &Ruleset, known: &mut Cache) -> Result<Outcome, ReconcileError> {
-    bring(backend, desired, known, false)
-}
-
-/// The same, but nothing is written if there is a conflict that the rules would not meet with in another layout.
-///
-/// # Errors
-///
-/// As [`reconcile`].
-pub(super) fn reconcile_if_the_layout_fits(
-    backend: &mut dyn Backend,
+pub fn reconcile<B: Backend>(
+    backend: &mut B,
     desired: &Ruleset,
-    known: &mut Cache,
-) -> Result<Outcome, ReconcileError> {
-    bring(backend, desired, known, true)
-}
-
-fn bring(
-    backend: &mut dyn Backend,
-    desired: &Ruleset,
-    known: &mut Cache,
-    only_if_the_layout_fits: bool,
-) -> Result<Outcome, ReconcileError> {
-    let assumes = known.assumes();
-    let brought = bring_assuming(assumes, backend, desired, known, only_if_the_layout_fits);
-    known.assume(assumes);
-    brought
-}
-
-/// Within the pass long lists count as known while they are as long; if that is not to be `assumed` at the end, they are read
-/// then.
-fn bring_assuming(
-    assumed: bool,
-    backend: &mut dyn Backend,
-    desired: &Ruleset,
-    known: &mut Cache,
-    only_if_the_layout_fits: bool,
+    options: &ReconcileOptions,
 ) -> Result<Outcome, ReconcileError> {
     let mut outcome = Outcome::default();
-    let mut remaining = Plan::default();
+    let mut done = B::Change::default();
+    let mut remaining = B::Change::default();
     // The last commit, if it is not known what became of it, and what it was built on.
-    let mut unsure: Option<(Plan, Generation)> = None;
+    let mut unsure = None;
     let mut failures = 0;
-    let mut kept = desired.keep_standing.clone();
+    let mut keep_standing = options.keep_standing.clone();
     // Was all done by the last commit, as far as nobody interferes? And how often had somebody then?
     let (mut complete, mut undone) = (false, 0);
-    // A commit that builds on it is refused if the generation has passed.
     let unread = |committed| move |source| ReconcileError::Look { source, committed };
-    let mut at_hand = known.take(backend.generation().map_err(unread(false))?);
+    // A commit that builds on it is refused if somebody else has committed since.
+    let mut at_hand = backend.begin().map_err(unread(false))?;
+    let mut look = options.look;
     let (mut rounds, mut parts) = (0, None);
     while rounds < MAX_ROUNDS {
         rounds += 1;
-        let committed = unsure.is_some() || !outcome.plan.is_empty();
-        let (observed, was_read) = match at_hand.take() {
-            Some(observed) => (observed, false),
-            None => (backend.observe(&desired.chain, known).map_err(unread(committed))?, true),
+        let committed = unsure.is_some() || !done.is_empty();
+        let (have, was_read) = match at_hand.take() {
+            Some(have) => (have, false),
+            None => (backend.read(&desired.chain, look).map_err(unread(committed))?, true),
         };
-        let parts = parts.get_or_insert_with(|| most_parts(desired, &observed));
-        kept.retain(|family| stands(*family, &observed));
-        let Planned { plan, conflicts, leftovers } = plan_but(&kept, desired, &observed, known);
-        if only_if_the_layout_fits && conflicts.iter().any(Conflict::is_of_the_layout) {
-            return Err(conflict(conflicts, Vec::new(), outcome));
+        let comparison = DiffOptions { hold: options.hold, keep_standing: &keep_standing };
+        let difference = backend.diff(desired, &have, &comparison);
+        let Difference { change, conflicts, leftovers, left_standing, in_use, overlaps, parts: most_parts } =
+            difference;
+        keep_standing.clone_from(&left_standing);
+        let parts = parts.get_or_insert(most_parts);
+        if options.only_if_layout_fits && conflicts.iter().any(Conflict::is_of_the_layout) {
+            return Err(conflict(conflicts, Vec::new(), Outcome { changes: done.lines(), ..outcome }));
         }
-        remaining = plan;
-        remaining.changes.retain(|change| !outcome.in_use.contains(change));
-        if let Some((mut plan, generation)) = unsure.take()
-            && observed.generation != generation
-            && plan != remaining
+        remaining = change;
+        if let Some((change, token)) = unsure.take()
+            && have.token() != token
+            && change != remaining
         {
-            outcome.committed(&mut plan);
+            done.append(change);
         }
         undone += usize::from(std::mem::take(&mut complete) && !remaining.is_empty());
         if remaining.is_empty() {
-            let nat_overlaps = nat_overlaps(desired, &observed);
-            let Observed { generation, is_partly_assumed, .. } = observed;
-            *known = Cache::of(observed).assuming(assumed);
+            let (token, is_partly_assumed) = (have.token(), have.is_partly_assumed());
+            backend.settle(have);
             if !was_read {
                 // What is reported as in force was read in this pass.
                 continue;
             }
-            if is_partly_assumed && !assumed {
-                known.forget();
+            if is_partly_assumed && options.look != Look::Quick {
+                look = options.look;
                 continue;
             }
-            let outcome = Outcome { is_partly_assumed, generation, nat_overlaps, leftovers, kept, ..outcome };
+            let changes = done.lines();
+            outcome =
+                Outcome { changes, in_use, is_partly_assumed, token, overlaps, leftovers, left_standing, ..outcome };
             if conflicts.is_empty() {
                 return Ok(outcome);
             }
             return Err(conflict(conflicts, families(desired), outcome));
         }
-        match backend.commit(&remaining, observed.generation) {
-            Ok(()) => {
-                // First, so that what was known is changed and not copied.
-                known.forget();
-                *known = Cache::after(observed, &remaining).assuming(true);
-                complete = !remaining.more;
-                outcome.committed(&mut remaining);
+        let token = have.token();
+        match backend.commit(&remaining, have) {
+            Ok(committed @ (Committed::Done | Committed::More)) => {
+                complete = committed == Committed::Done;
+                done.append(std::mem::take(&mut remaining));
                 failures = 0;
-                if remaining.more && *parts > 0 {
+                if !complete && *parts > 0 {
                     (rounds, *parts) = (0, *parts - 1);
                 }
+                // Until all is done, what we wrote counts as it was written.
+                look = Look::Quick;
             }
-            Err(BackendError::Stale) => {
-                *known = Cache::of(observed).assuming(true);
+            Ok(Committed::Stale) => {
                 outcome.restarts += 1;
+                look = Look::Quick;
             }
-            Err(BackendError::InUse(change)) if matches!(change.action, Action::DeleteChain { .. }) => {
-                outcome.in_use.push(*change);
-            }
+            Ok(Committed::InUse) => {}
             Err(error) => {
                 // It may have been carried out, with only the answer lost.
-                known.forget();
                 failures += 1;
                 if failures == MAX_FAILURES || !error.is_worth_another_look() {
                     return Err(error.into());
                 }
                 outcome.failures.push(error.to_string());
-                unsure = error.is_transient().then(|| (remaining.clone(), observed.generation));
+                unsure = error.is_transient().then(|| (remaining.clone(), token));
             }
         }
     }
-    Err(ReconcileError::Unsettled { remaining, undone })
+    Err(ReconcileError::Unsettled { remaining: Remaining::of(&remaining), undone })
 }
 
 /// What [`reconcile`] would commit now, if the kernel would take it: it is asked, and takes everything back.
@@ -276,20 +260,25 @@ fn bring_assuming(
 /// # Errors
 ///
 /// As [`reconcile`].
-pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, ReconcileError> {
-    let nothing = Cache::default();
+pub fn preview<B: Backend>(
+    backend: &mut B,
+    desired: &Ruleset,
+    options: &ReconcileOptions,
+) -> Result<Preview, ReconcileError> {
+    let unread = |source| ReconcileError::Look { source, committed: false };
+    let comparison = DiffOptions { hold: options.hold, keep_standing: &options.keep_standing };
     let mut failures = 0;
     loop {
-        let look = backend.observe(&desired.chain, &nothing);
-        let observed = look.map_err(|source| ReconcileError::Look { source, committed: false })?;
-        let kept: Vec<Family> =
-            desired.keep_standing.iter().copied().filter(|family| stands(*family, &observed)).collect();
-        let Planned { plan, conflicts, .. } = plan_but(&kept, desired, &observed, &nothing);
-        match backend.probe(&plan) {
-            // A chain that has to stay is told of when it matters.
-            Ok(()) | Err(BackendError::InUse(_)) if conflicts.is_empty() => return Ok(plan),
-            Ok(()) | Err(BackendError::InUse(_)) => {
-                return Err(conflict(conflicts, families(desired), Outcome { plan, ..Outcome::default() }));
+        backend.begin().map_err(unread)?;
+        let have = backend.read(&desired.chain, Look::Fresh).map_err(unread)?;
+        let Difference { change, conflicts, .. } = backend.diff(desired, &have, &comparison);
+        match backend.probe(&change) {
+            Ok(()) if conflicts.is_empty() => {
+                return Ok(Preview { changes: change.lines(), more: change.is_followed() });
+            }
+            Ok(()) => {
+                let outcome = Outcome { changes: change.lines(), ..Outcome::default() };
+                return Err(conflict(conflicts, families(desired), outcome));
             }
             Err(error) => {
                 failures += 1;
@@ -299,12 +288,6 @@ pub fn preview(backend: &mut dyn Backend, desired: &Ruleset) -> Result<Plan, Rec
             }
         }
     }
-}
-
-/// What has to change in all families but those of which the rules are kept.
-fn plan_but(kept: &[Family], desired: &Ruleset, observed: &Observed, known: &Cache) -> Planned {
-    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !kept.contains(family)).collect();
-    plan_for(&families, desired, observed, known)
 }
 
 /// The families of which something shall be there.
@@ -317,23 +300,19 @@ fn conflict(conflicts: Vec<Conflict>, mut others: Vec<Family>, outcome: Outcome)
     ReconcileError::Conflict(Box::new(Partial { conflicts, others, outcome }))
 }
 
-/// How many of the commits that are only the next part of a large change begin a new count of rounds: as many as it takes to
-/// make each set anew, and to empty those that are there.
-fn most_parts(desired: &Ruleset, observed: &Observed) -> usize {
-    let wanted = desired.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
-    let present = observed.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
-    wanted.chain(present).map(|elements| elements.div_ceil(PART)).sum::<usize>()
+impl Remaining {
+    fn of(change: &impl Change) -> Self {
+        let lines = change.lines();
+        Self { changes: lines.len(), first: lines.into_iter().next().map(|ChangeLine { text, .. }| text) }
+    }
 }
 
-/// What is left of a plan, in a few words.
-struct StillToDo<'a>(&'a Plan);
-
-impl fmt::Display for StillToDo<'_> {
+impl fmt::Display for Remaining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changes = self.0.changes.len();
-        match plan_lines(self.0).next() {
+        let Self { changes, first } = self;
+        match first {
             None => f.write_str("the last commit was taken, but not read back"),
-            Some(line) if changes == 1 => write!(f, "still to be done: \"{line}\""),
+            Some(line) if *changes == 1 => write!(f, "still to be done: \"{line}\""),
             Some(line) => write!(f, "still to be done: {changes} changes, of which the first is \"{line}\""),
         }
     }

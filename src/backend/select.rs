@@ -1,19 +1,21 @@
-//! Which layout of rules this kernel can carry: found out by handing it the rules themselves. A transaction that the kernel
-//! refuses leaves nothing behind, and one that it takes is what was wanted.
+//! Which backend and which layout of rules this kernel can carry: found out by handing it the rules themselves. A transaction
+//! that the kernel refuses leaves nothing behind, and one that it takes is what was wanted.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
-use super::reconcile::reconcile_if_the_layout_fits;
-use super::{Backend, Outcome, Partial, ReconcileError, preview, reconcile};
-use crate::backend::nftables::{Cache, Plan, unfinished};
-use crate::rules::{Layout, Protection, Ruleset};
+use super::candidates::{Backends, Candidate, Kind, Reconciler};
+use super::interface::Token;
+use super::timed::{Stopwatch, Took};
+use super::{Outcome, Partial, Preview, ReconcileError, ReconcileOptions};
+use crate::rules::{Layout, Protection, Ruleset, TableId};
 
 /// `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Wanted {
+pub enum BackendOption {
     /// The first of the others that the kernel can carry
     #[default]
     Auto,
@@ -35,50 +37,52 @@ pub enum Protect {
     Off,
 }
 
-/// The rules that shall be in force, in the first layout that the kernel has not refused.
+/// The rules that shall be in force, by the first candidate that the kernel has not refused.
 #[derive(Debug)]
 pub struct Selection {
-    layout: Layout,
-    /// What to try if the kernel refuses the layout, in order. A refused one goes to the end of the line: the modules that
+    backends: Backends,
+    candidate: Candidate,
+    /// What to try if the kernel refuses the candidate, in order. A refused one goes to the end of the queue: the modules that
     /// it needs may come later.
-    others: VecDeque<Layout>,
+    others: VecDeque<Candidate>,
     ruleset: Ruleset,
-    known: Cache,
+    /// That of the last [`Selection::reconcile`].
+    stopwatch: Stopwatch,
 }
 
-/// What was done in which layout.
+/// What was done by which candidate.
 #[derive(Debug)]
 pub struct Selected<R> {
-    /// The layout.
+    /// Its layout.
     pub layout: Layout,
-    /// The layouts that were tried before it, this time.
+    /// The candidates that were tried before it, this time.
     pub refused: Vec<Refusal>,
     /// What was done.
     pub result: R,
 }
 
 impl<R> Selected<R> {
-    /// Which layout the kernel takes, in words.
+    /// Which candidate the kernel takes, in words.
     #[must_use]
     pub fn choice(&self) -> String {
         format!("backend: {}, which the kernel takes", self.layout)
     }
 }
 
-/// A layout that the kernel cannot carry.
+/// A candidate that the kernel cannot carry.
 #[derive(Debug)]
 pub struct Refusal {
     layout: Layout,
     error: ReconcileError,
 }
 
-/// Why the rules could not be brought into force in any layout.
+/// Why the rules could not be brought into force by any candidate.
 #[derive(Debug, Error)]
 pub enum SelectError {
-    /// In the only layout that is left, or whatever the layout.
+    /// By the only candidate that is left, or whatever the candidate.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
-    /// The kernel refused every layout.
+    /// The kernel refused every candidate.
     #[error(
         "no backend works on this kernel: {}; nft-compat needs nf_tables with nat and iptables' extensions (modules \
          nft_chain_nat, nft_compat, xt_MASQUERADE, xt_addrtype, xt_comment), nft needs nft_chain_nat, nft_masq and nft_fib",
@@ -123,29 +127,33 @@ impl SelectError {
 pub type Compile<'a> = &'a dyn Fn(Layout) -> Ruleset;
 
 impl Selection {
-    /// The rules in the layout that is preferred.
+    /// The rules by the candidate that is preferred. No backend is opened yet.
     #[must_use]
-    pub fn new(wanted: Wanted, protect: Protect, compile: Compile<'_>) -> Self {
+    pub fn new(backends: Backends, option: BackendOption, protect: Protect, compile: Compile<'_>) -> Self {
         let protections = match protect {
             Protect::Auto => &[Protection::OwnerPersist, Protection::Off][..],
             Protect::On => &[Protection::OwnerPersist],
             Protect::Off => &[Protection::Off],
         };
-        let native = protections.iter().map(|protection| Layout::OwnTable(*protection));
-        let mut layouts: VecDeque<Layout> = match wanted {
+        let own_tables = protections.iter().map(|protection| Layout::OwnTable(*protection));
+        let layouts: Vec<Layout> = match option {
             // Only tables of our own can be protected.
-            Wanted::Auto if protect == Protect::On => native.collect(),
-            Wanted::Auto => [Layout::IptablesNat].into_iter().chain(native).collect(),
-            Wanted::NftCompat => VecDeque::new(),
-            Wanted::Nft => native.collect(),
+            BackendOption::Auto if protect == Protect::On => own_tables.collect(),
+            BackendOption::Auto => [Layout::IptablesNat].into_iter().chain(own_tables).collect(),
+            BackendOption::NftCompat => Vec::new(),
+            BackendOption::Nft => own_tables.collect(),
         };
-        let layout = layouts.pop_front().unwrap_or(Layout::IptablesNat);
-        Self { layout, others: layouts, ruleset: compile(layout), known: Cache::default() }
+        let mut candidates: VecDeque<Candidate> =
+            layouts.into_iter().map(|layout| Candidate { kind: Kind::Nftables, layout }).collect();
+        let compat = Candidate { kind: Kind::Nftables, layout: Layout::IptablesNat };
+        let candidate = candidates.pop_front().unwrap_or(compat);
+        let (ruleset, stopwatch) = (compile(candidate.layout), Stopwatch::start());
+        Self { backends, candidate, others: candidates, ruleset, stopwatch }
     }
 
     /// The rules shall be others from now on.
     pub fn renew(&mut self, compile: Compile<'_>) {
-        self.ruleset = compile(self.layout);
+        self.ruleset = compile(self.candidate.layout);
     }
 
     /// The rules, in the layout that the kernel has not refused so far.
@@ -154,71 +162,82 @@ impl Selection {
         &self.ruleset
     }
 
-    /// Brings the rules into force ([`reconcile`]). A layout that the kernel refuses, twice and on two readings of the rules,
-    /// or that meets with a conflict which others would not, is not tried again before all others were. Where each is refused
-    /// or has a conflict, one with a conflict is put in place as far as that goes.
+    /// Brings the rules into force ([`reconcile`](super::reconcile())). A candidate that the kernel refuses, twice and on two
+    /// readings of the rules, or that meets with a conflict which others would not, is not tried again before all others were.
+    /// Where each is refused or has a conflict, one with a conflict is put in place as far as that goes.
     ///
     /// # Errors
     ///
     /// [`SelectError`]; what was there before is there still, or was replaced by a whole commit of ours.
     pub fn reconcile(
         &mut self,
-        backend: &mut dyn Backend,
+        options: &ReconcileOptions,
         compile: Compile<'_>,
     ) -> Result<Selected<Outcome>, SelectError> {
-        self.reconcile_assuming(false, backend, compile)
+        let mut stopwatch = Stopwatch::start();
+        let selected = self.reconcile_timed(options, compile, &mut stopwatch);
+        stopwatch.stop();
+        self.stopwatch = stopwatch;
+        selected
     }
 
-    /// The same, with long lists taken to be what they were as long as they are as long: that is quick enough to find between
-    /// two commits of others that a jump is missing. [`Outcome::is_partly_assumed`] says whether that was so.
-    ///
-    /// # Errors
-    ///
-    /// As [`Selection::reconcile`].
-    pub fn reconcile_quickly(
+    fn reconcile_timed(
         &mut self,
-        backend: &mut dyn Backend,
+        options: &ReconcileOptions,
         compile: Compile<'_>,
+        stopwatch: &mut Stopwatch,
     ) -> Result<Selected<Outcome>, SelectError> {
-        self.reconcile_assuming(true, backend, compile)
-    }
-
-    fn reconcile_assuming(
-        &mut self,
-        assumes: bool,
-        backend: &mut dyn Backend,
-        compile: Compile<'_>,
-    ) -> Result<Selected<Outcome>, SelectError> {
-        self.known.assume(assumes);
+        let if_it_fits = ReconcileOptions { only_if_layout_fits: true, ..options.clone() };
         let selected =
-            self.first_that_fits(compile, |ruleset, known| reconcile_if_the_layout_fits(backend, ruleset, known));
+            self.first_that_fits(compile, &mut |backend, ruleset| backend.reconcile(ruleset, &if_it_fits, stopwatch));
         let Err(error) = &selected else { return selected };
         let (is_refusal, is_conflict) = (error.is_refusal(), error.is_conflict_of_the_layout());
+        let Ok(backend) = self.backends.of_kind(self.candidate.kind).get() else { return selected };
         if is_refusal || is_conflict {
-            self.take_back(backend);
+            // Of several commits the first may have been taken, and another not.
+            backend.take_back(&self.ruleset.chain);
         }
         if !is_conflict {
             return selected;
         }
-        let result = reconcile(backend, &self.ruleset, &mut self.known)?;
-        Ok(Selected { layout: self.layout, refused: Vec::new(), result })
+        let result = backend.reconcile(&self.ruleset, options, stopwatch)?;
+        Ok(Selected { layout: self.candidate.layout, refused: Vec::new(), result })
+    }
+
+    /// The time that the last [`Selection::reconcile`] took.
+    #[must_use]
+    pub const fn took(&self) -> Took {
+        self.stopwatch.took()
+    }
+
+    /// Its time for reading alone.
+    pub(crate) const fn reading(&self) -> Duration {
+        self.stopwatch.reading()
+    }
+
+    /// Its time for the reading that took longest.
+    pub(crate) const fn longest_reading(&self) -> Duration {
+        self.stopwatch.longest_reading()
     }
 
     /// Are there lists that take long to read?
     #[must_use]
-    pub fn has_long_lists(&self) -> bool {
-        self.known.has_long_lists()
+    pub fn has_long_lists(&mut self) -> bool {
+        self.backends.of_kind(self.candidate.kind).opened().is_some_and(Reconciler::has_long_lists)
     }
 
-    /// Of several commits the first may have been taken, and another not. What it left is without effect, so that it is
-    /// enough to try once: the next attempt tries again.
-    fn take_back(&mut self, backend: &mut dyn Backend) {
-        self.known = Cache::default();
-        let Ok(observed) = backend.observe(&self.ruleset.chain, &self.known) else { return };
-        let plan = unfinished(&observed);
-        if !plan.is_empty() {
-            let _ = backend.commit(&plan, observed.generation);
-        }
+    /// Are the rules those of this token still? What cannot be told is for a pass to find out.
+    #[must_use]
+    pub fn is_current(&mut self, token: Token) -> bool {
+        let backend = self.backends.of_kind(self.candidate.kind).get();
+        backend.and_then(|backend| backend.is_current(token)).unwrap_or(false)
+    }
+
+    /// Does another process own this table still? What cannot be told is for a pass to find out.
+    #[must_use]
+    pub fn is_owned_by_another(&mut self, table: TableId) -> bool {
+        let backend = self.backends.of_kind(self.candidate.kind).get();
+        backend.and_then(|backend| backend.is_owned_by_another(table)).unwrap_or(false)
     }
 
     /// What [`Selection::reconcile`] would commit now, if the kernel would take it.
@@ -226,27 +245,33 @@ impl Selection {
     /// # Errors
     ///
     /// As [`Selection::reconcile`].
-    pub fn preview(&mut self, backend: &mut dyn Backend, compile: Compile<'_>) -> Result<Selected<Plan>, SelectError> {
-        self.first_that_fits(compile, |ruleset, _| preview(backend, ruleset))
+    pub fn preview(
+        &mut self,
+        options: &ReconcileOptions,
+        compile: Compile<'_>,
+    ) -> Result<Selected<Preview>, SelectError> {
+        self.first_that_fits(compile, &mut |backend, ruleset| backend.preview(ruleset, options))
     }
 
     fn first_that_fits<R>(
         &mut self,
         compile: Compile<'_>,
-        mut attempt: impl FnMut(&Ruleset, &mut Cache) -> Result<R, ReconcileError>,
+        attempt: &mut dyn FnMut(&mut dyn Reconciler, &Ruleset) -> Result<R, ReconcileError>,
     ) -> Result<Selected<R>, SelectError> {
         let mut refused = Vec::new();
         loop {
-            let error = match attempt(&self.ruleset, &mut self.known) {
-                Ok(result) => return Ok(Selected { layout: self.layout, refused, result }),
-                Err(error) if error.is_of_the_layout() => error,
+            let unopened = |source| ReconcileError::Look { source, committed: false };
+            let backend = self.backends.of_kind(self.candidate.kind).get().map_err(unopened);
+            let error = match backend.and_then(|backend| attempt(backend, &self.ruleset)) {
+                Ok(result) => return Ok(Selected { layout: self.candidate.layout, refused, result }),
+                Err(error) if error.is_of_the_candidate() => error,
                 Err(error) => return Err(error.into()),
             };
             if self.others.is_empty() {
                 return Err(error.into());
             }
-            refused.push(Refusal { layout: self.layout, error });
-            self.next_layout(compile);
+            refused.push(Refusal { layout: self.candidate.layout, error });
+            self.next_candidate(compile);
             if refused.len() > self.others.len() {
                 break;
             }
@@ -256,16 +281,16 @@ impl Selection {
             return Err(SelectError::Nothing(refused));
         };
         for _ in 0..at {
-            self.next_layout(compile);
+            self.next_candidate(compile);
         }
         Err(refused.swap_remove(at).error.into())
     }
 
-    fn next_layout(&mut self, compile: Compile<'_>) {
+    fn next_candidate(&mut self, compile: Compile<'_>) {
         if let Some(next) = self.others.pop_front() {
-            self.others.push_back(self.layout);
-            self.layout = next;
-            self.ruleset = compile(next);
+            self.others.push_back(self.candidate);
+            self.candidate = next;
+            self.ruleset = compile(next.layout);
         }
     }
 }
@@ -273,13 +298,15 @@ impl Selection {
 impl SelectError {
     /// Would the rules stand in tables of our own, or in iptables' once somebody has mended something there?
     fn is_conflict_of_the_layout(&self) -> bool {
-        matches!(self, Self::Reconcile(error @ ReconcileError::Conflict(_)) if error.is_of_the_layout())
+        matches!(self, Self::Reconcile(error @ ReconcileError::Conflict(_)) if error.is_of_the_candidate())
     }
 
-    /// Has the kernel refused the rules, in whatever layout?
+    /// Has the kernel refused the rules, by whatever candidate?
     fn is_refusal(&self) -> bool {
         match self {
-            Self::Reconcile(ReconcileError::Backend(error)) => error.is_refusal(),
+            Self::Reconcile(ReconcileError::Backend(error) | ReconcileError::Look { source: error, .. }) => {
+                error.is_unsupported()
+            }
             Self::Reconcile(_) => false,
             Self::Nothing(_) => true,
         }

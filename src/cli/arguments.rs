@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 use super::Format;
 use super::go_flags::{self, NotBool};
 use super::klog;
-use crate::backend::{Protect, Wanted};
+use crate::backend::{BackendOption, Protect};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
 use crate::last_good::{Flaw, VERB};
@@ -85,7 +85,7 @@ pub(super) struct Global {
     pub(super) config: PathBuf,
     /// In which layout the rules are kept: upstream's rules in iptables' nat table, or tables of the agent's own with sets
     #[arg(long, global = true, value_enum, default_value_t)]
-    pub(super) backend: Wanted,
+    pub(super) backend: BackendOption,
     /// Keep other programs from changing the agent's own tables (Linux 6.9); on means --backend nft, too
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) protect: Protect,

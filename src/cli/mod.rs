@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
-use crate::backend::{Protect, Wanted};
+use crate::backend::{BackendOption, Protect};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
 use crate::last_good::WriterTask;
@@ -42,7 +42,7 @@ pub struct Cli {
     /// `--config`: the configuration file.
     pub config: PathBuf,
     /// `--backend`: in which layout are the rules kept?
-    pub backend: Wanted,
+    pub backend: BackendOption,
     /// `--protect`: are tables of our own protected from other programs?
     pub protect: Protect,
     /// `--state-dir`: where the last valid configuration is kept, if it is.
@@ -179,7 +179,7 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         Some(Version::Raw) => return Err(Stop::Answer(concat!(env!("CARGO_PKG_VERSION"), "\n").to_owned())),
         Some(Version::No) | None => {}
     }
-    if arguments.global.backend == Wanted::NftCompat && arguments.global.protect == Protect::On {
+    if arguments.global.backend == BackendOption::NftCompat && arguments.global.protect == Protect::On {
         let message = "--protect=on needs tables of the agent's own, and --backend=nft-compat keeps the rules in iptables' \
                        table, which cannot be protected as others have to change it; use --backend=nft or auto, or \
                        --protect=auto";

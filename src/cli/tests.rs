@@ -35,7 +35,7 @@ fn answer(line: &str) -> String {
 #[test]
 fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
     let expected = Cli {
-        backend: Wanted::Auto,
+        backend: BackendOption::Auto,
         protect: Protect::Auto,
         conntrack: ExistingFlows::Keep,
         flags: Flags {
@@ -65,7 +65,7 @@ fn protection_that_the_backend_cannot_have_is_refused_with_the_ways_out() {
         assert!(told.contains("--backend=nft or auto") && told.contains("--protect=auto"), "{told}");
     }
     assert_eq!(parsed("--backend=nft-compat --protect=auto").protect, Protect::Auto);
-    assert_eq!(parsed("--protect=on").backend, Wanted::Auto);
+    assert_eq!(parsed("--protect=on").backend, BackendOption::Auto);
 }
 
 #[test]

@@ -7,9 +7,8 @@ use anyhow::{Error, Result};
 use tracing::{info, warn};
 
 use super::store::{look_into_store, open_store};
-use super::{plan_text, print, print_done, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries};
-use crate::backend::Selection;
-use crate::backend::nftables::Nftables;
+use super::{changes_text, print, print_done, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries};
+use crate::backend::{Backends, ReconcileOptions, Selection};
 use crate::cli::Cli;
 use crate::config::{self, Context, SourcePaths, SourceSet};
 use crate::conntrack::{Before, Decisions};
@@ -19,7 +18,7 @@ use crate::last_good::{self, ActiveConfig, Fallback, FileStatus, LastGoodStore};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::rules::render::{iptables_save, nft};
-use crate::rules::{Layout, Ruleset, compile};
+use crate::rules::{Layout, compile};
 use crate::text::counted;
 
 /// So long `apply` waits for the disk.
@@ -29,16 +28,15 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let mut store = open_store(cli);
     let (active, exit) = choose(cli, &mut store)?;
     let policy = Policy::new(active.config(), &cli.flags);
-    let compile = |layout| ruleset(&policy, &active, layout);
-    let mut selection = Selection::new(cli.backend, cli.protect, &compile);
+    let compile = |layout| compile(&policy, layout);
+    let mut selection = Selection::new(Backends::of_this_namespace(), cli.backend, cli.protect, &compile);
     let selected =
-        selection.reconcile(&mut Nftables::open()?, &compile).inspect_err(|error| tell_partial(error.partial()))?;
-    let kept = &selected.result.kept;
-    let active = active.clone().settle(kept);
+        selection.reconcile(&options(&active), &compile).inspect_err(|error| tell_partial(error.partial()))?;
+    let left_standing = &selected.result.left_standing;
+    let active = active.clone().settle(left_standing);
     tell_fit(&selected);
     tell_worries(&selected.result);
-    let plan = &selected.result.plan;
-    match plan.changes.len() {
+    match selected.result.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
         changes => info!("the rules are in force, and were read back: {}", counted(changes, "change")),
     }
@@ -48,19 +46,19 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     if let Some(Err(error)) = store.due().map(|save| save.run(SAVING)) {
         warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
     }
-    let follow = cli.conntrack == ExistingFlows::Fix && kept.is_empty() && plan.concerns_packets();
+    let follow = cli.conntrack == ExistingFlows::Fix && left_standing.is_empty() && selected.result.affects_packets();
     let flows = if follow { fix_flows(&policy) } else { Ok(()) };
     // Last of all, as it may wait for whoever reads it.
     print_done(&if print_rules {
-        // What was read back equals what was desired, or reconciling would have failed; but for what was kept.
+        // What was read back equals what was desired, or reconciling would have failed; but for what was left standing.
         let mut ruleset = selection.ruleset().clone();
-        ruleset.tables.retain(|table| !kept.contains(&table.id.family));
+        ruleset.tables.retain(|table| !left_standing.contains(&table.id.family));
         match selected.layout {
             Layout::IptablesNat => Family::ALL.map(|family| iptables_save(&ruleset, family)).concat(),
             Layout::OwnTable(_) => nft(&ruleset),
         }
     } else {
-        plan_text(plan)
+        changes_text(&selected.result.changes)
     });
     flows.map(|()| exit)
 }
@@ -80,8 +78,9 @@ fn fix_flows(policy: &Policy) -> Result<()> {
 pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     let (active, exit) = choose(cli, &mut look_into_store(cli))?;
     let policy = Policy::new(active.config(), &cli.flags);
-    let compile = |layout| ruleset(&policy, &active, layout);
-    let selected = Selection::new(cli.backend, cli.protect, &compile).preview(&mut Nftables::open()?, &compile)?;
+    let compile = |layout| compile(&policy, layout);
+    let mut selection = Selection::new(Backends::of_this_namespace(), cli.backend, cli.protect, &compile);
+    let selected = selection.preview(&options(&active), &compile)?;
     tell_fit(&selected);
     match selected.result.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
@@ -90,7 +89,7 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     if selected.result.more {
         info!("more changes would follow in a commit of their own, so that no packet meets half of them");
     }
-    print(&plan_text(&selected.result))?;
+    print(&changes_text(&selected.result.changes))?;
     Ok(exit)
 }
 
@@ -125,7 +124,6 @@ fn choose(cli: &Cli, store: &mut LastGoodStore) -> Result<(ActiveConfig, Exit)> 
     Ok((active, exit))
 }
 
-/// What shall be in the kernel when the process has ended.
-fn ruleset(policy: &Policy, active: &ActiveConfig, layout: Layout) -> Ruleset {
-    Ruleset { keep_standing: active.standing().to_vec(), ..compile(policy, layout) }
+fn options(active: &ActiveConfig) -> ReconcileOptions {
+    ReconcileOptions { keep_standing: active.standing().to_vec(), ..ReconcileOptions::default() }
 }

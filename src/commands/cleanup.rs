@@ -3,10 +3,8 @@
 use anyhow::Result;
 use tracing::info;
 
-use super::{plan_text, print, print_done, tell_partial, tell_worries};
-use crate::backend::nftables::Cache;
-use crate::backend::nftables::Nftables;
-use crate::backend::{preview, reconcile};
+use super::{changes_text, print, print_done, tell_partial, tell_worries};
+use crate::backend::{Nftables, ReconcileOptions, preview, reconcile};
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::rules::Ruleset;
@@ -14,20 +12,19 @@ use crate::text::counted;
 
 pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let nothing = Ruleset::nothing(cli.flags.chain.clone());
-    let mut backend = Nftables::open()?;
+    let (mut backend, options) = (Nftables::open()?, ReconcileOptions::default());
     if dry_run {
-        let plan = preview(&mut backend, &nothing)?;
-        info!("{} would be made; nothing was changed", counted(plan.changes.len(), "change"));
-        print(&plan_text(&plan))?;
+        let changes = preview(&mut backend, &nothing, &options)?.changes;
+        info!("{} would be made; nothing was changed", counted(changes.len(), "change"));
+        print(&changes_text(&changes))?;
         return Ok(Exit::Done);
     }
-    let outcome =
-        reconcile(&mut backend, &nothing, &mut Cache::default()).inspect_err(|error| tell_partial(error.partial()))?;
+    let outcome = reconcile(&mut backend, &nothing, &options).inspect_err(|error| tell_partial(error.partial()))?;
     tell_worries(&outcome);
-    match outcome.plan.changes.len() {
+    match outcome.changes.len() {
         0 => info!("there is nothing of ours in the kernel; nothing was changed"),
         changes => info!("our rules are gone: {}", counted(changes, "change")),
     }
-    print_done(&plan_text(&outcome.plan));
+    print_done(&changes_text(&outcome.changes));
     Ok(Exit::Done)
 }

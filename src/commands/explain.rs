@@ -7,7 +7,7 @@ use anyhow::Result;
 use tracing::debug;
 
 use super::{configuration, print};
-use crate::backend::{Protect, Wanted};
+use crate::backend::{BackendOption, Protect};
 use crate::cli::Cli;
 use crate::conntrack::LocalAddresses;
 use crate::exit::Exit;
@@ -20,7 +20,7 @@ use crate::text::Shown;
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
     // What the kernel can carry is not asked here; both layouts give the same answers by other rules.
-    let is_native = cli.backend == Wanted::Nft || cli.protect == Protect::On;
+    let is_native = cli.backend == BackendOption::Nft || cli.protect == Protect::On;
     let layout = if is_native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
     let ruleset = compile(&policy, layout);
     let is_own = || packet.destination.is_some_and(is_own);

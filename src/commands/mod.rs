@@ -18,13 +18,11 @@ use thiserror::Error as ThisError;
 use tracing::{error, info, warn};
 
 use crate::agent::RunError;
-use crate::backend::nftables::Plan;
-use crate::backend::nftables::plan_lines;
-use crate::backend::{Outcome, Partial, Selected};
+use crate::backend::{BackendError, ChangeLine, Outcome, Partial, ReconcileError, SelectError, Selected};
 use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Reading, SourcePaths, SourceSet, Warning};
+use crate::conntrack::ConntrackError;
 use crate::exit::Exit;
-use crate::netlink::NetlinkError;
 use crate::sandbox::{self, SandboxError};
 use crate::telemetry::Style;
 use crate::text::counted;
@@ -114,8 +112,8 @@ fn tell_fit<R>(selected: &Selected<R>) {
     info!("{}", selected.choice());
 }
 
-fn plan_text(plan: &Plan) -> String {
-    plan_lines(plan).map(|line| line + "\n").collect()
+fn changes_text(changes: &[ChangeLine]) -> String {
+    changes.iter().flat_map(|change| [change.text.as_str(), "\n"]).collect()
 }
 
 /// Prints what was done. It is done, printed or not.
@@ -129,10 +127,10 @@ fn print_done(text: &str) {
 fn tell_partial(partial: Option<&Partial>) {
     let Some(Partial { outcome, .. }) = partial else { return };
     tell_worries(outcome);
-    let changes = outcome.plan.changes.len();
+    let changes = outcome.changes.len();
     if changes > 0 {
         info!("{} made for the other family", counted(changes, "change"));
-        for line in plan_lines(&outcome.plan) {
+        for line in &outcome.changes {
             info!("  {line}");
         }
     }
@@ -153,17 +151,22 @@ fn tell_worries(outcome: &Outcome) {
 
 /// The exit status for what a verb failed of.
 fn exit_of(error: &Error) -> Exit {
-    let mut causes = error.chain();
     if error.is::<ReadError>() {
         Exit::Configuration
-    } else if error.is::<SandboxError>()
-        || matches!(error.downcast_ref(), Some(RunError::Denied(_)))
-        || causes.any(|cause| matches!(cause.downcast_ref(), Some(NetlinkError::Denied)))
-    {
+    } else if error.is::<SandboxError>() || error.chain().any(is_denied) {
         Exit::NotPermitted
     } else {
         Exit::Kernel
     }
+}
+
+/// Is a privilege missing?
+fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(RunError::Denied(_)))
+        || cause.downcast_ref().is_some_and(SelectError::is_denied)
+        || cause.downcast_ref().is_some_and(ReconcileError::is_denied)
+        || cause.downcast_ref().is_some_and(BackendError::is_denied)
+        || cause.downcast_ref().is_some_and(ConntrackError::is_denied)
 }
 
 /// Stdout did not take the data, or not all of it.

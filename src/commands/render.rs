@@ -4,7 +4,7 @@ use anyhow::Result;
 use tracing::warn;
 
 use super::{configuration, print};
-use crate::backend::Wanted;
+use crate::backend::BackendOption;
 use crate::cli::{Cli, Format};
 use crate::exit::Exit;
 use crate::net::Family;
@@ -14,8 +14,8 @@ use crate::rules::{Layout, Protection, compile};
 
 pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
     let format = format.unwrap_or(match cli.backend {
-        Wanted::Nft => Format::Nft,
-        Wanted::Auto | Wanted::NftCompat => Format::Iptables,
+        BackendOption::Nft => Format::Nft,
+        BackendOption::Auto | BackendOption::NftCompat => Format::Iptables,
     });
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
     let compat = || compile(&policy, Layout::IptablesNat);

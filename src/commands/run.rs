@@ -8,8 +8,7 @@ use tracing::{info, warn};
 
 use super::store::open_store;
 use crate::agent::{Agent, ConfigFiles, FlowWorker, RunError, Signals, run as run_agent};
-use crate::backend::nftables::Monitor;
-use crate::backend::nftables::Nftables;
+use crate::backend::Backends;
 use crate::cli::{self, Cli};
 use crate::config::{self, SourcePaths};
 use crate::conntrack::{ExistingFlows, KernelFlows};
@@ -28,9 +27,10 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     if config::is_stdin(&cli.config) {
         return Err(config::ReadError::Stdin.into());
     }
-    let backend = Nftables::open()?;
-    let monitor = Monitor::open(backend.port()).inspect_err(|error| {
+    let mut backends = Backends::of_this_namespace();
+    let changes = backends.watch().unwrap_or_else(|error| {
         warn!("changes of the rules by others are noticed at the resync interval only: {error}");
+        None
     });
     let store = open_store(cli);
     let flows = match cli.conntrack {
@@ -51,13 +51,13 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     });
     let paths = SourcePaths::one(&cli.config);
     let agent = Agent {
-        backend,
-        wanted: cli.backend,
+        backends,
+        option: cli.backend,
         protect: cli.protect,
         flags: cli.flags.clone(),
         store,
         files: ConfigFiles::new(paths.clone(), config::Context::from(&cli.flags)),
-        monitor: monitor.ok(),
+        changes,
         flows,
         signals,
         reports: Reports::new(paths, manager),

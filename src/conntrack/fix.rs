@@ -75,6 +75,14 @@ pub enum ConntrackError {
     Interrupted,
 }
 
+impl ConntrackError {
+    /// Is a privilege missing, so that trying again is of no use?
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Netlink { source: NetlinkError::Denied, .. })
+    }
+}
+
 /// The flows of the network namespace of this process. Sockets are open only while there is something to do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KernelFlows;

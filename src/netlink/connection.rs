@@ -100,6 +100,12 @@ impl<T: Transport> Connection<T> {
         Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
     }
 
+    /// What carries the datagrams, for tests to meddle with.
+    #[cfg(test)]
+    pub(crate) const fn transport(&self) -> &T {
+        &self.transport
+    }
+
     /// The port of this end, by which the kernel names the socket to others (`nl_pid`; `netlink(7)`).
     pub fn port(&self) -> u32 {
         self.transport.port()

@@ -14,7 +14,7 @@ use super::{
     BackendReport, Cause, ConflictNews, Counters, Failure, Observer, PassReport, PassResult, Report, RulesReport,
     SaveReport,
 };
-use crate::backend::nftables::Process;
+use crate::backend::Process;
 use crate::config::{Config, Duration, SourcePaths};
 use crate::conntrack::{ConntrackError, Fixed};
 use crate::net::Family;

@@ -11,7 +11,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
 use super::*;
-use crate::backend::nftables::Heard;
+use crate::backend::Heard;
 use crate::config::{self, ReadError};
 use crate::last_good::{ActiveConfig, Fallback, FallbackNotes, FileStatus, SaveError};
 use crate::report::{ChangeLine, LastInForce, PassTimes};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::backend::nftables::{Heard, Process};
+use crate::backend::{Heard, Process};
 use crate::last_good::{ActiveConfig, FileStatus};
 use crate::net::Family;
 use crate::rules::{Layout, TableId};

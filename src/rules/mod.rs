@@ -20,7 +20,7 @@ pub use rule::{Masquerade, Rule, Verdict};
 pub use table::{BaseChain, Chain, Protection, Set, SetKind, Table, TableId, TableName};
 pub use trace::{Outcome, Trace, TracedRule, trace};
 
-use crate::net::{ChainName, Family};
+use crate::net::ChainName;
 
 /// The rules that shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +30,13 @@ pub struct Ruleset {
     pub chain: ChainName,
     /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
     pub tables: Vec<Table>,
-    /// Shall this process own its protected tables for as long as it lives?
-    pub hold: bool,
-    /// The families of which whatever rules of ours are found standing stay as they are: these here only fill the place of
-    /// missing ones.
-    pub keep_standing: Vec<Family>,
 }
 
 impl Ruleset {
     /// Nothing shall be left of the rules in chains of this name.
     #[must_use]
     pub const fn nothing(chain: ChainName) -> Self {
-        Self { chain, tables: Vec::new(), hold: false, keep_standing: Vec::new() }
+        Self { chain, tables: Vec::new() }
     }
 
     /// The table of this name and family, if something of ours shall be in it.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::net::Family;
 use crate::net::{Cidr, PortRanges, Protocol};
 use crate::policy::tests::{any_packet, any_policy, deciding, from, keep, masquerade, to};
 use crate::policy::{

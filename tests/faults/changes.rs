@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ip_masq_agent::backend::{Protect, Wanted};
+use ip_masq_agent::backend::{BackendOption, Protect};
 use ip_masq_agent::net::{ChainName, Cidr, Family, PortRanges};
 use ip_masq_agent::policy::{Origin, Policy, PortChoice};
 use ip_masq_agent::rules::{Layout, Ruleset, compile};
@@ -34,7 +34,7 @@ pub(crate) enum Goal {
     Empty,
     /// Nothing of ours.
     Nothing,
-    Rules(Wanted, Protect, List),
+    Rules(BackendOption, Protect, List),
 }
 
 /// The ranges that keep their source.
@@ -61,15 +61,15 @@ impl Case {
 
 const fn compat(list: &'static [&'static str]) -> Goal {
     // Another layout is to be had, so that a fault could lead to it.
-    Goal::Rules(Wanted::Auto, Protect::Auto, List::These(list))
+    Goal::Rules(BackendOption::Auto, Protect::Auto, List::These(list))
 }
 
 const fn native(protect: Protect, list: &'static [&'static str]) -> Goal {
-    Goal::Rules(Wanted::Nft, protect, List::These(list))
+    Goal::Rules(BackendOption::Nft, protect, List::These(list))
 }
 
 const fn many(first: u32) -> Goal {
-    Goal::Rules(Wanted::Nft, Protect::Auto, List::Many(first))
+    Goal::Rules(BackendOption::Nft, Protect::Auto, List::Many(first))
 }
 
 pub(crate) const CASES: [Case; 11] = [
@@ -99,5 +99,5 @@ pub(crate) fn rules(list: List, layout: Layout) -> Ruleset {
     let ports = PortChoice { random_fully: true, to_ports: PortRanges::default() };
     let exempt = cidrs.into_iter().map(|cidr| (cidr, Origin::Default));
     let policy = Policy::keeping(ChainName::default(), Family::ALL.to_vec(), exempt, ports);
-    Ruleset { hold: true, ..compile(&policy, layout) }
+    compile(&policy, layout)
 }

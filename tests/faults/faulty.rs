@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 
 use ip_masq_agent::netlink::{NetlinkSocket, Transport};
 use nix::errno::Errno;
@@ -60,7 +61,7 @@ impl Fault {
 }
 
 /// What is between the agent and the kernel. Others may look in while the agent uses it.
-pub(crate) struct Faulty<'a>(pub(crate) &'a RefCell<Wire>);
+pub(crate) struct Faulty(pub(crate) Rc<RefCell<Wire>>);
 
 pub(crate) struct Wire {
     kernel: NetlinkSocket,
@@ -174,7 +175,7 @@ impl Wire {
     }
 }
 
-impl Transport for Faulty<'_> {
+impl Transport for Faulty {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         self.0.borrow_mut().send(datagram)
     }

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use ip_masq_agent::backend::nftables::Nftables;
 use ip_masq_agent::backend::nftables::{
-    Action, Cache, Change, Generation, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan, Unrecognised,
+    Action, Change, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable, Plan, Unrecognised,
 };
-use ip_masq_agent::backend::{Backend, BackendError, ReconcileError, SelectError, Selection, reconcile};
+use ip_masq_agent::backend::{
+    Backend, Backends, Look, ReconcileError, ReconcileOptions, SelectError, Selection, reconcile,
+};
 use ip_masq_agent::net::ChainName;
 use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket};
 use ip_masq_agent::rules::{Layout, Protection, Rule, Ruleset, TableId};
@@ -25,8 +27,6 @@ use crate::table::{FAULTS, Promise, Row};
 /// Others' rules around ours.
 const FOREIGN: &str = "*nat\n:POSTROUTING ACCEPT [0:0]\n:KUBE-POSTROUTING - [0:0]\n-A POSTROUTING -j KUBE-POSTROUTING\n\
                        -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN\n-A KUBE-POSTROUTING -j MASQUERADE\nCOMMIT\n";
-
-type Agent<'a> = Nftables<Faulty<'a>>;
 
 /// Every fault is tried at some messages, and at every message some faults. With `FAULTS=all` it is every fault at every
 /// message, which takes minutes.
@@ -106,18 +106,18 @@ impl<'a> Bench<'a> {
 
     fn run(self) -> Counts {
         let (eye, seen) = (Rc::clone(&self.eye), Rc::clone(&self.seen));
-        let wire = RefCell::new(Wire::new(NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap(), move || {
-            let state = eye.borrow_mut().state();
-            seen.borrow_mut().push(state);
-        }));
+        let wire =
+            Rc::new(RefCell::new(Wire::new(NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap(), move || {
+                let state = eye.borrow_mut().state();
+                seen.borrow_mut().push(state);
+            })));
 
         // What happens when nothing goes wrong.
-        let mut agent = Nftables::over(Connection::new(Faulty(&wire)));
-        let mut goal = self.prepare(&mut agent);
+        let mut goal = self.prepare(&wire);
         let mut way = vec![self.state()];
         self.seen.borrow_mut().clear();
         wire.borrow_mut().arm(None, 0);
-        let layout = goal.pass(&mut agent).unwrap();
+        let layout = goal.pass().unwrap();
         let (sends, receives) = wire.borrow().counted();
         way.append(&mut self.seen.borrow_mut());
         let listed = self.listed();
@@ -145,17 +145,16 @@ impl<'a> Bench<'a> {
     }
 
     /// Lets one thing go wrong.
-    fn strike(&self, wire: &RefCell<Wire>, point: &Point<'_>, way: &[State], layout: Option<Layout>) -> Counts {
+    fn strike(&self, wire: &Rc<RefCell<Wire>>, point: &Point<'_>, way: &[State], layout: Option<Layout>) -> Counts {
         let context = || format!("{}: {} at {} ({})", self.case.what, point.row.name, point.place, point.seed);
         let [old, .., new] = way else { panic!("a way has two ends") };
-        let mut agent = Nftables::over(Connection::new(Faulty(wire)));
-        let mut goal = self.prepare(&mut agent);
+        let mut goal = self.prepare(wire);
         assert_eq!(self.state(), *old, "{}: not as at first", context());
 
         self.seen.borrow_mut().clear();
         wire.borrow_mut().arm(Some((point.row.fault, point.place)), point.seed);
         let started = Instant::now();
-        let ended = goal.pass(&mut agent);
+        let ended = goal.pass();
         assert!(started.elapsed() < DEADLINE, "{}: took {:?}", context(), started.elapsed());
         assert!(wire.borrow().has_struck(), "{}: nothing went wrong", context());
         let state = self.state();
@@ -177,7 +176,7 @@ impl<'a> Bench<'a> {
             }
         }
 
-        let next = goal.pass(&mut agent);
+        let next = goal.pass();
         let used = next.unwrap_or_else(|error| panic!("{}, the next pass: {error}", context()));
         assert_eq!(used, layout, "{}, the next pass: another layout", context());
         assert_eq!(self.state(), *new, "{}, the next pass", context());
@@ -185,9 +184,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Brings the old rules about, and gives what is wanted next.
-    fn prepare(&self, agent: &mut Agent<'_>) -> Aim {
-        let mut aim = Aim::new(self.case.old);
-        aim.pass(agent).unwrap();
+    fn prepare(&self, wire: &Rc<RefCell<Wire>>) -> Aim {
+        let mut aim = Aim::new(self.case.old, wire);
+        aim.pass().unwrap();
         if self.case.old == Goal::Empty {
             self.eye.borrow_mut().empty();
         }
@@ -218,53 +217,68 @@ fn is_as_promised(row: &Row, error: &SelectError) -> bool {
     match (reconcile, row.fault) {
         _ if error.is_transient() => true,
         (error, _) if error.is_denied() => row.name.contains("EPERM") || row.promise == Promise::Lie,
-        (
-            ReconcileError::Backend(BackendError::Netlink { source, .. })
-            | ReconcileError::Look { source: BackendError::Netlink { source, .. }, .. },
-            fault,
-        ) if matches!(source, NetlinkError::TooLarge { .. }) => {
+        (ReconcileError::Backend(error) | ReconcileError::Look { source: error, .. }, fault)
+            if matches!(error.source.downcast_ref(), Some(NetlinkError::TooLarge { .. })) =>
+        {
             matches!(fault, Fault::NotSent(nix::errno::Errno::EMSGSIZE))
         }
         _ => row.promise == Promise::Lie,
     }
 }
 
-/// What is wanted, and what is remembered from one pass to the next.
+/// What is wanted, and by whom.
 struct Aim {
     goal: Goal,
-    selection: Option<Selection>,
-    known: Cache,
+    wire: Rc<RefCell<Wire>>,
+    agent: Agent,
+}
+
+enum Agent {
+    /// Brings rules into force.
+    Selection(Box<Selection>),
+    /// Takes them away.
+    Cleaner(Box<Nftables<Faulty>>),
 }
 
 impl Aim {
-    fn new(goal: Goal) -> Self {
-        let selection = match goal {
-            Goal::Empty | Goal::Nothing => None,
-            Goal::Rules(wanted, protect, list) => Some(Selection::new(wanted, protect, &|layout| rules(list, layout))),
+    fn new(goal: Goal, wire: &Rc<RefCell<Wire>>) -> Self {
+        let nftables = Nftables::over(Connection::new(Faulty(Rc::clone(wire))));
+        let agent = match goal {
+            Goal::Empty | Goal::Nothing => Agent::Cleaner(Box::new(nftables)),
+            Goal::Rules(option, protect, list) => {
+                let compile = |layout| rules(list, layout);
+                Agent::Selection(Box::new(Selection::new(Backends::over(nftables), option, protect, &compile)))
+            }
         };
-        Self { goal, selection, known: Cache::default() }
+        Self { goal, wire: Rc::clone(wire), agent }
     }
 
     fn renew(&mut self, goal: Goal) {
-        match (&mut self.selection, self.goal, goal) {
-            (Some(selection), Goal::Rules(was, before, _), Goal::Rules(is, after, list))
+        match (&mut self.agent, self.goal, goal) {
+            (Agent::Selection(selection), Goal::Rules(was, before, _), Goal::Rules(is, after, list))
                 if (was, before) == (is, after) =>
             {
                 selection.renew(&|layout| rules(list, layout));
                 self.goal = goal;
             }
-            _ => *self = Self::new(goal),
+            _ => *self = Self::new(goal, &self.wire),
         }
     }
 
     /// The layout in which the rules are in force, if there are any.
-    fn pass(&mut self, agent: &mut Agent<'_>) -> Result<Option<Layout>, SelectError> {
-        if let (Some(selection), Goal::Rules(_, _, list)) = (&mut self.selection, self.goal) {
-            let selected = selection.reconcile(agent, &|layout| rules(list, layout))?;
-            return Ok(Some(selected.layout));
+    fn pass(&mut self) -> Result<Option<Layout>, SelectError> {
+        let options = ReconcileOptions { hold: true, ..ReconcileOptions::default() };
+        match (&mut self.agent, self.goal) {
+            (Agent::Selection(selection), Goal::Rules(_, _, list)) => {
+                let selected = selection.reconcile(&options, &|layout| rules(list, layout))?;
+                Ok(Some(selected.layout))
+            }
+            (Agent::Cleaner(nftables), _) => {
+                reconcile(&mut **nftables, &Ruleset::nothing(ChainName::default()), &options)?;
+                Ok(None)
+            }
+            (Agent::Selection(_), _) => panic!("there is no list"),
         }
-        reconcile(agent, &Ruleset::nothing(ChainName::default()), &mut self.known)?;
-        Ok(None)
     }
 }
 
@@ -273,17 +287,19 @@ struct Eye(Nftables<NetlinkSocket>);
 
 impl Eye {
     fn state(&mut self) -> State {
-        let observed = self.0.observe(&ChainName::default(), &Cache::default()).unwrap();
-        State::of(observed.tables)
+        State::of(self.look().tables)
+    }
+
+    fn look(&mut self) -> Observed {
+        self.0.read(&ChainName::default(), Look::Fresh).unwrap()
     }
 
     /// Takes iptables' tables away.
     fn empty(&mut self) {
-        let tables = self.0.observe(&ChainName::default(), &Cache::default()).unwrap().tables;
+        let observed = self.look();
         let delete = |id| Change { table: id, action: Action::DeleteTable };
-        let changes = tables.iter().map(|table| delete(table.id)).collect();
-        let generation: Generation = self.0.generation().unwrap();
-        self.0.commit(&Plan { changes, more: false }, generation).unwrap();
+        let changes = observed.tables.iter().map(|table| delete(table.id)).collect();
+        self.0.commit(&Plan { changes, more: false }, observed).unwrap();
         assert_eq!(self.state(), State(BTreeMap::new()));
     }
 }

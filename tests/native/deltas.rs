@@ -52,7 +52,7 @@ fn elements_of(line: &str, family: &str) -> usize {
     let Some(set) = of_sets.iter().find_map(|start| line.strip_prefix(start.as_str())) else { return 0 };
     let Some((name, elements)) = set.split_once(": ") else { return 0 };
     // They hold what is in both lists, while the intervals around it change.
-    if name.contains("-meanwhile-") {
+    if name.contains("-bridge-") {
         return 0;
     }
     let (shown, more) = match elements.split_once(", … and ") {

@@ -1,13 +1,11 @@
 //! When the elements of a large set are listed, which costs a thousand times what a change of one of them does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use ip_masq_agent::backend::nftables::Cache;
-use ip_masq_agent::backend::nftables::Nftables;
-use ip_masq_agent::backend::{Outcome, reconcile};
+use ip_masq_agent::backend::{Nftables, Outcome, ReconcileOptions, reconcile};
 use ip_masq_agent::net::{Cidr, Family};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket, Transport};
 use ip_masq_agent::policy::{Origin, Policy, PortChoice};
@@ -21,7 +19,7 @@ const COUNT: u32 = 2_000;
 
 /// A socket that counts the requests for the elements of a set.
 struct Counting {
-    socket: NetlinkSocket,
+    socket: Rc<RefCell<NetlinkSocket>>,
     listings: Rc<Cell<usize>>,
 }
 
@@ -30,37 +28,38 @@ impl Transport for Counting {
         if datagram[4..6] == GETSETELEM.to_ne_bytes() {
             self.listings.set(self.listings.get() + 1);
         }
-        self.socket.send(datagram)
+        self.socket.borrow_mut().send(datagram)
     }
 
     fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
-        self.socket.receive(buffer)
+        self.socket.borrow_mut().receive(buffer)
     }
 
     fn port(&self) -> u32 {
-        self.socket.port()
+        self.socket.borrow().port()
     }
 }
 
-/// An agent's way to the kernel, and what it knows.
+/// An agent's way to the kernel.
 struct Agent {
     backend: Nftables<Counting>,
-    known: Cache,
+    socket: Rc<RefCell<NetlinkSocket>>,
     listings: Rc<Cell<usize>>,
 }
 
 impl Agent {
     fn new() -> Self {
         let listings = Rc::new(Cell::new(0));
-        let socket =
-            Counting { socket: NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap(), listings: Rc::clone(&listings) };
-        Self { backend: Nftables::over(Connection::new(socket)), known: Cache::default(), listings }
+        let socket = Rc::new(RefCell::new(NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap()));
+        let counting = Counting { socket: Rc::clone(&socket), listings: Rc::clone(&listings) };
+        Self { backend: Nftables::over(Connection::new(counting)), socket, listings }
     }
 
     /// Brings the rules in line. Gives what was done, and how many sets were listed for it.
     fn pass(&mut self, ruleset: &Ruleset) -> (Outcome, usize) {
         let before = self.listings.get();
-        let outcome = reconcile(&mut self.backend, ruleset, &mut self.known).unwrap();
+        let options = ReconcileOptions { hold: true, ..ReconcileOptions::default() };
+        let outcome = reconcile(&mut self.backend, ruleset, &options).unwrap();
         (outcome, self.listings.get() - before)
     }
 }
@@ -71,7 +70,7 @@ fn rules(count: u32, protection: Protection) -> Ruleset {
     let exempt = (0..count).map(|number| (range(number), Origin::Default));
     let ports = PortChoice { random_fully: true, to_ports: "".parse().unwrap() };
     let policy = Policy::keeping("IP-MASQ-AGENT".parse().unwrap(), vec![Family::Ipv4], exempt, ports);
-    Ruleset { hold: true, ..compile(&policy, Layout::OwnTable(protection)) }
+    compile(&policy, Layout::OwnTable(protection))
 }
 
 #[test]
@@ -87,7 +86,7 @@ fn a_large_set_that_only_we_can_change_is_listed_once_whatever_others_commit_els
         assert_eq!(agent.pass(&ruleset).1, 0);
         netns.nft("delete table ip others");
         let (outcome, listings) = agent.pass(&rules(COUNT + 1, Protection::OwnerPersist));
-        assert_eq!((outcome.plan.changes.len(), listings), (1, 0));
+        assert_eq!((outcome.changes.len(), listings), (1, 0));
         netns.nft("table ip others { }");
         assert_eq!(agent.pass(&rules(COUNT + 1, Protection::OwnerPersist)).1, 0);
     });
@@ -106,25 +105,24 @@ fn a_large_set_that_others_can_change_is_listed_after_every_commit_of_others() {
         netns.nft("delete element ip ip-masq-agent exempt-29 { 10.0.0.0 }");
         netns.nft("add element ip ip-masq-agent exempt-29 { 192.0.2.0 }");
         let (outcome, _) = agent.pass(&ruleset);
-        assert_eq!(outcome.plan.changes.len(), 2, "{:?}", outcome.plan);
+        assert_eq!(outcome.changes.len(), 2, "{:?}", outcome.changes);
     });
 }
 
 #[test]
-fn a_table_that_was_out_of_our_hands_meanwhile_is_listed_again() {
+fn a_table_that_was_out_of_our_hands_for_a_while_is_listed_again() {
     let Some(netns) = Netns::new("listed-lost") else { return };
     netns.inside(|| {
         let ruleset = rules(COUNT, Protection::OwnerPersist);
         let mut agent = Agent::new();
         agent.pass(&ruleset);
-        let Agent { backend, known, .. } = agent;
-        drop(backend);
+        // As if its socket had been closed.
+        *agent.socket.borrow_mut() = NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap();
         // Nobody owns it now, and it comes to hold as many elements, but not the same.
         netns.nft("delete element ip ip-masq-agent exempt-29 { 10.0.0.0 }");
         netns.nft("add element ip ip-masq-agent exempt-29 { 192.0.2.0 }");
-        let mut agent = Agent { known, ..Agent::new() };
         let (outcome, listings) = agent.pass(&ruleset);
         // Adopted, one element added, one deleted.
-        assert_eq!((outcome.plan.changes.len(), listings), (3, 1), "{:?}", outcome.plan);
+        assert_eq!((outcome.changes.len(), listings), (3, 1), "{:?}", outcome.changes);
     });
 }

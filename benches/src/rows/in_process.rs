@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use ip_masq_agent::agent::{ConfigFiles, Look, SteppedAgent};
-use ip_masq_agent::backend::Protect;
-use ip_masq_agent::backend::nftables::Nftables;
+use ip_masq_agent::backend::{Backends, Nftables, Protect};
 use ip_masq_agent::config::{Context, SourcePaths};
 use ip_masq_agent::last_good::LastGoodStore;
-use ip_masq_agent::netlink::NetlinkSocket;
 use ip_masq_agent::policy::Flags;
 
 use super::Bench;
@@ -21,7 +19,7 @@ use crate::namespace::Namespace;
 /// An agent whose passes are made when they are asked for.
 #[derive(Debug)]
 pub(super) struct InProcess {
-    agent: RefCell<(SteppedAgent<Nftables<NetlinkSocket>>, ConfigFiles)>,
+    agent: RefCell<(SteppedAgent, ConfigFiles)>,
     file: PathBuf,
 }
 
@@ -29,10 +27,10 @@ impl InProcess {
     /// An agent that works in the namespace, whatever the thread that asks it to.
     pub(super) fn new(bench: &Bench, namespace: &Namespace, backend: Backend) -> Result<Self> {
         let file = bench.scratch.path().join("in-process.yaml");
-        let nftables = namespace.inside(|| Ok(Nftables::open()?))?;
-        let (wanted, store) = (backend.wanted(), LastGoodStore::default());
+        let backends = Backends::over(namespace.inside(|| Ok(Nftables::open()?))?);
+        let (option, store) = (backend.option(), LastGoodStore::default());
         let agent =
-            SteppedAgent::new(nftables, wanted, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);
+            SteppedAgent::new(backends, option, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);
         let config = ConfigFiles::new(SourcePaths::one(&file), Context::from(&Flags::default()));
         Ok(Self { agent: RefCell::new((agent, config)), file })
     }

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use ip_masq_agent::backend::nftables::Nftables;
-use ip_masq_agent::backend::{Protect, Selection};
+use ip_masq_agent::backend::{Backends, Nftables, Protect, ReconcileOptions, Selection};
 use ip_masq_agent::rules::compile;
 
 use super::Bench;
@@ -52,19 +51,20 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<[Row; 2]> {
     // A table may belong to the socket that wrote it, so processes have another namespace.
     let (ours, theirs) = (Namespace::new()?, Namespace::new()?);
     theirs.run(&apply)?;
-    let mut connection = ours.inside(|| Ok(Nftables::open()?))?;
+    let backends = Backends::over(ours.inside(|| Ok(Nftables::open()?))?);
     let policy = pure::policy(&pure::parse(&texts::configuration(&ranges, "60s"))?);
     let compile = |layout| compile(&policy, layout);
-    let mut selection = Selection::new(backend.wanted(), Protect::Auto, &compile);
-    selection.reconcile(&mut connection, &compile)?;
+    let mut selection = Selection::new(backends, backend.option(), Protect::Auto, &compile);
+    let options = ReconcileOptions::default();
+    selection.reconcile(&options, &compile)?;
     let [compared, process, listed] = in_turn(
         bench.effort.repetitions(size),
         [
             Contender::new("preview", || {
                 let start = Instant::now();
-                let plan = selection.preview(&mut connection, &compile)?.result;
+                let preview = selection.preview(&options, &compile)?.result;
                 let taken = start.elapsed();
-                if !plan.is_empty() {
+                if !preview.changes.is_empty() {
                     bail!("there was something to do");
                 }
                 Ok(taken)

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ip_masq_agent::backend::nftables::{Action, Change};
-use ip_masq_agent::backend::nftables::{Heard, Monitor, Transaction};
+use ip_masq_agent::backend::Heard;
+use ip_masq_agent::backend::nftables::{Action, Change, Monitor, Transaction};
 use ip_masq_agent::net::{ChainName, Family};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket};
 use ip_masq_agent::rules::{BaseChain, TableId};

@@ -18,8 +18,7 @@ use super::event::{Event, Wait};
 use super::file_thread::{Answer, FileThread};
 use super::flow_worker::{FlowReport, FlowWorker};
 use super::state_writes::StateWrites;
-use crate::backend::nftables::{Heard, Monitor};
-use crate::netlink::NetlinkSocket;
+use crate::backend::{ChangeSource, Heard};
 use crate::report::Reports;
 use rules::RulesWatch;
 use signals::Asked;
@@ -41,14 +40,14 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn open(
         files: ConfigFiles,
-        monitor: Option<Monitor<NetlinkSocket>>,
+        changes: Option<ChangeSource>,
         signals: Signals,
         flows: Option<&mut FlowWorker>,
     ) -> io::Result<Self> {
         Ok(Self {
             signals,
             file: FileThread::start(files)?,
-            rules: RulesWatch::new(monitor)?,
+            rules: RulesWatch::new(changes)?,
             flows: flows.and_then(FlowWorker::reports),
             alarm: Alarm::new()?,
             state: StateWrites::default(),

@@ -9,21 +9,20 @@ use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::readable;
-use crate::backend::nftables::{Heard, Monitor};
-use crate::netlink::{NetlinkError, NetlinkSocket};
+use crate::backend::{ChangeSource, Heard};
 
 /// Tells when somebody else has committed rules.
 #[derive(Debug)]
 pub(super) struct RulesWatch {
     /// `None` once it has failed.
-    monitor: Option<AsyncFd<Monitor<NetlinkSocket>>>,
+    changes: Option<AsyncFd<ChangeSource>>,
     heard: Heard,
 }
 
 impl RulesWatch {
-    /// Without a monitor nothing is ever heard.
-    pub(super) fn new(monitor: Option<Monitor<NetlinkSocket>>) -> io::Result<Self> {
-        Ok(Self { monitor: monitor.map(readable).transpose()?, heard: Heard::default() })
+    /// Without a source nothing is ever heard.
+    pub(super) fn new(changes: Option<ChangeSource>) -> io::Result<Self> {
+        Ok(Self { changes: changes.map(readable).transpose()?, heard: Heard::default() })
     }
 
     /// Completes once somebody else has committed rules, with what was heard of it; but not before `from`: until then it does
@@ -33,21 +32,21 @@ impl RulesWatch {
             sleep_until(from.into()).await;
         }
         while !self.heard.is_something() {
-            let Some(monitor) = &mut self.monitor else { return future::pending().await };
-            let heard = match monitor.readable_mut().await {
+            let Some(changes) = &mut self.changes else { return future::pending().await };
+            let heard = match changes.readable_mut().await {
                 Ok(mut ready) => match ready.get_inner_mut().listen(&mut self.heard) {
                     Ok(true) => {
                         ready.clear_ready();
                         Ok(())
                     }
                     Ok(false) => Ok(()),
-                    Err(error) => Err(error),
+                    Err(error) => Err(error.to_string()),
                 },
-                Err(error) => Err(NetlinkError::Io(error)),
+                Err(error) => Err(error.to_string()),
             };
             if let Err(error) = heard {
                 warn!("changes of the rules by others are noticed at the resync interval only from now on: {error}");
-                self.monitor = None;
+                self.changes = None;
             }
         }
         std::mem::take(&mut self.heard)
@@ -55,9 +54,9 @@ impl RulesWatch {
 
     /// What was heard since the last time, up to now.
     pub(super) fn take(&mut self) -> Heard {
-        if let Some(monitor) = &mut self.monitor {
+        if let Some(changes) = &mut self.changes {
             // A failure is met again, and told, by who waits.
-            let _ = monitor.get_mut().listen(&mut self.heard);
+            let _ = changes.get_mut().listen(&mut self.heard);
         }
         std::mem::take(&mut self.heard)
     }

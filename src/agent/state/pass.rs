@@ -142,7 +142,7 @@ impl State {
             self.long_lists_not_before = Some(now + reading.saturating_mul(SHARE_OF_LONG_LISTS - 1));
         }
         self.are_long_lists_due = reconciled.is_partly_assumed;
-        self.settled = reconciled.generation.filter(|_| !reconciled.is_partly_assumed);
+        self.settled = reconciled.token.filter(|_| !reconciled.is_partly_assumed);
     }
 
     fn note_when_in_force(&mut self, at: SystemTime, is_in_force: bool, file: Option<&FileStatus>) {

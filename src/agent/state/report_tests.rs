@@ -1,24 +1,18 @@
 //! What is said of the rules is what is known of them, over a kernel in memory and a real file.
 
-use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
 use crate::agent::{ConfigFiles, Look, SteppedAgent};
-use crate::backend::fake::Memory;
-use crate::backend::nftables::{Cache, Generation, Observed, Plan};
-use crate::backend::{Backend, BackendError, Protect, Wanted};
+use crate::backend::nftables::fake::Kernel;
+use crate::backend::{BackendOption, Protect};
 use crate::config::{Context, SourcePaths};
 use crate::last_good::LastGoodStore;
-use crate::net::ChainName;
-use crate::netlink::NetlinkError;
 use crate::policy::Flags;
 use crate::report::{LogReporter, Observer as _, Report, ServiceManager};
-use crate::rules::TableId;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16]\n";
 const OTHER: &str = "nonMasqueradeCIDRs: [10.2.0.0/16]\n";
@@ -30,45 +24,6 @@ enum Broken {
     Nothing,
     Looking,
     Committing,
-}
-
-struct Kernel {
-    memory: Rc<RefCell<Memory>>,
-    broken: Rc<Cell<Broken>>,
-}
-
-impl Kernel {
-    fn answer(&self, broken: Broken, doing: &str) -> Result<(), BackendError> {
-        if self.broken.get() == broken {
-            return Err(BackendError::Netlink { doing: doing.to_owned(), source: NetlinkError::NoAnswer });
-        }
-        Ok(())
-    }
-}
-
-impl Backend for Kernel {
-    fn generation(&mut self) -> Result<Generation, BackendError> {
-        self.answer(Broken::Looking, "read the generation of the rules")?;
-        self.memory.borrow_mut().generation()
-    }
-
-    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
-        self.answer(Broken::Looking, "list the tables")?;
-        self.memory.borrow_mut().observe(chain, known)
-    }
-
-    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
-        self.memory.borrow_mut().is_owned_by_another(table)
-    }
-
-    fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
-        self.memory.borrow_mut().probe(plan)
-    }
-
-    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
-        self.answer(Broken::Committing, "change the rules")?;
-        self.memory.borrow_mut().commit(plan, generation)
-    }
 }
 
 #[derive(Clone, Default)]
@@ -87,37 +42,42 @@ impl io::Write for Page {
 /// An agent, who reports what it does, and its node's disk.
 struct Life {
     scratch: TempDir,
-    broken: Rc<Cell<Broken>>,
+    kernel: Kernel,
     file: ConfigFiles,
-    agent: SteppedAgent<Kernel>,
+    agent: SteppedAgent,
     log: LogReporter,
 }
 
 impl Life {
     /// An agent that has not looked at this file yet, and no rules.
     fn new(file: &str) -> Self {
-        Self::over(Rc::default(), file)
+        Self::over(Kernel::default(), file)
     }
 
     /// The same over what an agent before left.
-    fn over(memory: Rc<RefCell<Memory>>, file: &str) -> Self {
+    fn over(kernel: Kernel, file: &str) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("config");
         fs::write(&path, file).unwrap();
-        let broken = Rc::new(Cell::new(Broken::Nothing));
-        let kernel = Kernel { memory, broken: Rc::clone(&broken) };
         let (flags, paths) = (Flags::default(), SourcePaths::one(path));
         let file = ConfigFiles::new(paths.clone(), Context::from(&flags));
-        let agent =
-            SteppedAgent::new(kernel, Wanted::NftCompat, Protect::Off, flags, paths.clone(), LastGoodStore::default());
-        Self { scratch, broken, file, agent, log: LogReporter::new(paths) }
+        let agent = SteppedAgent::new(
+            kernel.backends(),
+            BackendOption::NftCompat,
+            Protect::Off,
+            flags,
+            paths.clone(),
+            LastGoodStore::default(),
+        );
+        Self { scratch, kernel, file, agent, log: LogReporter::new(paths) }
     }
 
     /// A pass over this file in such a kernel: what is logged, and what the service manager is told.
     fn pass(&mut self, file: &str, broken: Broken) -> (String, String) {
         let path = self.scratch.path().join("config");
         fs::write(&path, file).unwrap();
-        self.broken.set(broken);
+        self.kernel.get().ignores_questions = broken == Broken::Looking;
+        self.kernel.get().ignores_changes = broken == Broken::Committing;
         let page = Page::default();
         let writer = page.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -206,9 +166,9 @@ fn at_a_start_with_a_bad_file_the_status_says_what_holds() {
         "{status}"
     );
 
-    let memory = Rc::default();
-    Life::over(Rc::clone(&memory), FILE).pass(FILE, Broken::Nothing);
-    let mut life = Life::over(memory, BAD);
+    let kernel = Kernel::default();
+    Life::over(kernel.clone(), FILE).pass(FILE, Broken::Nothing);
+    let mut life = Life::over(kernel, BAD);
     let (_, status) = life.pass(BAD, Broken::Nothing);
     let expected = "degraded: the configuration file cannot be used; the rules that stood before the start are kept, their \
                     origin is unknown";

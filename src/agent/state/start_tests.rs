@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use super::support::Passed;
 use super::*;
 use crate::agent::{ConfigFiles, Look, SteppedAgent};
-use crate::backend::fake::Memory;
 use crate::backend::nftables::ObservedTable;
-use crate::backend::{Protect, Wanted};
+use crate::backend::nftables::fake::{Kernel, Memory};
+use crate::backend::{BackendOption, Protect};
 use crate::config::{Context, ReadError, SourcePaths, SourceSet};
 use crate::last_good::{LastKnownGood, StateDir};
 use crate::net::Family;
@@ -62,15 +62,23 @@ impl Node {
         LastKnownGood::new(SourceSet::one(self.config(), content.map(|text| text.as_bytes().to_vec())))
     }
 
-    fn start(&self, kernel: Memory, wanted: Wanted) -> Running {
-        self.start_with(kernel, wanted, flags())
+    fn start(&self, kernel: &Kernel, option: BackendOption) -> Running {
+        self.start_with(kernel, option, flags())
     }
 
-    fn start_with(&self, kernel: Memory, wanted: Wanted, flags: Flags) -> Running {
+    fn start_with(&self, kernel: &Kernel, option: BackendOption, flags: Flags) -> Running {
         let store = LastGoodStore::new(self.state(), self.kept());
         let file = ConfigFiles::new(SourcePaths::one(self.config()), Context::from(&flags));
         Running {
-            agent: SteppedAgent::new(kernel, wanted, Protect::Off, flags, SourcePaths::one(self.config()), store),
+            agent: SteppedAgent::new(
+                kernel.backends(),
+                option,
+                Protect::Off,
+                flags,
+                SourcePaths::one(self.config()),
+                store,
+            ),
+            kernel: kernel.clone(),
             file,
         }
     }
@@ -78,7 +86,8 @@ impl Node {
 
 /// An agent and its file, without a thread between them.
 struct Running {
-    agent: SteppedAgent<Memory>,
+    agent: SteppedAgent,
+    kernel: Kernel,
     file: ConfigFiles,
 }
 
@@ -97,15 +106,15 @@ impl Running {
 }
 
 impl Deref for Running {
-    type Target = SteppedAgent<Memory>;
+    type Target = SteppedAgent;
 
-    fn deref(&self) -> &SteppedAgent<Memory> {
+    fn deref(&self) -> &SteppedAgent {
         &self.agent
     }
 }
 
 impl DerefMut for Running {
-    fn deref_mut(&mut self) -> &mut SteppedAgent<Memory> {
+    fn deref_mut(&mut self) -> &mut SteppedAgent {
         &mut self.agent
     }
 }
@@ -122,16 +131,16 @@ fn flags() -> Flags {
 }
 
 /// The kernel as an agent with this file, and this way of keeping its rules, left it.
-fn kernel_with(config: &str, wanted: Wanted) -> Memory {
+fn kernel_with(config: &str, option: BackendOption) -> Kernel {
     let node = Node::new();
     node.write(Some(config));
-    let mut agent = node.start(Memory::default(), wanted);
+    let mut agent = node.start(&Kernel::default(), option);
     assert!(agent.next_pass(THERE).is_in_force());
-    std::mem::take(agent.agent.rules.backend())
+    agent.kernel.clone()
 }
 
 /// What was found for each family: the exempt private ranges in the kernel's rules, whatever their layout.
-fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
+fn exempt(kernel: &Kernel, family: Family) -> Vec<String> {
     let of_rule = |table: &ObservedTable, rule: &Rule| -> Vec<String> {
         rule.matches()
             .iter()
@@ -144,7 +153,8 @@ fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
             })
             .collect()
     };
-    let tables = kernel.state.tables.iter().filter(|table| table.id.family == family);
+    let memory = kernel.get();
+    let tables = memory.state.tables.iter().filter(|table| table.id.family == family);
     let mut found: Vec<String> = tables
         .flat_map(|table| {
             let rules = table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok());
@@ -157,7 +167,7 @@ fn exempt(kernel: &Memory, family: Family) -> Vec<String> {
 }
 
 /// For both families the same: where the rules come from, and what tells them in the kernel.
-fn assert_holds(agent: &mut SteppedAgent<Memory>, pass: &Passed, expected: &str) {
+fn assert_holds(agent: &Running, pass: &Passed, expected: &str) {
     assert!(pass.is_in_force(), "{pass:?}");
     let active = &pass.active;
     assert_eq!(active.name(), expected, "{pass:?}");
@@ -169,8 +179,8 @@ fn assert_holds(agent: &mut SteppedAgent<Memory>, pass: &Passed, expected: &str)
         "defaults" | "no_file" => ("10.0.0.0", &[][..]),
         other => panic!("{other}: which one?"),
     };
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), [ipv4], "{expected}");
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), ipv6, "{expected}");
+    assert_eq!(exempt(&agent.kernel, Family::Ipv4), [ipv4], "{expected}");
+    assert_eq!(exempt(&agent.kernel, Family::Ipv6), ipv6, "{expected}");
 }
 
 #[test]
@@ -191,23 +201,23 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
         (missing, nothing, true, "no_file"),
         (missing, nothing, false, "no_file"),
     ] {
-        for wanted in [Wanted::NftCompat, Wanted::Nft] {
+        for option in [BackendOption::NftCompat, BackendOption::Nft] {
             let node = Node::new();
             node.write(config);
             if let Some(content) = kept {
                 node.keep(content);
             }
             let before = node.kept();
-            let kernel = if stands { kernel_with(STANDING, wanted) } else { Memory::default() };
-            let generation = kernel.state.generation;
+            let kernel = if stands { kernel_with(STANDING, option) } else { Kernel::default() };
+            let generation = kernel.get().state.generation;
             // Rules that stand are kept in whatever layout they are.
-            for start_with in [Wanted::NftCompat, Wanted::Nft] {
-                let mut agent = node.start(kernel.clone(), start_with);
+            for start_with in [BackendOption::NftCompat, BackendOption::Nft] {
+                let mut agent = node.start(&Kernel::from(kernel.get().clone()), start_with);
                 let pass = agent.next_pass(THERE);
                 keep(&pass);
-                assert_holds(&mut agent, &pass, expected);
+                assert_holds(&agent, &pass, expected);
                 if expected == "kernel_rules" {
-                    assert_eq!(agent.rules.backend().state.generation, generation, "nothing is written");
+                    assert_eq!(agent.kernel.get().state.generation, generation, "nothing is written");
                 }
                 let is_valid = ["file", "no_file"].contains(&expected);
                 let chosen = if is_valid { Some(node.good(config)) } else { before.clone() };
@@ -222,11 +232,11 @@ fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() 
     let node = Node::new();
     node.write(Some(BAD));
     node.keep(None);
-    let mut agent = node.start(Memory::default(), Wanted::NftCompat);
+    let mut agent = node.start(&Kernel::default(), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     assert!(pass.is_in_force());
     assert_eq!(pass.active.name(), "last_known_good");
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.0.0.0"]);
+    assert_eq!(exempt(&agent.kernel, Family::Ipv4), ["10.0.0.0"]);
 }
 
 #[test]
@@ -234,15 +244,15 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     let node = Node::new();
     node.write(Some(BAD));
     node.keep(Some(KEPT));
-    let mut agent = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
+    let mut agent = node.start(&kernel_with(STANDING, BackendOption::NftCompat), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
-    assert_holds(&mut agent, &pass, "kernel_rules");
+    assert_holds(&agent, &pass, "kernel_rules");
     let pass = agent.next_pass(THERE);
     assert!(pass.is_in_force() && !pass.rules.was_read, "nobody has changed anything");
 
     let flush = |agent: &mut Running, family| {
-        agent.rules.backend().state.tables.retain(|table| table.id.family != family);
-        agent.rules.backend().state.generation = agent.rules.backend().state.generation.next();
+        agent.kernel.get().state.tables.retain(|table| table.id.family != family);
+        agent.kernel.get().changed();
     };
     flush(&mut agent, Family::Ipv6);
     let mixed =
@@ -250,14 +260,14 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     let pass = agent.next_pass(THERE);
     assert!(pass.is_in_force());
     assert_eq!(pass.active.to_string(), mixed);
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.3.0.0"]);
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), ["fd02::"]);
+    assert_eq!(exempt(&agent.kernel, Family::Ipv4), ["10.3.0.0"]);
+    assert_eq!(exempt(&agent.kernel, Family::Ipv6), ["fd02::"]);
 
     // What is ours now is repaired where it drifts, although it stands all the same; what is not is left alone.
-    for table in &mut agent.rules.backend().state.tables {
+    for table in &mut agent.kernel.get().state.tables {
         table.chains[1].rules.remove(0);
     }
-    agent.rules.backend().state.generation = agent.rules.backend().state.generation.next();
+    agent.kernel.get().changed();
     node.write(Some(OTHERWISE_BAD));
     let pass = agent.next_pass(THERE);
     assert!(matches!(pass.file, Some(FileStatus::Unusable { notes: Some(_), .. })), "{pass:?}");
@@ -268,11 +278,11 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
 
     flush(&mut agent, Family::Ipv4);
     let pass = agent.next_pass(THERE);
-    assert_holds(&mut agent, &pass, "last_known_good");
+    assert_holds(&agent, &pass, "last_known_good");
     node.write(Some(FILE));
     let pass = agent.next_pass(THERE);
     keep(&pass);
-    assert_holds(&mut agent, &pass, "file");
+    assert_holds(&agent, &pass, "file");
     assert_eq!(node.kept(), Some(node.good(Some(FILE))));
 }
 
@@ -280,7 +290,7 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
 fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_answer() {
     let node = Node::new();
     node.write(Some(FILE));
-    let mut agent = node.start(Memory::default(), Wanted::NftCompat);
+    let mut agent = node.start(&Kernel::default(), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     keep(&pass);
     assert!(pass.is_in_force());
@@ -296,11 +306,11 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     node.write(None);
     let pass = agent.next_pass(AWAY);
     keep(&pass);
-    assert_holds(&mut agent, &pass, "no_file");
+    assert_holds(&agent, &pass, "no_file");
     assert_eq!(node.kept(), Some(node.good(None)));
-    let mut next = node.start(kernel_with(STANDING, Wanted::NftCompat), Wanted::NftCompat);
+    let mut next = node.start(&kernel_with(STANDING, BackendOption::NftCompat), BackendOption::NftCompat);
     let pass = next.next_pass(THERE);
-    assert_holds(&mut next, &pass, "no_file");
+    assert_holds(&next, &pass, "no_file");
 }
 
 #[test]
@@ -308,14 +318,14 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
     for (away, instead) in [(None, "no_file"), (Some(""), "file")] {
         let node = Node::new();
         node.write(Some(FILE));
-        let mut agent = node.start(Memory::default(), Wanted::NftCompat);
+        let mut agent = node.start(&Kernel::default(), BackendOption::NftCompat);
         assert!(agent.next_pass(THERE).report.file.is_some());
         for _ in 0..3 {
             node.write(away);
             assert!(matches!(agent.file.look(THERE), Look::Away));
             let pass = agent.next_pass(THERE);
             assert!(pass.report.file.is_none(), "{pass:?}");
-            assert_holds(&mut agent, &pass, "file");
+            assert_holds(&agent, &pass, "file");
             // What comes back is what was there.
             node.write(Some(FILE));
             assert!(matches!(agent.file.look(THERE), Look::Same));
@@ -323,7 +333,7 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
         node.write(away);
         assert!(agent.next_pass(AWAY).report.file.is_some());
         assert_eq!(agent.state.active.as_ref().unwrap().name(), instead);
-        assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.0.0.0"], "the defaults");
+        assert_eq!(exempt(&agent.kernel, Family::Ipv4), ["10.0.0.0"], "the defaults");
         // It is known by now.
         assert!(matches!(agent.file.look(THERE), Look::Same));
     }
@@ -333,32 +343,32 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
 fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_changes_nothing() {
     let node = Node::new();
     node.keep(Some(KEPT));
-    let mut agent = node.start(Memory::default(), Wanted::Nft);
+    let mut agent = node.start(&Kernel::default(), BackendOption::Nft);
     for config in [None, Some(BAD), None] {
         node.write(config);
         let pass = agent.next_pass(AWAY);
         let Some(FileStatus::Unusable { error, notes: Some(notes) }) = &pass.report.file else { panic!("{pass:?}") };
         assert_eq!(matches!(error, ReadError::Missing(_)), config.is_none());
         assert_eq!(notes.to_string().contains("came from it"), config.is_none(), "{notes}");
-        assert_holds(&mut agent, &pass, "last_known_good");
+        assert_holds(&agent, &pass, "last_known_good");
     }
     node.write(Some(FILE));
     let pass = agent.next_pass(THERE);
-    assert_holds(&mut agent, &pass, "file");
+    assert_holds(&agent, &pass, "file");
 }
 
 #[test]
 fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
     let node = Node::new();
     node.write(Some(FILE));
-    let kernel = Memory { interference: vec![|_| (); 100], ..Memory::default() };
-    let mut agent = node.start(kernel, Wanted::NftCompat);
+    let kernel = Kernel::from(Memory { interference: vec![|_| (); 100], ..Memory::default() });
+    let mut agent = node.start(&kernel, BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     assert!(pass.rules.failure.as_ref().unwrap().text.contains("16 times"), "{pass:?}");
     assert!(pass.save.is_none() && !pass.is_in_force(), "{pass:?}");
     assert_eq!(node.kept(), None);
 
-    agent.rules.backend().interference.clear();
+    agent.kernel.get().interference.clear();
     for is_kept in [false, true] {
         let pass = agent.next_pass(THERE);
         assert!(pass.save.is_some(), "{pass:?}");
@@ -374,11 +384,11 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
 fn a_family_that_is_not_treated_loses_its_rules_also_at_a_degraded_start() {
     let node = Node::new();
     node.write(Some(BAD));
-    let kernel = kernel_with(STANDING, Wanted::NftCompat);
-    let mut agent = node.start_with(kernel, Wanted::NftCompat, Flags { ipv6: false, ..flags() });
+    let kernel = kernel_with(STANDING, BackendOption::NftCompat);
+    let mut agent = node.start_with(&kernel, BackendOption::NftCompat, Flags { ipv6: false, ..flags() });
     let pass = agent.next_pass(THERE);
     assert!(pass.is_in_force() && pass.active.is_kernel_rules_alone());
     assert_eq!(pass.active.standing(), [Family::Ipv4]);
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv4), ["10.3.0.0"]);
-    assert_eq!(exempt(agent.rules.backend(), Family::Ipv6), [""; 0]);
+    assert_eq!(exempt(&agent.kernel, Family::Ipv4), ["10.3.0.0"]);
+    assert_eq!(exempt(&agent.kernel, Family::Ipv6), [""; 0]);
 }

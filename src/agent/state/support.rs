@@ -5,7 +5,6 @@ use std::ops::Deref;
 use super::Settings;
 use crate::agent::event::{Effect, Event};
 use crate::agent::{FileNews, SteppedAgent};
-use crate::backend::Backend;
 use crate::config::SourcePaths;
 use crate::last_good::{Save, SaveError};
 use crate::policy::Flags;
@@ -22,7 +21,7 @@ pub(super) fn settings(path: &str, flags: Flags) -> Settings {
     Settings { paths: SourcePaths::one(path), flags, looks_at_flows: false, has_service_manager: false }
 }
 
-impl<B: Backend> SteppedAgent<B> {
+impl SteppedAgent {
     /// A pass because of what is new about the file, or else because the resync interval is over.
     pub(super) fn pass(&mut self, news: Option<FileNews>) -> Passed {
         let event = news.map_or(Event::Alarm, Event::FileNews);

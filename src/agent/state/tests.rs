@@ -10,7 +10,7 @@ use crate::agent::event::PassEnded;
 use crate::agent::file_thread::Ask;
 use crate::agent::flow_worker::FlowReport;
 use crate::agent::reconcile::Reconciled;
-use crate::backend::nftables::Process;
+use crate::backend::Process;
 use crate::config::{self, Context, ReadError, SourceSet};
 use crate::conntrack::Fixed;
 use crate::last_good::StateDir;
@@ -69,7 +69,7 @@ pub(super) fn end(result: PassResult, change: impl FnOnce(&mut Reconciled)) -> E
     match result {
         PassResult::InForce | PassResult::Repaired => {
             reconciled.rules.was_read = true;
-            reconciled.generation = Some(Generation(7));
+            reconciled.token = Some(Token::default());
         }
         _ => reconciled.rules.failure = Some(Failure { text: "it failed".to_owned(), ..Failure::default() }),
     }

@@ -92,6 +92,11 @@ impl Cache {
         });
         let mut sets = sets.collect();
         for Change { table, action } in &plan.changes {
+            if let Action::CreateTable { protection: Protection::OwnerPersist } = action
+                && !is_assumption
+            {
+                owned.insert(*table);
+            }
             apply(&mut owned, &mut sets, *table, action);
             chains.retain(|(of, chain), _| of != table || !changes(action, chain));
         }
@@ -101,9 +106,7 @@ impl Cache {
     /// All that was read, if it was in this generation. After that only what is remembered is left.
     pub fn take(&mut self, generation: Generation) -> Option<Observed> {
         match std::mem::take(self) {
-            Self { generation: known, extent: Extent::Whole(observed), preceding, assumes, .. }
-                if known == generation =>
-            {
+            Self { generation: of, extent: Extent::Whole(observed), preceding, assumes, .. } if of == generation => {
                 (self.preceding, self.assumes) = (preceding, assumes);
                 Some(observed)
             }
@@ -142,8 +145,8 @@ impl Cache {
     /// [`ObservedChain`]: super::ObservedChain
     #[must_use]
     pub fn rules(&self, generation: Generation, table: TableId, chain: &str, uses: u32) -> Option<&Rules> {
-        let (known, rules) = self.chains.get(&(table, chain.to_owned()))?;
-        (*known == uses && (self.assumes || self.is_certain(generation, table, None))).then_some(rules)
+        let (with, rules) = self.chains.get(&(table, chain.to_owned()))?;
+        (*with == uses && (self.assumes || self.is_certain(generation, table, None))).then_some(rules)
     }
 
     /// The elements of a set, if they are known, in a table that is found in this generation with this owner.
@@ -213,7 +216,11 @@ fn in_front_of_our_jump(table: &ObservedTable) -> Vec<Handle> {
     rules.iter().take(jump).map(|rule| rule.handle).collect()
 }
 
+/// The tables of which nobody else can have changed what is known. Where lists were assumed, others may have.
 fn owned(observed: &Observed) -> BTreeSet<TableId> {
+    if observed.is_partly_assumed {
+        return BTreeSet::new();
+    }
     observed.tables.iter().filter(|table| table.owner == Some(Owner::Us)).map(|table| table.id).collect()
 }
 
@@ -224,7 +231,6 @@ fn apply(
     action: &Action,
 ) {
     match action {
-        Action::CreateTable { protection: Protection::OwnerPersist } => _ = owned.insert(table),
         Action::DeleteTable => {
             owned.remove(&table);
             sets.retain(|(of, _), _| *of != table);
@@ -262,7 +268,7 @@ fn apply(
                 present.shrink_to_fit();
             }
         }
-        Action::CreateTable { protection: Protection::Off }
+        Action::CreateTable { .. }
         | Action::DeleteForeignObject { .. }
         | Action::CreateChain { .. }
         | Action::Append { .. }
@@ -276,11 +282,11 @@ fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::nftables::plan;
     use crate::backend::nftables::tests::plans::standing;
+    use crate::backend::nftables::{Planned, plan_for};
     use crate::net::Family;
     use crate::rules::tests::policy;
-    use crate::rules::{Layout, Ruleset, compile};
+    use crate::rules::{Layout, compile};
 
     const TABLE: TableId = TableId::own(Family::Ipv4);
     const SET: &str = "exempt-8";
@@ -307,11 +313,11 @@ mod tests {
         ] {
             let observed = kernel(was);
             let generation = observed.generation;
-            let known = Cache::of(observed);
-            let count = |generation| known.elements(generation, TABLE, is, SET).map(|elements| elements.len());
+            let cache = Cache::of(observed);
+            let count = |generation| cache.elements(generation, TABLE, is, SET).map(|elements| elements.len());
             assert_eq!(count(generation), Some(1), "{was:?} {is:?}");
             assert_eq!(count(LATER), lasts.then_some(1), "{was:?} {is:?}");
-            assert_eq!(known.elements(generation, TABLE, is, "exempt-9"), None);
+            assert_eq!(cache.elements(generation, TABLE, is, "exempt-9"), None);
         }
     }
 
@@ -320,14 +326,28 @@ mod tests {
         let mut observed = kernel(None);
         for certain in [true, false] {
             observed.is_partly_assumed = !certain;
-            let known = Cache::of(observed.clone());
-            let is_certain = |generation| known.is_certain(generation, TABLE, None);
+            let cache = Cache::of(observed.clone());
+            let is_certain = |generation| cache.is_certain(generation, TABLE, None);
             assert_eq!((is_certain(observed.generation), is_certain(LATER)), (certain, false));
-            let is_known = |known: &Cache, generation| known.elements(generation, TABLE, None, SET).is_some();
-            assert_eq!((is_known(&known, observed.generation), is_known(&known, LATER)), (certain, false));
+            let is_known = |cache: &Cache, generation| cache.elements(generation, TABLE, None, SET).is_some();
+            assert_eq!((is_known(&cache, observed.generation), is_known(&cache, LATER)), (certain, false));
             let after = Cache::after(observed.clone(), &Plan::default());
             assert_eq!(after.is_certain(observed.generation.next(), TABLE, None), certain);
-            assert!(is_known(&known.assuming(true), LATER));
+            assert!(is_known(&cache.assuming(true), LATER));
+        }
+    }
+
+    #[test]
+    fn what_was_assumed_is_not_certain_either_once_the_table_is_ours() {
+        let adoption = Action::CreateTable { protection: Protection::OwnerPersist };
+        let plan = Plan { changes: vec![Change { table: TABLE, action: adoption }], more: false };
+        for certain in [true, false] {
+            let is_partly_assumed = !certain;
+            let adopted = Cache::after(Observed { is_partly_assumed, ..kernel(None) }, &plan);
+            let read_back = Cache::of(Observed { is_partly_assumed, ..kernel(Some(Owner::Us)) });
+            for cache in [adopted, read_back] {
+                assert_eq!(cache.is_certain(LATER, TABLE, Some(Owner::Us)), certain, "{cache:?}");
+            }
         }
     }
 
@@ -345,9 +365,9 @@ mod tests {
             chain.uses = uses + 2;
         }
         let chain = desired.chain.as_str();
-        let known = Cache::of(observed.clone()).assuming(true);
+        let cache = Cache::of(observed.clone()).assuming(true);
         for (uses, is_known) in [(uses + 1, true), (uses, false), (uses + 2, false)] {
-            assert_eq!(known.rules(LATER, NAT, chain, uses).is_some(), is_known, "{uses}");
+            assert_eq!(cache.rules(LATER, NAT, chain, uses).is_some(), is_known, "{uses}");
         }
         let of_the_jump = |table: &ObservedTable| table.chain(BaseChain::POSTROUTING).unwrap().rules.first().cloned();
         let was = observed.table(NAT).and_then(of_the_jump).unwrap();
@@ -355,27 +375,24 @@ mod tests {
         let flush = Action::Flush { chain: chain.to_owned() };
         for (action, is_known) in [(jump, true), (flush, false), (Action::DeleteTable, false)] {
             let plan = Plan { changes: vec![Change { table: NAT, action }], more: false };
-            let known = Cache::after(observed.clone(), &plan);
-            assert_eq!(known.rules(observed.generation.next(), NAT, chain, uses + 1).is_some(), is_known, "{plan:?}");
+            let cache = Cache::after(observed.clone(), &plan);
+            assert_eq!(cache.rules(observed.generation.next(), NAT, chain, uses + 1).is_some(), is_known, "{plan:?}");
         }
     }
 
     #[test]
     fn what_we_commit_is_known_and_a_table_is_ours_from_the_commit_that_makes_it_so() {
-        let desired = |exempt: &[&str], protection| Ruleset {
-            hold: true,
-            ..compile(&policy(exempt, ""), Layout::OwnTable(protection))
-        };
+        let desired = |exempt: &[&str], protection| compile(&policy(exempt, ""), Layout::OwnTable(protection));
         for (observed, desired, lasts) in [
             (Observed::default(), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::OwnerPersist), true),
             (kernel(None), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::OwnerPersist), true),
             (kernel(Some(Owner::Us)), desired(&["20.0.0.0/8", "30.0.0.0/8"], Protection::OwnerPersist), true),
             (kernel(Some(Owner::Us)), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::Off), false),
         ] {
-            let plan = plan(&desired, &observed, &Cache::default()).unwrap();
+            let Planned { plan, .. } = plan_for(&Family::ALL, &desired, &observed, &Cache::default(), true);
             let next = observed.generation.next();
-            let known = Cache::after(observed, &plan);
-            let elements = |generation| known.elements(generation, TABLE, Some(Owner::Us), SET);
+            let cache = Cache::after(observed, &plan);
+            let elements = |generation| cache.elements(generation, TABLE, Some(Owner::Us), SET);
             let wanted = desired.table(TABLE).unwrap().set(SET).map(|set| &set.elements);
             assert_eq!(elements(next), wanted, "{plan:?}");
             assert_eq!(elements(LATER), wanted.filter(|_| lasts), "{plan:?}");

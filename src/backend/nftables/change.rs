@@ -1,6 +1,9 @@
 //! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
 
-use super::{ForeignObject, Handle, ObservedRule};
+use std::collections::HashMap;
+
+use super::{ForeignObject, Handle, ObservedRule, change_line};
+use crate::backend::interface::{self, ChangeLine};
 use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId};
 
 /// The changes that turn what is there into what shall be there, in the order in which they are sent.
@@ -30,7 +33,7 @@ pub enum Action {
         /// Who may change it.
         protection: Protection,
     },
-    /// The table goes, with all that is in it.
+    /// The table is removed, with all that is in it.
     DeleteTable,
     /// An empty set is created.
     CreateSet {
@@ -39,12 +42,12 @@ pub enum Action {
         /// How the kernel keeps it.
         kind: SetKind,
     },
-    /// A set goes, with its elements. No rule looks it up any more.
+    /// A set is removed, with its elements. No rule looks it up any more.
     DeleteSet {
         /// Its name.
         set: String,
     },
-    /// Elements come into a set.
+    /// Elements are added to a set.
     AddElements {
         /// The set.
         set: String,
@@ -53,7 +56,7 @@ pub enum Action {
         /// The elements, none of which touches one that is there then.
         elements: Elements,
     },
-    /// Elements go from a set.
+    /// Elements are removed from a set.
     DeleteElements {
         /// The set.
         set: String,
@@ -62,7 +65,7 @@ pub enum Action {
         /// The elements, as they were found.
         elements: Elements,
     },
-    /// What has no place in a table of ours goes. No rule uses it any more.
+    /// What has no place in a table of ours is removed. No rule uses it any more.
     DeleteForeignObject {
         /// What it is.
         foreign_object: ForeignObject,
@@ -81,28 +84,28 @@ pub enum Action {
         /// The rule.
         rule: Rule,
     },
-    /// A rule comes right before another, or becomes the first of its chain.
+    /// A rule is added right before another.
     Insert {
         /// The chain.
         chain: String,
         /// The rule.
         rule: Rule,
-        /// The rule before which it comes.
+        /// The rule before which it is added.
         before: Handle,
     },
-    /// A rule goes.
+    /// A rule is removed.
     Delete {
         /// The chain.
         chain: String,
         /// The rule, as it was found.
         was: ObservedRule,
     },
-    /// All rules of a chain go.
+    /// All rules of a chain are removed.
     Flush {
         /// The chain.
         chain: String,
     },
-    /// An empty chain goes.
+    /// An empty chain is removed.
     DeleteChain {
         /// The chain.
         chain: String,
@@ -130,25 +133,80 @@ impl Change {
 }
 
 impl Plan {
-    /// Is what shall be there already there?
+    /// Is there nothing to do?
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+}
 
-    /// Adds what was done after it. What comes into a set part by part is one change.
-    pub fn append(&mut self, changes: Vec<Change>) {
-        for change in changes {
+impl interface::Change for Plan {
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn is_followed(&self) -> bool {
+        self.more
+    }
+
+    fn lines(&self) -> Vec<ChangeLine> {
+        self.changes.iter().map(line).collect()
+    }
+
+    /// What comes into a set part by part is one change.
+    fn append(&mut self, later: Self) {
+        if !self.is_empty() {
+            let mut again: HashMap<String, usize> = HashMap::new();
+            for change in &later.changes {
+                *again.entry(effect(change)).or_default() += 1;
+            }
+            self.changes.retain(|change| {
+                let Some(count @ 1..) = again.get_mut(&effect(change)) else { return true };
+                *count -= 1;
+                false
+            });
+        }
+        for change in later.changes {
             if !self.changes.iter_mut().rev().take(MERGED_NEAR).any(|earlier| earlier.goes_on_with(&change)) {
                 self.changes.push(change);
             }
         }
     }
+}
 
-    /// Can packets fare otherwise after it? To come to own a table that exists is no change to them, nor is a new one by
-    /// itself.
-    #[must_use]
-    pub fn concerns_packets(&self) -> bool {
-        self.changes.iter().any(|change| !matches!(change.action, Action::CreateTable { .. }))
+/// A change in words. To come to own a table that exists is no change to packets, nor is a new one by itself.
+pub(super) fn line(change: &Change) -> ChangeLine {
+    ChangeLine {
+        family: change.table.family,
+        text: change_line(change),
+        affects_packets: !matches!(change.action, Action::CreateTable { .. }),
+    }
+}
+
+/// What a change does, whichever number the kernel gave to the rule that is removed.
+fn effect(change: &Change) -> String {
+    let mut change = change.clone();
+    if let Action::Delete { was, .. } = &mut change.action {
+        was.handle = Handle(0);
+    }
+    change_line(&change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::interface::Change as _;
+    use crate::net::Family;
+    use crate::rules::Verdict;
+
+    #[test]
+    fn of_equal_changes_as_many_count_once_as_are_made_again() {
+        let action = Action::Append { chain: "C".to_owned(), rule: Rule::new(Vec::new(), None, Verdict::Return) };
+        let change = Change { table: TableId::nat(Family::Ipv4), action };
+        let mut done = Plan::default();
+        for (committed, reported) in [(2, 2), (1, 2), (3, 3)] {
+            done.append(Plan { changes: vec![change.clone(); committed], ..Plan::default() });
+            assert_eq!(done.changes.len(), reported, "after {committed} more");
+        }
     }
 }

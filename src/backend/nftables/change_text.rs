@@ -1,4 +1,4 @@
-//! A plan for people: a line a change, `+` for what comes and `-` for what goes.
+//! A plan for people: a line a change, `+` for what is added and `-` for what is removed.
 
 use crate::backend::nftables::{Action, Change, ObservedRule, Plan};
 use crate::net::AddressRange;

@@ -4,7 +4,12 @@ mod cache;
 mod change;
 mod change_text;
 pub mod codec;
+#[cfg(test)]
+mod contract_tests;
 mod diff;
+mod failure;
+#[cfg(test)]
+pub(crate) mod fake;
 mod legacy;
 mod monitor;
 mod observed;
@@ -19,15 +24,13 @@ pub(crate) use cache::LONG;
 pub use change::{Action, Change, Plan};
 pub use change_text::{change_line, plan_lines};
 pub use codec::*;
-pub(crate) use diff::PART;
-pub use diff::{Conflict, Planned, our_jump, plan, plan_for, unfinished};
-pub use monitor::{Heard, Monitor, Process};
+pub use diff::{Conflict, Planned, our_jump, plan, plan_for};
+pub use monitor::Monitor;
 pub use observed::{
     ForeignKind, ForeignObject, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
     Owner, Rules, Unrecognised,
 };
 pub use overlap::{NatChain, NatOverlap, nat_overlaps};
-pub(crate) use requests::with_need;
 pub use standing::stands;
 pub use transaction::{Probe, Transaction};
 
@@ -35,19 +38,36 @@ use std::collections::BTreeSet;
 
 use tracing::debug;
 
-use super::{Backend, BackendError};
-use crate::net::ChainName;
-use crate::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket, Transport};
-use crate::rules::{BaseChain, Elements, TableId};
+use self::change::line;
+use self::diff::{most_parts, unfinished};
+use self::failure::{Failure, doing, reaching};
 
-/// How often reading is begun again because the rules changed meanwhile. After that the last reading stands: a commit
+use super::interface::{
+    Backend, BackendError, ChangeSource, Committed, DiffOptions, Difference, Look, Snapshot, Token,
+};
+
+use crate::net::{ChainName, Family};
+use crate::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket, Transport};
+use crate::rules::{BaseChain, Elements, Ruleset, TableId};
+
+/// Begins to listen to commits over other sockets than that of a connection.
+type BeginToListen<T> = fn(&Connection<T>) -> Result<ChangeSource, NetlinkError>;
+
+/// How often reading is begun again because the rules changed in the meantime. After that the last reading stands: a commit
 /// that builds on it is refused as stale.
 const READINGS: usize = 8;
 
-/// The socket that the agent keeps for its life, and what is done over it.
+/// The socket that the agent keeps for its life, what is done over it, and what is remembered of it.
 #[derive(Debug)]
 pub struct Nftables<T> {
     connection: Connection<T>,
+    cache: Cache,
+    /// The deletions of chains that the kernel refused in this pass, because others jump to these.
+    in_use: Vec<Change>,
+    /// `None` if nobody tells of others' commits.
+    listen: Option<BeginToListen<T>>,
+    /// The families of which iptables-legacy has a `nat` table.
+    legacy: fn() -> Vec<Family>,
 }
 
 impl Nftables<NetlinkSocket> {
@@ -57,28 +77,43 @@ impl Nftables<NetlinkSocket> {
     ///
     /// [`BackendError`], if the kernel has no netfilter netlink.
     pub fn open() -> Result<Self, BackendError> {
-        Connection::open(NetlinkFamily::Netfilter).map(Self::over).map_err(|error| doing("reach nf_tables", error))
+        let connection =
+            Connection::open(NetlinkFamily::Netfilter).map_err(|error| reaching("reach nf_tables", error))?;
+        let listen: BeginToListen<NetlinkSocket> = |connection| Monitor::open(connection.port()).map(ChangeSource::new);
+        Ok(Self { listen: Some(listen), ..Self::over(connection) })
     }
 }
 
 impl<T: Transport> Nftables<T> {
-    /// The number by which the kernel knows the socket, and names it to others as the one that committed.
-    pub fn port(&self) -> u32 {
-        self.connection.port()
-    }
-
     /// Works over a conversation that was begun already.
-    pub const fn over(connection: Connection<T>) -> Self {
-        Self { connection }
+    pub fn over(connection: Connection<T>) -> Self {
+        Self { connection, cache: Cache::default(), in_use: Vec::new(), listen: None, legacy: legacy::nat_tables }
     }
 
-    fn read_once(&mut self, ours: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
+    /// Reads what the cache does not hold, until nobody commits in the meantime.
+    fn observe(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
+        let mut observed = self.read_once(ours, cache)?;
+        for _ in 1..READINGS {
+            if self.generation()? == observed.generation {
+                break;
+            }
+            // Others committed in the meantime. The long lists were read, and that is not begun again while they are as long: all
+            // else is read in a fraction of the time between two commits.
+            let is_partly_assumed = observed.is_partly_assumed;
+            let just_read = Cache::of(observed).assuming(true);
+            observed = self.read_once(ours, &just_read)?;
+            observed.is_partly_assumed = is_partly_assumed;
+        }
+        Ok(observed)
+    }
+
+    fn read_once(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
-        let mut observed = Observed { generation, legacy: legacy::nat_tables(), ..Observed::default() };
-        let mut what = Remembered { known, generation, is_partly_assumed: false };
+        let mut observed = Observed { generation, legacy: (self.legacy)(), ..Observed::default() };
+        let mut what = Remembered { cache, generation, is_partly_assumed: false };
         for family in TableFamily::ALL {
-            let tables = self.read("list the tables", |connection| connection.tables(family))?;
-            let chains = self.read("list the chains", |connection| connection.chains(family))?;
+            let tables = self.read_list("list the tables", |connection| connection.tables(family))?;
+            let chains = self.read_list("list the chains", |connection| connection.chains(family))?;
             for id in tables_of_interest(family) {
                 if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
@@ -93,7 +128,7 @@ impl<T: Transport> Nftables<T> {
     }
 
     fn generation(&mut self) -> Result<Generation, BackendError> {
-        self.read("read the generation of the rules", Connection::generation)
+        self.connection.generation().map_err(|error| reaching("read the generation of the rules", error))
     }
 
     fn table(
@@ -102,17 +137,17 @@ impl<T: Transport> Nftables<T> {
         info: &TableInfo,
         chains: Vec<ObservedChain>,
         ours: &ChainName,
-        known: &mut Remembered<'_>,
+        cache: &mut Remembered<'_>,
     ) -> Result<ObservedTable, BackendError> {
         let port = self.connection.port();
         let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
         let (protection, sets, foreign_objects) = (info.protection.clone(), Vec::new(), Vec::new());
         let mut table = ObservedTable { id, protection, dormant: info.dormant, owner, sets, foreign_objects, chains };
         if id == TableId::own(id.family) {
-            table.foreign_objects = self.read("list the stateful objects and flowtables", |connection| {
+            table.foreign_objects = self.read_list("list the stateful objects and flowtables", |connection| {
                 connection.foreign_objects(id.family, id.name.as_str())
             })?;
-            table.sets = self.sets(id, owner, known)?;
+            table.sets = self.sets(id, owner, cache)?;
             for index in 0..table.chains.len() {
                 self.fill(id, table.chains.get_mut(index))?;
             }
@@ -126,7 +161,7 @@ impl<T: Transport> Nftables<T> {
         for name in &led_to {
             let uses = table.chain(name.as_str()).map(|chain| table.uses_but_for_our_jump(chain));
             let chain = table.chains.iter_mut().find(|chain| chain.name == name.as_str());
-            match uses.and_then(|uses| known.rules(id, name.as_str(), uses)) {
+            match uses.and_then(|uses| cache.rules(id, name.as_str(), uses)) {
                 Some(rules) => chain.into_iter().for_each(|chain| chain.rules = rules.clone()),
                 None => self.fill(id, chain)?,
             }
@@ -154,17 +189,17 @@ impl<T: Transport> Nftables<T> {
         &mut self,
         id: TableId,
         owner: Option<Owner>,
-        known: &mut Remembered<'_>,
+        cache: &mut Remembered<'_>,
     ) -> Result<Vec<ObservedSet>, BackendError> {
         let table = id.name.as_str();
-        let infos = self.read("list the sets", |connection| connection.sets(id.family, table))?;
+        let infos = self.read_list("list the sets", |connection| connection.sets(id.family, table))?;
         let mut sets = Vec::with_capacity(infos.len());
         for info in infos {
             let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Elements::default() };
-            if let Some(elements) = info.count.and_then(|count| known.elements(id, owner, &set.name, count)) {
+            if let Some(elements) = info.count.and_then(|count| cache.elements(id, owner, &set.name, count)) {
                 set.elements = elements.clone();
             } else if let Ok(kind) = set.kind {
-                let read = self.read("list the elements of a set", |connection| {
+                let read = self.read_list("list the elements of a set", |connection| {
                     connection.elements(id.family, table, &set.name, kind)
                 })?;
                 match read {
@@ -177,41 +212,59 @@ impl<T: Transport> Nftables<T> {
         Ok(sets)
     }
 
-    fn read<A>(
+    fn read_list<A>(
         &mut self,
         what: &str,
         read: impl FnOnce(&mut Connection<T>) -> Result<A, NetlinkError>,
     ) -> Result<A, BackendError> {
         read(&mut self.connection).map_err(|error| doing(what, error))
     }
+
+    fn send(&mut self, plan: &Plan, generation: Generation) -> Result<(), Failure> {
+        let transaction = filled(self.connection.begin(Some(generation)), plan);
+        let batch = transaction.seal().map_err(|error| Failure::Error(doing("change the rules", error)))?;
+        debug!("sending a transaction of {} bytes", batch.as_bytes().len());
+        self.connection.commit(&batch).map_err(|error| Failure::of(&plan.changes, error))
+    }
 }
 
 impl<T: Transport> Backend for Nftables<T> {
-    fn generation(&mut self) -> Result<Generation, BackendError> {
-        Self::generation(self)
+    type Snapshot = Observed;
+    type Change = Plan;
+
+    fn begin(&mut self) -> Result<Option<Observed>, BackendError> {
+        self.in_use.clear();
+        let generation = self.generation()?;
+        Ok(self.cache.take(generation))
     }
 
-    fn observe(&mut self, chain: &ChainName, known: &Cache) -> Result<Observed, BackendError> {
-        let mut observed = self.read_once(chain, known)?;
-        for _ in 1..READINGS {
-            if self.generation()? == observed.generation {
-                break;
-            }
-            // Others committed meanwhile. The long lists were read, and that is not begun again while they are as long: all
-            // else is read in a fraction of the time between two commits.
-            let is_partly_assumed = observed.is_partly_assumed;
-            let just_read = Cache::of(observed).assuming(true);
-            observed = self.read_once(chain, &just_read)?;
-            observed.is_partly_assumed = is_partly_assumed;
+    fn read(&mut self, chain: &ChainName, look: Look) -> Result<Observed, BackendError> {
+        if look == Look::Fresh {
+            self.cache.forget();
         }
-        Ok(observed)
+        self.cache.assume(look == Look::Quick);
+        let cache = std::mem::take(&mut self.cache);
+        let observed = self.observe(chain, &cache);
+        self.cache = cache;
+        observed
     }
 
-    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
-        let port = self.connection.port();
-        let tables = self.read("list the tables", |connection| connection.tables(table.family))?;
-        let owner = tables.iter().find(|info| info.name == table.name.as_str()).and_then(|info| info.owner);
-        Ok(owner.is_some_and(|owner| owner != port))
+    fn diff(&self, want: &Ruleset, have: &Observed, options: &DiffOptions<'_>) -> Difference<Plan> {
+        let left_standing: Vec<Family> =
+            options.keep_standing.iter().copied().filter(|family| stands(*family, have)).collect();
+        let families: Vec<Family> = Family::ALL.into_iter().filter(|family| !left_standing.contains(family)).collect();
+        let Planned { plan: mut change, conflicts, leftovers } =
+            plan_for(&families, want, have, &self.cache, options.hold);
+        change.changes.retain(|change| !self.in_use.contains(change));
+        Difference {
+            change,
+            conflicts: conflicts.into_iter().map(Into::into).collect(),
+            leftovers: leftovers.into_iter().map(Into::into).collect(),
+            left_standing,
+            in_use: self.in_use.iter().map(line).collect(),
+            overlaps: nat_overlaps(want, have).iter().map(ToString::to_string).collect(),
+            parts: most_parts(want, have),
+        }
     }
 
     fn probe(&mut self, plan: &Plan) -> Result<(), BackendError> {
@@ -221,20 +274,90 @@ impl<T: Transport> Backend for Nftables<T> {
         let probe = filled(self.connection.begin(None), plan)
             .seal_as_probe()
             .map_err(|error| doing("ask the kernel", error))?;
-        self.connection.probe(&probe).map_err(|error| explain(plan, error))
+        match self.connection.probe(&probe).map_err(|error| Failure::of(&plan.changes, error)) {
+            // A chain that has to stay is told of when it matters.
+            Ok(()) | Err(Failure::Stale | Failure::InUse(_)) => Ok(()),
+            Err(Failure::Error(error)) => Err(error),
+        }
     }
 
-    fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), BackendError> {
-        let transaction = filled(self.connection.begin(Some(generation)), plan);
-        let batch = transaction.seal().map_err(|error| doing("change the rules", error))?;
-        debug!("sending a transaction of {} bytes", batch.as_bytes().len());
-        self.connection.commit(&batch).map_err(|error| explain(plan, error))
+    fn commit(&mut self, plan: &Plan, on: Observed) -> Result<Committed, BackendError> {
+        match self.send(plan, on.generation) {
+            Ok(()) => {
+                // First, so that what was known is changed and not copied.
+                self.cache.forget();
+                self.cache = Cache::after(on, plan);
+                Ok(if plan.more { Committed::More } else { Committed::Done })
+            }
+            Err(Failure::Stale) => {
+                self.cache = Cache::of(on);
+                Ok(Committed::Stale)
+            }
+            Err(Failure::InUse(change)) => {
+                self.in_use.push(*change);
+                Ok(Committed::InUse)
+            }
+            Err(Failure::Error(error)) => {
+                // It may have been carried out, with only the answer lost.
+                self.cache.forget();
+                Err(error)
+            }
+        }
+    }
+
+    fn settle(&mut self, have: Observed) {
+        self.cache = Cache::of(have);
+    }
+
+    fn take_back(&mut self, chain: &ChainName) {
+        self.cache = Cache::default();
+        let Ok(observed) = self.observe(chain, &Cache::default()) else { return };
+        let plan = unfinished(&observed);
+        if !plan.is_empty() {
+            let _ = self.send(&plan, observed.generation);
+        }
+    }
+
+    fn is_current(&mut self, token: Token) -> Result<bool, BackendError> {
+        Ok(Token::from(self.generation()?) == token)
+    }
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        let port = self.connection.port();
+        let tables = self.read_list("list the tables", |connection| connection.tables(table.family))?;
+        let owner = tables.iter().find(|info| info.name == table.name.as_str()).and_then(|info| info.owner);
+        Ok(owner.is_some_and(|owner| owner != port))
+    }
+
+    fn has_long_lists(&self) -> bool {
+        self.cache.has_long_lists()
+    }
+
+    fn watch(&self) -> Result<Option<ChangeSource>, BackendError> {
+        let source = self.listen.map(|listen| listen(&self.connection)).transpose();
+        source.map_err(|error| reaching("listen to changes of the rules", error))
+    }
+}
+
+impl Snapshot for Observed {
+    fn token(&self) -> Token {
+        self.generation.into()
+    }
+
+    fn is_partly_assumed(&self) -> bool {
+        self.is_partly_assumed
+    }
+}
+
+impl From<Generation> for Token {
+    fn from(Generation(number): Generation) -> Self {
+        Self(number.into())
     }
 }
 
 /// What need not be read.
 struct Remembered<'a> {
-    known: &'a Cache,
+    cache: &'a Cache,
     /// In which the rest is read.
     generation: Generation,
     /// Was something taken for known that others can have changed?
@@ -243,17 +366,17 @@ struct Remembered<'a> {
 
 impl<'a> Remembered<'a> {
     fn rules(&mut self, table: TableId, chain: &str, uses: u32) -> Option<&'a Rules> {
-        let rules = self.known.rules(self.generation, table, chain, uses)?;
-        self.is_partly_assumed |= !self.known.is_certain(self.generation, table, None);
+        let rules = self.cache.rules(self.generation, table, chain, uses)?;
+        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, None);
         Some(rules)
     }
 
     fn elements(&mut self, table: TableId, owner: Option<Owner>, set: &str, count: u32) -> Option<&'a Elements> {
-        let elements = self.known.elements(self.generation, table, owner, set)?;
+        let elements = self.cache.elements(self.generation, table, owner, set)?;
         if elements.len() < LONG || elements.len() != count as usize {
             return None;
         }
-        self.is_partly_assumed |= !self.known.is_certain(self.generation, table, owner);
+        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, owner);
         Some(elements)
     }
 }
@@ -289,24 +412,6 @@ fn nat_chain(family: TableFamily, tables: &[TableInfo], info: ChainInfo) -> Opti
     let base = info.base.as_ref()?;
     let is_off = tables.iter().any(|table| table.dormant && table.name == info.table);
     NatChain::of(family, info.table, info.name, base, info.drops).filter(|_| !is_off)
-}
-
-/// Names the change that the kernel refused, and tells apart what the caller can answer.
-fn explain(plan: &Plan, error: NetlinkError) -> BackendError {
-    let refused = match &error {
-        NetlinkError::StaleGeneration => return BackendError::Stale,
-        NetlinkError::Rejected { change: Some(index), errno, .. }
-        | NetlinkError::Unsupported { change: Some(index), errno, .. } => plan.changes.get(*index).zip(Some(*errno)),
-        _ => None,
-    };
-    match refused {
-        Some((change, errno)) => BackendError::of_change(change, errno, error),
-        None => doing("change the rules", error),
-    }
-}
-
-fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {
-    BackendError::Netlink { doing: with_need(doing.into(), &source), source }
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
 use super::codec::generation;
+use super::failure::doing;
+use crate::backend::interface::{BackendError, Heard, Listen};
 use crate::netlink::{Content, Messages, NetlinkError, NetlinkFamily, NetlinkSocket, Transport, nfnetlink};
 
 /// The multicast group to which the kernel announces every change of nf_tables (`enum nfnetlink_groups`).
@@ -15,9 +17,6 @@ const NFNLGRP_NFTABLES: u32 = 7;
 /// How many announcements are taken at once; the rest stays queued.
 const AT_ONCE: usize = 1024;
 
-/// How many processes are remembered at most.
-const NAMES: usize = 4;
-
 /// Listens to what others commit. The kernel announces a commit while it makes it, so what was heard has happened.
 #[derive(Debug)]
 pub struct Monitor<T> {
@@ -25,26 +24,6 @@ pub struct Monitor<T> {
     /// The port of the socket over which we commit ourselves.
     own: u32,
     datagram: Vec<u8>,
-}
-
-/// What was heard of others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
-    /// How many commits were announced.
-    pub commits: u64,
-    /// Whether there were more than the socket could queue, or some that could not be read.
-    pub lost: bool,
-    /// Some of the processes that committed, each name once.
-    pub processes: Vec<Process>,
-}
-
-/// A process that committed (`NFTA_GEN_PROC_PID`, `NFTA_GEN_PROC_NAME`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Its number in the initial pid namespace.
-    pub pid: u32,
-    /// What it calls itself, at most 15 bytes.
-    pub name: String,
 }
 
 impl Monitor<NetlinkSocket> {
@@ -108,48 +87,15 @@ impl<T: Transport> Monitor<T> {
     }
 }
 
-impl AsRawFd for Monitor<NetlinkSocket> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.transport.as_raw_fd()
-    }
-}
-
-impl AsFd for Monitor<NetlinkSocket> {
+impl<T: AsFd> AsFd for Monitor<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.transport.as_fd()
     }
 }
 
-impl Heard {
-    /// Whether somebody else committed anything.
-    #[must_use]
-    pub(crate) const fn is_something(&self) -> bool {
-        self.commits > 0 || self.lost
-    }
-
-    /// Adds what was heard later.
-    pub(crate) fn extend(&mut self, later: Self) {
-        self.commits += later.commits;
-        self.lost |= later.lost;
-        for process in later.processes {
-            self.remember(process);
-        }
-    }
-
-    /// Adds a process as the latest, in place of an earlier one of the same name, or of the earliest if there are too many.
-    fn remember(&mut self, process: Process) {
-        self.processes.retain(|known| known.name != process.name);
-        if self.processes.len() == NAMES {
-            self.processes.remove(0);
-        }
-        self.processes.push(process);
-    }
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A process can give itself any name, with control characters in it.
-        write!(f, "{} (pid {})", self.name.escape_debug(), self.pid)
+impl<T: Transport + AsFd + fmt::Debug> Listen for Monitor<T> {
+    fn listen(&mut self, heard: &mut Heard) -> Result<bool, BackendError> {
+        Self::listen(self, heard).map_err(|error| doing("listen to changes of the rules", error))
     }
 }
 

@@ -197,10 +197,10 @@ mod tests {
                 .is_err_and(|conflict| conflict.to_string().contains("priority 50"))
         );
         let Planned { plan: only_ipv6, conflicts, leftovers } =
-            plan_for(&[Family::Ipv6], &desired, &observed, &Cache::default());
+            plan_for(&[Family::Ipv6], &desired, &observed, &Cache::default(), false);
         assert_eq!((conflicts, leftovers), (Vec::new(), Vec::new()));
         assert!(!only_ipv6.is_empty());
         assert!(only_ipv6.changes.iter().all(|change| change.table == TableId::nat(Family::Ipv6)));
-        assert_eq!(plan_for(&[], &desired, &observed, &Cache::default()), Planned::default());
+        assert_eq!(plan_for(&[], &desired, &observed, &Cache::default(), false), Planned::default());
     }
 }

@@ -45,12 +45,7 @@ pub fn compile(policy: &Policy, layout: Layout) -> Ruleset {
         Layout::IptablesNat => iptables_nat::table(policy, family),
         Layout::OwnTable(protection) => own_table::table(policy, family, protection),
     };
-    Ruleset {
-        chain: policy.chain.clone(),
-        tables: policy.families.iter().copied().map(table).collect(),
-        hold: false,
-        keep_standing: Vec::new(),
-    }
+    Ruleset { chain: policy.chain.clone(), tables: policy.families.iter().copied().map(table).collect() }
 }
 
 /// The rules that carry out one decision, in a chain that packets to the node itself do not reach. `probability` says how

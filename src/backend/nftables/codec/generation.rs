@@ -1,6 +1,7 @@
 //! The generation of the ruleset (`enum nft_gen_attributes`).
 
-use crate::backend::nftables::{Generation, Process};
+use crate::backend::interface::Process;
+use crate::backend::nftables::Generation;
 use crate::netlink::{Attributes, Kind, Malformed};
 
 use super::kind;

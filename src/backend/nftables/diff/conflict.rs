@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::net::{ChainName, Family};
+use crate::backend::interface;
+use crate::net::ChainName;
 use crate::rules::{TableId, TableName};
 
 /// Something of somebody else stands where ours would have to stand, and it is not ours to remove. The table stays as it is.
@@ -43,44 +44,16 @@ pub enum Conflict {
     Owned(TableId),
 }
 
-impl Conflict {
-    /// Where it is.
-    #[must_use]
-    pub const fn table(&self) -> TableId {
-        match self {
-            Self::Postrouting { table, .. }
-            | Self::OurName { table, .. }
-            | Self::Dormant(table)
-            | Self::Owned(table) => *table,
+impl From<Conflict> for interface::Conflict {
+    fn from(conflict: Conflict) -> Self {
+        let sentence = conflict.to_string();
+        match conflict {
+            // They hinder rules in iptables' table only, so that the same policy could stand in tables of our own.
+            Conflict::Postrouting { table, .. } | Conflict::OurName { table, .. } | Conflict::Dormant(table) => {
+                Self::of_the_layout(table.family, sentence)
+            }
+            Conflict::Owned(table) => Self::owned(table, sentence),
         }
-    }
-
-    /// The family whose rules it concerns.
-    #[must_use]
-    pub const fn family(&self) -> Family {
-        self.table().family
-    }
-
-    /// Does it hinder rules in iptables' table only, so that the same policy could stand in tables of our own?
-    #[must_use]
-    pub const fn is_of_the_layout(&self) -> bool {
-        match self {
-            Self::Postrouting { .. } | Self::OurName { .. } | Self::Dormant(_) => true,
-            Self::Owned(_) => false,
-        }
-    }
-
-    /// The table that another process owns, if that is what is in the way.
-    #[must_use]
-    pub const fn owned_by_another(&self) -> Option<TableId> {
-        if let Self::Owned(table) = self { Some(*table) } else { None }
-    }
-
-    /// May it end without anybody having mended anything? An owner may end at any moment, as an agent does that is being
-    /// replaced.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        self.owned_by_another().is_some()
     }
 }
 

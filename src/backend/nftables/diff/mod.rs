@@ -1,14 +1,16 @@
 //! What has to change, so that what is there becomes what shall be there.
 
+mod bridge;
 mod conflict;
-mod meanwhile;
 mod own;
 mod parts;
 mod shared;
 mod step;
 
 pub use conflict::Conflict;
-pub(crate) use parts::PART;
+#[cfg(test)]
+pub(super) use parts::PART;
+pub(super) use parts::most_parts;
 pub use shared::our_jump;
 
 use super::{Action, Cache, Change, Observed, ObservedChain, ObservedTable, Owner, Plan};
@@ -30,27 +32,27 @@ pub struct Planned {
 /// counters.
 ///
 /// Where a packet on its way could meet an answer that neither the old nor the new rules give, if all were committed at
-/// once, the plan is the first of several: what is missing comes, and the next plan, made from what is there then, takes
-/// what is too much. So it is where a table is left for another: its rules go only after the new ones stand.
+/// once, the plan is the first of several: what is missing is added, and the next plan, made from what is there then, removes
+/// what is too much. So it is where a table is left for another: its rules are removed only after the new ones stand.
 ///
-/// What is `known` of the last look tells whether somebody has moved our jump since.
+/// What is in the `cache` of the last look tells whether somebody has moved our jump since.
 ///
 /// # Errors
 ///
 /// The first [`Conflict`], if something of somebody else would have to go first.
-pub fn plan(desired: &Ruleset, observed: &Observed, known: &Cache) -> Result<Plan, Conflict> {
-    let Planned { plan, conflicts, .. } = plan_for(&Family::ALL, desired, observed, known);
+pub fn plan(desired: &Ruleset, observed: &Observed, cache: &Cache) -> Result<Plan, Conflict> {
+    let Planned { plan, conflicts, .. } = plan_for(&Family::ALL, desired, observed, cache, false);
     conflicts.into_iter().next().map_or(Ok(plan), Err)
 }
 
 /// The same for some families, each by itself: a conflict in one does not keep the others from what can be done for them.
-/// What there is of families that are not named is left alone.
+/// What there is of families that are not named is left alone. To `hold` a protected table is to own it.
 #[must_use]
-pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, known: &Cache) -> Planned {
+pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, cache: &Cache, hold: bool) -> Planned {
     let mut planned = Planned::default();
     for family in families.iter().copied() {
         let is_off = !desired.tables.is_empty() && desired.tables.iter().all(|table| table.id.family != family);
-        match plan_family(family, desired, observed, known) {
+        match plan_family(family, desired, observed, cache, hold) {
             Ok(mut plan) => {
                 planned.plan.changes.append(&mut plan.changes);
                 planned.plan.more |= plan.more;
@@ -62,14 +64,20 @@ pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, kno
     planned
 }
 
-fn plan_family(family: Family, desired: &Ruleset, observed: &Observed, known: &Cache) -> Result<Plan, Conflict> {
+fn plan_family(
+    family: Family,
+    desired: &Ruleset,
+    observed: &Observed,
+    cache: &Cache,
+    hold: bool,
+) -> Result<Plan, Conflict> {
     let (own, nat) = (TableId::own(family), TableId::nat(family));
     let (mut of_own, mut of_nat) = (Vec::new(), Vec::new());
     let mut differ = Differ { table: own, observed: observed.table(own), changes: &mut of_own, more: false };
-    differ.own_table(desired.table(own), desired.hold);
+    differ.own_table(desired.table(own), hold);
     let mut more = differ.more;
     let mut differ = Differ { table: nat, observed: observed.table(nat), changes: &mut of_nat, more: false };
-    differ.shared_table(&desired.chain, desired.table(nat), known.preceding(nat))?;
+    differ.shared_table(&desired.chain, desired.table(nat), cache.preceding(nat))?;
     for (table, changes) in [(own, &of_own), (nat, &of_nat)] {
         let owner = observed.table(table).and_then(|table| table.owner);
         if !changes.is_empty() && matches!(owner, Some(Owner::Other(_))) {
@@ -94,7 +102,7 @@ fn plan_family(family: Family, desired: &Ruleset, observed: &Observed, known: &C
 /// The deletion of tables of our own that were begun and not brought to an end: no rule stands in them, so they decide about no
 /// packet.
 #[must_use]
-pub fn unfinished(observed: &Observed) -> Plan {
+pub(super) fn unfinished(observed: &Observed) -> Plan {
     let own = observed.tables.iter().filter(|table| table.id.name == TableName::Own);
     let ours_to_take = own.filter(|table| !matches!(table.owner, Some(Owner::Other(_))));
     let unfinished = ours_to_take.filter(|table| table.chains.iter().all(|chain| chain.rules.is_empty()));
@@ -120,7 +128,7 @@ impl<'a> Differ<'a> {
         let (present, wanted) =
             (present.get(head..).unwrap_or_default(), desired.rules.get(head..).unwrap_or_default());
         let tail = present.iter().rev().zip(wanted.iter().rev()).take_while(|(is, wanted)| is.is(wanted)).count();
-        let (replaced, kept) = present.split_at(present.len() - tail);
+        let (replaced, following) = present.split_at(present.len() - tail);
         let (added, _) = wanted.split_at(wanted.len() - tail);
         if is_cheaper_anew(head + tail, replaced.len() + added.len(), head + present.len()) {
             self.push(Action::Flush { chain: desired.name.clone() });
@@ -134,7 +142,7 @@ impl<'a> Differ<'a> {
         }
         for rule in added {
             let (chain, rule) = (desired.name.clone(), rule.clone());
-            self.push(match kept.first() {
+            self.push(match following.first() {
                 Some(next) => Action::Insert { chain, rule, before: next.handle },
                 None => Action::Append { chain, rule },
             });
@@ -151,10 +159,10 @@ impl<'a> Differ<'a> {
 }
 
 /// Is it cheaper to make a chain anew than to touch rules in it? For each rule that is touched by its handle the kernel
-/// walks the chain (6 ns a rule), for each rule that is kept nothing is to be done (a new one takes it 10 µs).
-const fn is_cheaper_anew(kept: usize, touched: usize, chain: usize) -> bool {
+/// walks the chain (6 ns a rule), for each rule that stays nothing is to be done (a new one takes it 10 µs).
+const fn is_cheaper_anew(staying: usize, touched: usize, chain: usize) -> bool {
     const STEPS_PER_RULE: usize = 1_600;
-    kept.saturating_mul(STEPS_PER_RULE) < touched.saturating_mul(chain)
+    staying.saturating_mul(STEPS_PER_RULE) < touched.saturating_mul(chain)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! A table of our own: everything in it is ours, so everything in it that is not desired goes.
+//! A table of our own: everything in it is ours, so everything in it that is not desired is removed.
 
 use std::borrow::Cow;
 
 use super::Differ;
-use super::meanwhile::meanwhile;
+use super::bridge::with_bridge_sets;
 use super::parts::{is_emptied_first, is_large, under_present_names};
-use super::step::{Delta, Step, is_late, is_looked_up, prompt};
+use super::step::{Delta, Step, is_looked_up, is_staged, without_staged_sets};
 use crate::backend::nftables::{Action, ObservedChain, ObservedSet, ObservedTable};
 use crate::rules::{Chain, Elements, Protection, Set, Table};
 
@@ -21,8 +21,8 @@ impl Differ<'_> {
                 if present.chains.iter().all(|chain| chain.rules.is_empty()) {
                     self.create(desired);
                 } else {
-                    let prompt = self.prompt(desired);
-                    self.create_at_once(&prompt);
+                    let first = self.without_staged_sets(desired);
+                    self.create_at_once(&first);
                 }
             }
             (Some(desired), Some(present)) => {
@@ -39,9 +39,9 @@ impl Differ<'_> {
                 if self.fill(present, desired) {
                     return;
                 }
-                match meanwhile(present, desired) {
-                    Some(meanwhile) => {
-                        self.change(present, &meanwhile);
+                match with_bridge_sets(present, desired) {
+                    Some(on_the_way) => {
+                        self.change(present, &on_the_way);
                         self.more = true;
                     }
                     None => self.change(present, desired),
@@ -52,11 +52,11 @@ impl Differ<'_> {
 
     fn create(&mut self, desired: &Table) {
         let is_large = is_large(desired);
-        if !is_large && !desired.sets.iter().any(is_late) {
+        if !is_large && !desired.sets.iter().any(is_staged) {
             return self.create_at_once(desired);
         }
         self.push(Action::CreateTable { protection: desired.protection });
-        // A large set comes empty, and is filled by the next commits.
+        // A large set is created empty, and is filled by the next commits.
         for set in desired.sets.iter().filter(|_| !is_large) {
             self.create_set(set);
         }
@@ -74,31 +74,31 @@ impl Differ<'_> {
         }
     }
 
-    /// What can take the place of other rules in one commit: the desired table, with sets that count at once instead of
-    /// those that do not. If there are any, they come afterwards.
-    fn prompt<'t>(&mut self, desired: &'t Table) -> Cow<'t, Table> {
-        let prompt = prompt(desired);
-        self.more |= matches!(prompt, Cow::Owned(_));
-        prompt
+    /// What can take the place of other rules in one commit: the desired table, with sets of addresses instead of staged
+    /// ones. If there are any, these follow.
+    fn without_staged_sets<'t>(&mut self, desired: &'t Table) -> Cow<'t, Table> {
+        let table = without_staged_sets(desired);
+        self.more |= matches!(table, Cow::Owned(_));
+        table
     }
 
     fn change(&mut self, present: &ObservedTable, desired: &Table) {
         let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
         let step = Step::next(present, desired, &deltas);
         if step == Step::Exchange {
-            let prompt = self.prompt(desired);
-            return self.exchange(present, &prompt);
+            let first = self.without_staged_sets(desired);
+            return self.exchange(present, &first);
         }
         self.more = step != Step::All;
         for (set, delta) in desired.sets.iter().zip(&deltas) {
             if present.set(&set.name).is_none() {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
             }
-            // In an interval set what comes may lie where something goes, which has to go first.
+            // In an interval set what is added may lie where something is removed, which has to be done first.
             if step == Step::All || !is_looked_up(present, &set.name) {
-                self.elements(set, &delta.gone, false);
+                self.elements(set, &delta.removed, false);
             }
-            self.elements(set, &delta.come, true);
+            self.elements(set, &delta.added, true);
         }
         if step == Step::Additions {
             return;
@@ -111,9 +111,9 @@ impl Differ<'_> {
         for chain in present.chains.iter().filter(foreign).filter(|chain| !chain.rules.is_empty()) {
             self.push(Action::Flush { chain: chain.name.clone() });
         }
-        let gone: Vec<&ObservedSet> = present.sets.iter().filter(|set| desired.set(&set.name).is_none()).collect();
-        self.empty(present, &gone);
-        for set in gone.into_iter().filter(|set| !is_emptied_first(set)) {
+        let removed: Vec<&ObservedSet> = present.sets.iter().filter(|set| desired.set(&set.name).is_none()).collect();
+        self.empty(present, &removed);
+        for set in removed.into_iter().filter(|set| !is_emptied_first(set)) {
             self.push(Action::DeleteSet { set: set.name.clone() });
         }
         self.delete_the_rest(present, desired);
@@ -167,12 +167,12 @@ impl Differ<'_> {
         self.elements(set, &set.elements, true);
     }
 
-    pub(super) fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, come: bool) {
+    pub(super) fn elements(&mut self, Set { name, kind, .. }: &Set, elements: &Elements, added: bool) {
         if elements.is_empty() {
             return;
         }
         let (set, kind, elements) = (name.clone(), *kind, elements.clone());
-        self.push(if come {
+        self.push(if added {
             Action::AddElements { set, kind, elements }
         } else {
             Action::DeleteElements { set, kind, elements }

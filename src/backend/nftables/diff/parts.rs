@@ -1,7 +1,7 @@
 //! Large sets in several commits.
 //!
 //! The kernel looks whether a process shall end before each message of a transaction, but finishes one whose messages are
-//! through, which takes it as long as making room for them did. So a commit is kept small: a set that no rule looks up yet is
+//! through, which takes it as long as making room for them did. So a commit is small: a set that no rule looks up yet is
 //! filled part by part, a rule looks it up once it is full, and one that no rule looks up any more is emptied part by part.
 //! What changes much is a new set beside the old one, under the other of two names, so that no packet meets half of a change.
 
@@ -9,19 +9,27 @@ use std::borrow::Cow;
 
 use super::Differ;
 use super::step::{Delta, can_be_compared, can_hold, is_looked_up};
-use crate::backend::nftables::{Action, ObservedSet, ObservedTable};
-use crate::rules::{Elements, Set, SetKind, Table};
+use crate::backend::nftables::{Action, Observed, ObservedSet, ObservedTable};
+use crate::rules::{Elements, Ruleset, Set, SetKind, Table};
 
-/// So many elements come or go in one commit, of one table. With somebody who listens to every change, as the agent itself
+/// So many elements are added or removed in one commit, of one table. With somebody who listens to every change, as the agent itself
 /// does, the kernel takes 5 µs for each. In unit tests so few that random lists are large.
-pub(crate) const PART: usize = if cfg!(test) { 100 } else { 8_192 };
+pub(in crate::backend::nftables) const PART: usize = if cfg!(test) { 100 } else { 8_192 };
 
 /// What a set's other name has at its end.
 const OTHER: &str = "-b";
 
-/// Are there more elements in the table than one commit brings?
+/// Are there more elements in the table than one commit adds?
 pub(super) fn is_large(desired: &Table) -> bool {
     desired.sets.iter().map(|set| set.elements.len()).sum::<usize>() > PART
+}
+
+/// Of how many commits that are only the next part of a large change it takes at most: as many as it takes to make each set
+/// anew, and to empty those that are there.
+pub(in crate::backend::nftables) fn most_parts(desired: &Ruleset, observed: &Observed) -> usize {
+    let wanted = desired.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
+    let present = observed.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
+    wanted.chain(present).map(|elements| elements.div_ceil(PART)).sum::<usize>()
 }
 
 /// Is it to be emptied part by part before it is deleted? An interval set is rebuilt for each part, and never that large.
@@ -83,9 +91,9 @@ impl<'a> InUse<'a> {
         in_place || self.standing.elements == set.elements
     }
 
-    /// Can it take what comes while what goes is still there?
+    /// Can it take what is added while what is removed is still there?
     fn has_room(&self, set: &Set) -> bool {
-        can_hold(self.standing, set.kind, self.standing.elements.len() + self.delta.come.len())
+        can_hold(self.standing, set.kind, self.standing.elements.len() + self.delta.added.len())
     }
 }
 
@@ -108,7 +116,7 @@ fn rename(table: &mut Table, from: &str, to: &str) {
 }
 
 impl Differ<'_> {
-    /// Brings the next part of what is missing in sets that no rule looks up, if that takes more than one commit.
+    /// Adds the next part of what is missing in sets that no rule looks up, if that takes more than one commit.
     pub(super) fn fill(&mut self, present: &ObservedTable, desired: &Table) -> bool {
         let is_large = is_large(desired);
         let idle: Vec<Idle<'_>> = desired
@@ -130,11 +138,11 @@ impl Differ<'_> {
             if !(*present && *selection) {
                 self.push(Action::CreateSet { set: name.clone(), kind: *kind });
             }
-            // In an interval set what comes may lie where something goes, which has to go first.
-            for (elements, come) in [(&delta.gone, false), (&delta.come, true)] {
+            // In an interval set what is added may lie where something is removed, which has to be done first.
+            for (elements, added) in [(&delta.removed, false), (&delta.added, true)] {
                 let (part, _) = elements.split_at(room.min(elements.len()));
                 room -= part.len();
-                self.elements(idle.set, &part.to_vec().into(), come);
+                self.elements(idle.set, &part.to_vec().into(), added);
             }
         }
         self.more = true;
@@ -158,7 +166,7 @@ impl Differ<'_> {
         sets.iter().any(|set| is_emptied_first(set))
     }
 
-    /// The table goes; before it its rules, and its large sets part by part: whoever closes a netlink socket has to wait
+    /// The table is removed; before it its rules, and its large sets part by part: whoever closes a netlink socket has to wait
     /// until the kernel has freed what was deleted.
     pub(super) fn remove_table(&mut self, present: &ObservedTable) {
         let sets: Vec<&ObservedSet> = present.sets.iter().collect();

@@ -4,7 +4,8 @@
 //! looked up (`nft_do_chain`, `nft_set_elem_active`). So it can meet the rules and the first sets as they were before a
 //! commit, and the other sets as they are after it. A set that is deleted keeps its elements for those who still look.
 //! An interval set is for a moment after a commit what it was before it, and empty if it is new: a change counts once the
-//! set's tree has become an array, which is the last thing that a commit does. No rule may begin to look it up before.
+//! set's tree has become an array, which is the last thing that a commit does. No rule may begin to look it up before. So it is
+//! staged: one commit fills it, and only the next one has rules look it up.
 
 use std::borrow::Cow;
 
@@ -20,9 +21,10 @@ use super::parts::first_name;
 pub(super) enum Step {
     /// Everything.
     All,
-    /// What is missing in the sets comes. Nothing goes, and the rules stay.
+    /// What is missing in the sets is added. Nothing is removed, and the rules stay.
     Additions,
-    /// What is missing comes, the rules change, and sets that they do not look up any more go. Elements of other sets stay.
+    /// What is missing is added, the rules change, and sets that they do not look up any more are removed. Elements of other
+    /// sets stay.
     Rules,
     /// All sets and all rules are made anew.
     Exchange,
@@ -39,10 +41,10 @@ impl Step {
         if !can_be_compared(present, desired) && desired.sets.iter().zip(deltas).any(changes_in_use) {
             return Self::Exchange;
         }
-        let is_late = |(set, delta): (&Set, &Delta)| {
-            is_late(set) && !is_looked_up(present, &set.name) && !(delta.come.is_empty() && delta.gone.is_empty())
+        let is_to_be_filled = |(set, delta): (&Set, &Delta)| {
+            is_staged(set) && !is_looked_up(present, &set.name) && !(delta.added.is_empty() && delta.removed.is_empty())
         };
-        if desired.sets.iter().zip(deltas).any(is_late) || moves_between_sets(present, desired, deltas) {
+        if desired.sets.iter().zip(deltas).any(is_to_be_filled) || moves_between_sets(present, desired, deltas) {
             return if can_hold_both(present, desired, deltas) { Self::Additions } else { Self::Exchange };
         }
         if lookups_of(present) != desired_lookups(desired) && leaves_a_set_for_another(present, desired, deltas) {
@@ -52,24 +54,24 @@ impl Step {
     }
 }
 
-/// Do the elements of such a set count only a moment after the commit that brings them?
-pub(super) fn is_late(set: &Set) -> bool {
+/// Is a set staged, because its elements count only a moment after the commit that adds them?
+pub(super) fn is_staged(set: &Set) -> bool {
     set.kind == SetKind::Intervals && !set.elements.is_empty()
 }
 
-/// The table with sets of addresses instead of those that are late. Each such set becomes one for each prefix length, and each
-/// rule that looks it up becomes one for each of these.
-pub(super) fn prompt(desired: &Table) -> Cow<'_, Table> {
-    if !desired.sets.iter().any(is_late) {
+/// The table with sets of addresses, which count at once, instead of staged ones. Each such set becomes one for each prefix
+/// length, and each rule that looks it up becomes one for each of these.
+pub(super) fn without_staged_sets(desired: &Table) -> Cow<'_, Table> {
+    if !desired.sets.iter().any(is_staged) {
         return Cow::Borrowed(desired);
     }
     let mut table = desired.clone();
-    for late in desired.sets.iter().filter(|set| is_late(set)) {
-        let (sets, parts) = sets_of_addresses(first_name(&late.name), &late.elements);
-        table.sets.retain(|set| set.name != late.name);
+    for staged in desired.sets.iter().filter(|set| is_staged(set)) {
+        let (sets, parts) = sets_of_addresses(first_name(&staged.name), &staged.elements);
+        table.sets.retain(|set| set.name != staged.name);
         table.sets.extend(sets);
         for chain in &mut table.chains {
-            chain.rules = chain.rules.iter().flat_map(|rule| rule.looking_up_instead(&late.name, &parts)).collect();
+            chain.rules = chain.rules.iter().flat_map(|rule| rule.looking_up_instead(&staged.name, &parts)).collect();
         }
     }
     Cow::Owned(table)
@@ -80,19 +82,19 @@ pub(super) fn is_looked_up(present: &ObservedTable, set: &str) -> bool {
     lookups_of(present).iter().any(|(name, _)| *name == set)
 }
 
-/// What comes into a set and what goes from it.
+/// What is added to a set and what is removed from it.
 #[derive(Default)]
 pub(super) struct Delta {
-    /// What comes, sorted.
-    pub(super) come: Elements,
-    /// What goes, sorted.
-    pub(super) gone: Elements,
+    /// Sorted.
+    pub(super) added: Elements,
+    /// Sorted.
+    pub(super) removed: Elements,
 }
 
 impl Delta {
     pub(super) fn of(present: Option<&ObservedSet>, desired: &Set) -> Self {
         match present {
-            None => Self { come: desired.elements.clone(), gone: Elements::default() },
+            None => Self { added: desired.elements.clone(), removed: Elements::default() },
             Some(present) if present.elements == desired.elements => Self::default(),
             Some(present) => Self::of_at_most(usize::MAX, Some(present), desired),
         }
@@ -104,11 +106,11 @@ impl Delta {
         let same = present.iter().zip(&desired.elements).take_while(|(is, wanted)| is == wanted).count();
         let (present, desired) =
             (present.get(same..).unwrap_or_default(), desired.elements.get(same..).unwrap_or_default());
-        Self { come: missing(desired, present, most), gone: missing(present, desired, most) }
+        Self { added: missing(desired, present, most), removed: missing(present, desired, most) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.come.len() + self.gone.len()
+        self.added.len() + self.removed.len()
     }
 }
 
@@ -132,58 +134,58 @@ pub(super) fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) ->
     }
 }
 
-/// Can the sets that are looked up take what comes while what goes is still there?
+/// Can the sets that are looked up take what is added while what is removed is still there?
 fn can_hold_both(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
-    desired.sets.iter().zip(deltas).all(|(set, Delta { come, gone })| match (present.set(&set.name), set.kind) {
+    desired.sets.iter().zip(deltas).all(|(set, Delta { added, removed })| match (present.set(&set.name), set.kind) {
         (None, _) => true,
         (Some(_), _) if !is_looked_up(present, &set.name) => true,
-        (Some(present), SetKind::Addresses { .. }) => can_hold(present, set.kind, present.elements.len() + come.len()),
-        (Some(_), SetKind::Intervals) => come.is_empty() || gone.is_empty(),
+        (Some(present), SetKind::Addresses { .. }) => can_hold(present, set.kind, present.elements.len() + added.len()),
+        (Some(_), SetKind::Intervals) => added.is_empty() || removed.is_empty(),
     })
 }
 
-/// Does an address that is looked up in one set go from there and come into another? A packet that looks up one before a
+/// Is an address that is looked up in one set removed from there and added to another? A packet that looks up one before a
 /// commit and the other after it would find the address in neither.
 fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     let (before, after) = (lookups_of(present), desired_lookups(desired));
-    let (mut come, mut gone) = (Vec::new(), Vec::new());
+    let (mut added, mut removed) = (Vec::new(), Vec::new());
     for (set, delta) in desired.sets.iter().zip(deltas) {
-        come.extend(covered(&delta.come, &set.name, &after));
-        gone.extend(covered(&delta.gone, &set.name, &before));
+        added.extend(covered(&delta.added, &set.name, &after));
+        removed.extend(covered(&delta.removed, &set.name, &before));
     }
-    if come.is_empty() {
+    if added.is_empty() {
         return false;
     }
     for set in present.sets.iter().filter(|set| desired.set(&set.name).is_none()) {
-        gone.extend(covered(&set.elements, &set.name, &before));
+        removed.extend(covered(&set.elements, &set.name, &before));
     }
-    meet(come, gone)
+    meet(added, removed)
 }
 
-/// Does an address go from a set that stays, and is in another that other rules will look up?
+/// Is an address removed from a set that stays, and is it in another that other rules will look up?
 fn leaves_a_set_for_another(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     let (before, after) = (lookups_of(present), desired_lookups(desired));
-    let mut gone = Vec::new();
+    let mut removed = Vec::new();
     for (set, delta) in desired.sets.iter().zip(deltas) {
-        gone.extend(covered(&delta.gone, &set.name, &before));
+        removed.extend(covered(&delta.removed, &set.name, &before));
     }
-    if gone.is_empty() {
+    if removed.is_empty() {
         return false;
     }
     // All that shall be there, which can be a million elements.
     let there = desired.sets.iter().flat_map(|set| covered(&set.elements, &set.name, &after));
-    meet(there.collect(), gone)
+    meet(there.collect(), removed)
 }
 
-/// Is there an address of both lists, in different sets? No two ranges of `come` share an address.
-fn meet(mut come: Vec<(AddressRange, &str)>, mut gone: Vec<(AddressRange, &str)>) -> bool {
-    come.sort_unstable();
-    gone.sort_unstable();
-    let mut come = come.iter().peekable();
-    gone.iter().any(|(gone, from)| {
-        while come.next_if(|(come, _)| come.last() < gone.first()).is_some() {}
-        let near = come.clone().take_while(|(come, _)| come.first() <= gone.last());
-        near.into_iter().any(|(come, to)| come.overlaps(gone) && to != from)
+/// Is there an address of both lists, in different sets? No two ranges of `added` share an address.
+fn meet(mut added: Vec<(AddressRange, &str)>, mut removed: Vec<(AddressRange, &str)>) -> bool {
+    added.sort_unstable();
+    removed.sort_unstable();
+    let mut added = added.iter().peekable();
+    removed.iter().any(|(removed, from)| {
+        while added.next_if(|(added, _)| added.last() < removed.first()).is_some() {}
+        let near = added.clone().take_while(|(added, _)| added.first() <= removed.last());
+        near.into_iter().any(|(added, to)| added.overlaps(removed) && to != from)
     })
 }
 

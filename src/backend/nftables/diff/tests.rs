@@ -12,10 +12,10 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::any::{any_ruleset, interesting};
+use super::parts::PART;
 use super::*;
-use crate::backend::Backend as _;
-use crate::backend::fake::Memory;
 use crate::backend::nftables::ObservedSet;
+use crate::backend::nftables::fake::Memory;
 use crate::net::{AddressRange, ChainName, Cidr};
 use crate::policy::{Holds, Packet, Value};
 use crate::rules::tests::policy;
@@ -74,7 +74,7 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             1,
         ),
         (
-            "another protection, and an interval set: sets of addresses meanwhile, the interval set, the rules",
+            "another protection, and an interval set: sets of addresses first, the interval set, the rules",
             (native, &SEVEN_LENGTHS),
             (Layout::OwnTable(Protection::OwnerPersist), &SEVEN_LENGTHS),
             3,
@@ -139,6 +139,40 @@ fn addresses_in_an_interval_that_becomes_wider_or_narrower_are_never_lost_sight_
             assert_no_third_answer(&mut kernel, &native(old), &native(new));
         }
     }
+}
+
+#[test]
+fn bridge_sets_under_the_name_that_an_older_version_gave_them_are_removed() {
+    let native = |wide: &str| {
+        let exempt = [&SEVEN_LENGTHS[1..], &["100.0.0.0/30", "100.0.1.0/29", wide]].concat();
+        compile(&policy(&exempt, ""), Layout::OwnTable(Protection::Off))
+    };
+    let (old, new) = (native("10.0.0.0/8"), native("10.200.0.0/24"));
+    let mut kernel = Memory::default();
+    become_(&mut kernel, &old, &mut |_, _, _| ());
+    let mut left = Vec::new();
+    become_(&mut kernel, &new, &mut |_, after, _| left.push(after.clone()));
+    let older = |name: &str| name.replace("-bridge-", "-meanwhile-");
+    let mut found = 0;
+    for mut state in left {
+        // As an older version leaves it that is stopped in between.
+        for table in &mut state.tables {
+            for set in table.sets.iter_mut().filter(|set| set.name.contains("-bridge-")) {
+                found += 1;
+                set.name = older(&set.name);
+            }
+            for observed in table.chains.iter_mut().flat_map(|chain| chain.rules.iter_mut()) {
+                let rule = observed.rule.as_mut().unwrap();
+                let set = rule.lookups().next().map(|lookup| lookup.set.to_owned());
+                if let Some(set) = set {
+                    *rule = rule.with_set_named(&set, &older(&set));
+                }
+            }
+        }
+        let mut kernel = Memory { state, last_handle: kernel.last_handle, ..Memory::default() };
+        assert_no_third_answer(&mut kernel, &old, &new);
+    }
+    assert!(found > 0);
 }
 
 /// Whatever a packet can see while the kernel, in which the old rules are, comes to have the new ones, it gets the answer of

@@ -1,10 +1,11 @@
 //! Where one way to change a table gives way to another.
 
+use super::parts::PART;
 use super::step::{Delta, Step};
 use super::tests::{SEVEN_LENGTHS, become_};
 use super::*;
-use crate::backend::Backend as _;
-use crate::backend::fake::Memory;
+use crate::backend::interface;
+use crate::backend::nftables::fake::Memory;
 use crate::backend::nftables::tests::plans::standing;
 use crate::backend::nftables::{Handle, ObservedRule, ObservedSet, Unrecognised};
 use crate::net::{AddressRange, Cidr};
@@ -31,7 +32,7 @@ fn slash_24s(numbers: std::ops::Range<usize>) -> Vec<String> {
 
 #[test]
 fn a_chain_is_made_anew_where_that_is_cheaper_than_to_touch_so_many_of_its_rules() {
-    for (kept, touched, chain, anew) in [
+    for (staying, touched, chain, anew) in [
         (0, 0, 0, false),
         (0, 1, 1, true),
         (1, 1, 1_600, false),
@@ -42,7 +43,7 @@ fn a_chain_is_made_anew_where_that_is_cheaper_than_to_touch_so_many_of_its_rules
         (10_000, 1_601, 10_000, true),
         (usize::MAX, usize::MAX, usize::MAX, false),
     ] {
-        assert_eq!(is_cheaper_anew(kept, touched, chain), anew, "{kept} {touched} {chain}");
+        assert_eq!(is_cheaper_anew(staying, touched, chain), anew, "{staying} {touched} {chain}");
     }
 }
 
@@ -205,9 +206,10 @@ fn what_is_in_the_way_in_one_family_is_in_nobodys_way_in_the_other() {
                     change(table);
                 }
             }
-            let Planned { plan, conflicts, leftovers } = plan_for(&Family::ALL, &desired, &kernel, &Cache::default());
+            let Planned { plan, conflicts, leftovers } =
+                plan_for(&Family::ALL, &desired, &kernel, &Cache::default(), false);
             let [conflict] = conflicts.as_slice() else { panic!("{told}: {conflicts:#?}") };
-            assert_eq!(conflict.family(), family);
+            assert_eq!(interface::Conflict::from(conflict.clone()).family(), family);
             assert!(conflict.to_string().contains(told), "{conflict}");
             assert!(!plan.is_empty() && plan.changes.iter().all(|change| change.table.family == other), "{plan:#?}");
             assert_eq!(leftovers, []);
@@ -216,7 +218,7 @@ fn what_is_in_the_way_in_one_family_is_in_nobodys_way_in_the_other() {
             let mut only_other = desired.clone();
             only_other.tables.retain(|table| table.id.family == other);
             let Planned { plan, conflicts, leftovers } =
-                plan_for(&Family::ALL, &only_other, &kernel, &Cache::default());
+                plan_for(&Family::ALL, &only_other, &kernel, &Cache::default(), false);
             assert_eq!(conflicts, [], "{told}");
             assert_eq!(leftovers.len(), usize::from(told.contains("another process")), "{told}: {leftovers:#?}");
             assert!(plan.changes.iter().any(|change| change.table.family == other), "{plan:#?}");

@@ -131,9 +131,9 @@ fn a_jump_that_somebody_moved_comes_back_behind_the_rules_behind_which_it_stood(
         chain_mut(&mut observed, Family::Ipv4, BaseChain::POSTROUTING).rules = [before, after].concat().into();
         observed
     };
-    let known = Cache::of(rules(vec![foreign(50), foreign(51), jump.clone()], vec![foreign(52)]));
+    let cache = Cache::of(rules(vec![foreign(50), foreign(51), jump.clone()], vec![foreign(52)]));
     let planned = |observed: &Observed| {
-        plan_lines(&plan(&desired, observed, &known).unwrap()).map(|line| line[..20].to_owned()).collect::<Vec<_>>()
+        plan_lines(&plan(&desired, observed, &cache).unwrap()).map(|line| line[..20].to_owned()).collect::<Vec<_>>()
     };
     let (taken, back) = ("- ip nat -A POSTROUT", "+ ip nat -A POSTROUT");
     for (what, observed, expected, before) in [
@@ -162,7 +162,7 @@ fn a_jump_that_somebody_moved_comes_back_behind_the_rules_behind_which_it_stood(
         ("it is gone", rules(vec![foreign(50), foreign(51)], vec![foreign(52)]), vec![back], None),
     ] {
         assert_eq!(planned(&observed), expected, "{what}");
-        let plan = plan(&desired, &observed, &known).unwrap();
+        let plan = plan(&desired, &observed, &cache).unwrap();
         let place = plan.changes.iter().find_map(|change| match &change.action {
             Action::Insert { before, .. } => Some(before.0),
             _ => None,

@@ -6,11 +6,10 @@ use std::io;
 use proptest::prelude::*;
 
 use super::expressions;
-use crate::backend::nftables::Cache;
 use crate::backend::nftables::Nftables;
 use crate::backend::nftables::codec::Expression;
 use crate::backend::nftables::codec::{chain, compat, element, generation, native, rule, set, table};
-use crate::backend::reconcile;
+use crate::backend::{ReconcileOptions, reconcile};
 use crate::net::Family;
 use crate::netlink::captures::recorded;
 use crate::netlink::{Attributes, Connection, Content, Messages, Transport, Writer, nfnetlink};
@@ -153,7 +152,7 @@ proptest! {
         let layout = if native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
         let desired = compile(&policy(&["10.0.0.0/8", "fd00::/8"], ""), layout);
         // Whatever it believes: it comes to an end.
-        let _ = reconcile(&mut Nftables::over(Connection::new(&mut liar)), &desired, &mut Cache::default());
+        let _ = reconcile(&mut Nftables::over(Connection::new(&mut liar)), &desired, &ReconcileOptions::default());
         prop_assert!(liar.sent < 20_000 && liar.received < 60_000, "{} sent, {} received", liar.sent, liar.received);
     }
 }

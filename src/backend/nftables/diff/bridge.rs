@@ -1,7 +1,7 @@
-//! Addresses that stay in an interval set while its intervals change around them.
+//! Bridge sets: they hold the addresses that stay in an interval set while its intervals change around them.
 //!
 //! Where an interval gives way to another that shares addresses with it, kernels before the one whose interval sets are
-//! arrays (6.12 and 6.1 were seen, 6.18 not) lose sight of these addresses while they commit: a lookup takes the nearest
+//! arrays (6.12 and 6.1 were seen, 6.18 not) do not find these addresses while they commit: a lookup takes the nearest
 //! beginning of an interval, be it of one that does not count yet, and looks no further (`nft_rbtree_lookup`). So for that
 //! time the addresses are also in sets of single addresses, which a rule next to the other looks up.
 
@@ -12,8 +12,9 @@ use crate::backend::nftables::{ObservedSet, ObservedTable};
 use crate::net::AddressRange;
 use crate::rules::{Elements, Rule, SetKind, SetPart, Table, sets_of_addresses};
 
-/// The table on the way to the desired one, as long as intervals with shared addresses have to change; `None` if none have.
-pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Table> {
+/// The table on the way to the desired one, with bridge sets, as long as intervals with shared addresses have to change;
+/// `None` if none have.
+pub(super) fn with_bridge_sets(present: &ObservedTable, desired: &Table) -> Option<Table> {
     if !can_be_compared(present, desired) {
         return None;
     }
@@ -21,19 +22,19 @@ pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Tabl
     let mut changes = false;
     for set in desired.sets.iter().filter(|set| set.kind == SetKind::Intervals && is_looked_up(present, &set.name)) {
         let Some(before) = present.set(&set.name) else { continue };
-        let Delta { come, gone } = Delta::of(Some(before), set);
-        let both = shared(&come, &gone);
+        let Delta { added, removed } = Delta::of(Some(before), set);
+        let both = shared(&added, &removed);
         if both.is_empty() {
             continue;
         }
         changes = true;
-        let (sets, parts) = sets_of_addresses(&format!("{}-meanwhile", set.name), &both);
+        let (sets, parts) = sets_of_addresses(&format!("{}-bridge", set.name), &both);
         let stand = sets.iter().all(|set| {
-            let stands = |present: &ObservedSet| Delta::of(Some(present), set).come.is_empty();
+            let stands = |present: &ObservedSet| Delta::of(Some(present), set).added.is_empty();
             is_looked_up(present, &set.name) && present.set(&set.name).is_some_and(stands)
         });
         if !stand {
-            // First they come, and nothing else changes in the interval set.
+            // First they are added, and nothing else changes in the interval set.
             table.sets.iter_mut().filter(|other| other.name == set.name).for_each(|set| {
                 set.elements = before.elements.clone();
             });
@@ -44,7 +45,7 @@ pub(super) fn meanwhile(present: &ObservedTable, desired: &Table) -> Option<Tabl
     changes.then_some(table)
 }
 
-/// Each rule that looks the set up comes after others that do the same by these sets.
+/// In front of each rule that looks the set up stand others that do the same by these sets.
 fn look_up_as_well(table: &mut Table, set: &str, parts: &[SetPart]) {
     for chain in &mut table.chains {
         let with_others = |rule: &Rule| {
@@ -104,19 +105,19 @@ mod tests {
     fn what_stays_of_an_interval_is_in_a_set_that_is_looked_up_before_the_interval_changes() {
         let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
         let intervals = |table: &Table| table.set("exempt").unwrap().elements.clone();
-        let first = meanwhile(&kernel_with(&wide), &narrow).unwrap();
-        assert_eq!(intervals(&first), intervals(&wide), "first the set comes");
-        let set = first.set("exempt-meanwhile-16").unwrap();
+        let first = with_bridge_sets(&kernel_with(&wide), &narrow).unwrap();
+        assert_eq!(intervals(&first), intervals(&wide), "first the set is added");
+        let set = first.set("exempt-bridge-16").unwrap();
         assert_eq!(set.elements, vec![AddressRange::single(range("10.64.0.0/16").first())].into());
         let lookups: Vec<&[Match]> = first.chains[1].rules.iter().map(Rule::matches).collect();
         let lookup = |set: &str, prefix_len| [Match::destination_in(set, prefix_len)];
-        assert_eq!(lookups[..2], [&lookup("exempt-meanwhile-16", Some(16))[..], &lookup("exempt", None)]);
+        assert_eq!(lookups[..2], [&lookup("exempt-bridge-16", Some(16))[..], &lookup("exempt", None)]);
         assert_eq!(lookups.len(), wide.chains[1].rules.len() + 1);
 
-        let second = meanwhile(&kernel_with(&first), &narrow).unwrap();
+        let second = with_bridge_sets(&kernel_with(&first), &narrow).unwrap();
         assert_eq!(intervals(&second), intervals(&narrow), "then the intervals change");
-        assert_eq!(second.set("exempt-meanwhile-16"), Some(set));
-        assert_eq!(meanwhile(&kernel_with(&second), &narrow), None, "then the set may go");
+        assert_eq!(second.set("exempt-bridge-16"), Some(set));
+        assert_eq!(with_bridge_sets(&kernel_with(&second), &narrow), None, "then the set may be removed");
 
         // As an agent leaves it that is stopped in between: the set is there, but incomplete or not looked up.
         let mut incomplete = kernel_with(&first);
@@ -126,18 +127,18 @@ mod tests {
         let mut unused = kernel_with(&first);
         unused.chains[1].rules.remove(0);
         for present in [incomplete, unused] {
-            assert_eq!(meanwhile(&present, &narrow), Some(first.clone()), "it comes again");
+            assert_eq!(with_bridge_sets(&present, &narrow), Some(first.clone()), "it is added again");
         }
     }
 
     #[test]
-    fn nothing_comes_between_where_nobody_looks_up_the_intervals_or_none_shares_an_address_with_another() {
+    fn there_is_no_bridge_set_where_nobody_looks_up_the_intervals_or_none_shares_an_address_with_another() {
         let (wide, narrow) = (with_interval("10.0.0.0/8"), with_interval("10.64.0.0/16"));
         let mut unused = kernel_with(&wide);
         unused.chains[1].rules.clear();
-        assert_eq!(meanwhile(&unused, &narrow), None);
-        assert_eq!(meanwhile(&kernel_with(&wide), &wide), None);
-        assert_eq!(meanwhile(&kernel_with(&wide), &with_interval("11.0.0.0/8")), None);
+        assert_eq!(with_bridge_sets(&unused, &narrow), None);
+        assert_eq!(with_bridge_sets(&kernel_with(&wide), &wide), None);
+        assert_eq!(with_bridge_sets(&kernel_with(&wide), &with_interval("11.0.0.0/8")), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use super::*;
 use crate::backend::nftables::{ForeignKind, ForeignObject, Handle, ObservedRule, Unrecognised};
 use crate::net::Family;
-use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, Verdict};
+use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId, Verdict};
 
 /// Does the kernel say this of what it does not know?
 const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
@@ -68,15 +68,20 @@ fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refu
     for (action, makes) in every_action() {
         for (errno, of_the_unknown) in OF_THE_UNKNOWN {
             let change = Change { table: TableId::own(Family::Ipv4), action: action.clone() };
-            let error = BackendError::of_change(&change, errno, rejected(errno));
-            assert_eq!(error.is_refusal(), makes && of_the_unknown, "{errno} of {action:?}: {error:?}");
+            let failure = Failure::of_change(&change, errno, rejected(errno));
+            let Failure::Error(error) = failure else {
+                let is_in_use = errno == Errno::EBUSY && matches!(action, Action::DeleteChain { .. });
+                assert!(is_in_use && matches!(failure, Failure::InUse(_)), "{failure:?}");
+                continue;
+            };
+            assert_eq!(error.is_unsupported(), makes && of_the_unknown, "{errno} of {action:?}: {error:?}");
             assert!(!error.is_denied(), "{errno} of {action:?}");
-            match errno {
-                Errno::EPERM => assert!(matches!(error, BackendError::Owned(_)), "{error:?}"),
-                Errno::EBUSY if matches!(action, Action::DeleteChain { .. }) => {
-                    assert!(matches!(error, BackendError::InUse(_)), "{error:?}");
-                }
-                _ => assert!(error.is_worth_another_look(), "{errno} of {action:?}: it may have been misread"),
+            if errno == Errno::EPERM {
+                assert_eq!(error.owned_by_another(), Some(change.table), "{error:?}");
+                assert!(error.to_string().starts_with("table ip ip-masq-agent belongs to another process"), "{error}");
+                assert!(error.is_transient() && !error.is_worth_another_look(), "its owner may end, but not at once");
+            } else {
+                assert!(error.is_worth_another_look(), "{errno} of {action:?}: it may have been misread");
             }
         }
     }
@@ -86,7 +91,7 @@ fn only_what_a_kernel_says_of_the_unknown_about_something_that_is_made_is_a_refu
 fn what_was_asked_for_without_a_change_is_never_a_refusal_of_the_layout() {
     for (errno, _) in OF_THE_UNKNOWN {
         let source = NetlinkError::Rejected { change: None, errno, text: None };
-        assert!(!BackendError::Netlink { doing: "list the tables".to_owned(), source }.is_refusal(), "{errno}");
+        assert!(!doing("list the tables", source).is_unsupported(), "{errno}");
     }
 }
 
@@ -116,10 +121,30 @@ fn what_passes_by_itself_is_told_from_what_somebody_has_to_mend() {
         (NetlinkError::Unrepresentable { change: 1 }, false),
         (NetlinkError::Unsupported { change: None, errno: Errno::EOPNOTSUPP, text: None }, false),
     ] {
-        let error = BackendError::Netlink { doing: "change the rules".to_owned(), source: error };
+        let error = doing("change the rules", error);
         assert_eq!(error.is_transient(), is_transient, "{error:?}");
     }
-    assert!(BackendError::Stale.is_transient());
-    assert!(BackendError::Owned(TableId::own(Family::Ipv6)).is_transient(), "its owner may end");
-    assert!(!BackendError::Refused { doing: String::new(), source: rejected(Errno::ENOMEM) }.is_transient());
+}
+
+#[test]
+fn what_only_others_commits_are_in_the_way_of_is_contention() {
+    for (error, is_contention) in [
+        (NetlinkError::Interrupted { tries: 1 }, true),
+        (NetlinkError::StaleGeneration, true),
+        (NetlinkError::NoAnswer, false),
+        (NetlinkError::Denied, false),
+        (rejected(Errno::EBUSY), false),
+    ] {
+        assert_eq!(doing("list the tables", error).is_contention(), is_contention);
+    }
+}
+
+#[test]
+fn a_kernel_without_nf_tables_is_one_that_cannot_carry_the_rules() {
+    let missing = NetlinkError::Unsupported { change: None, errno: Errno::EINVAL, text: None };
+    let error = reaching("reach nf_tables", missing);
+    assert!(error.is_unsupported(), "{error:?}");
+    assert!(error.to_string().starts_with("could not reach nf_tables (which takes nf_tables with nat"), "{error}");
+    let denied = reaching("reach nf_tables", NetlinkError::Denied);
+    assert!(denied.is_denied() && !denied.is_unsupported(), "{denied:?}");
 }

@@ -1,0 +1,155 @@
+//! The backends among which one is chosen, each opened when it is first needed.
+
+use std::fmt;
+
+use super::interface::{Backend, Token};
+use super::nftables::Nftables;
+use super::timed::{Stopwatch, Timed};
+use super::{BackendError, ChangeSource, Outcome, Preview, ReconcileError, ReconcileOptions, preview, reconcile};
+use crate::net::ChainName;
+use crate::netlink::Transport;
+use crate::rules::{Layout, Ruleset, TableId};
+
+/// A backend, and the layout in which it keeps the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) kind: Kind,
+    pub(super) layout: Layout,
+}
+
+/// The kinds of backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// nf_tables over netlink.
+    Nftables,
+}
+
+/// One backend of each kind.
+#[derive(Debug)]
+pub struct Backends {
+    nftables: Lazy,
+}
+
+/// A backend that is opened when it is first needed.
+pub(super) struct Lazy {
+    open: fn() -> Result<Box<dyn Reconciler>, BackendError>,
+    opened: Option<Box<dyn Reconciler>>,
+}
+
+/// A [`Backend`] without its types: what is done by it from beginning to end.
+pub(super) trait Reconciler {
+    fn reconcile(
+        &mut self,
+        desired: &Ruleset,
+        options: &ReconcileOptions,
+        stopwatch: &mut Stopwatch,
+    ) -> Result<Outcome, ReconcileError>;
+
+    fn preview(&mut self, desired: &Ruleset, options: &ReconcileOptions) -> Result<Preview, ReconcileError>;
+
+    fn take_back(&mut self, chain: &ChainName);
+
+    fn is_current(&mut self, token: Token) -> Result<bool, BackendError>;
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError>;
+
+    fn has_long_lists(&self) -> bool;
+
+    fn watch(&self) -> Result<Option<ChangeSource>, BackendError>;
+}
+
+impl<B: Backend> Reconciler for B {
+    fn reconcile(
+        &mut self,
+        desired: &Ruleset,
+        options: &ReconcileOptions,
+        stopwatch: &mut Stopwatch,
+    ) -> Result<Outcome, ReconcileError> {
+        reconcile(&mut Timed { backend: self, stopwatch }, desired, options)
+    }
+
+    fn preview(&mut self, desired: &Ruleset, options: &ReconcileOptions) -> Result<Preview, ReconcileError> {
+        preview(self, desired, options)
+    }
+
+    fn take_back(&mut self, chain: &ChainName) {
+        Backend::take_back(self, chain);
+    }
+
+    fn is_current(&mut self, token: Token) -> Result<bool, BackendError> {
+        Backend::is_current(self, token)
+    }
+
+    fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError> {
+        Backend::is_owned_by_another(self, table)
+    }
+
+    fn has_long_lists(&self) -> bool {
+        Backend::has_long_lists(self)
+    }
+
+    fn watch(&self) -> Result<Option<ChangeSource>, BackendError> {
+        Backend::watch(self)
+    }
+}
+
+impl Backends {
+    /// Those of the network namespace in which they are first used.
+    #[must_use]
+    pub const fn of_this_namespace() -> Self {
+        Self { nftables: Lazy { open: open_nftables, opened: None } }
+    }
+
+    /// The same, with this way to nf_tables.
+    #[must_use]
+    pub fn over<T: Transport + 'static>(nftables: Nftables<T>) -> Self {
+        Self { nftables: Lazy { open: open_nftables, opened: Some(Box::new(nftables)) } }
+    }
+
+    /// One that fails in this way when it is opened.
+    #[cfg(test)]
+    pub(super) const fn unopenable(open: fn() -> Result<Box<dyn Reconciler>, BackendError>) -> Self {
+        Self { nftables: Lazy { open, opened: None } }
+    }
+
+    /// Begins to listen to what others commit; `None` if nobody tells of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the backend cannot be opened, or that cannot be set up.
+    pub fn watch(&mut self) -> Result<Option<ChangeSource>, BackendError> {
+        self.nftables.get()?.watch()
+    }
+
+    pub(super) const fn of_kind(&mut self, kind: Kind) -> &mut Lazy {
+        match kind {
+            Kind::Nftables => &mut self.nftables,
+        }
+    }
+}
+
+fn open_nftables() -> Result<Box<dyn Reconciler>, BackendError> {
+    Ok(Box::new(Nftables::open()?))
+}
+
+impl Lazy {
+    /// The backend, opened now if it was not before.
+    pub(super) fn get(&mut self) -> Result<&mut (dyn Reconciler + 'static), BackendError> {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => (self.open)()?,
+        };
+        Ok(&mut **self.opened.insert(opened))
+    }
+
+    /// The backend, if it was opened.
+    pub(super) fn opened(&self) -> Option<&(dyn Reconciler + 'static)> {
+        self.opened.as_deref()
+    }
+}
+
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lazy").field("is_opened", &self.opened.is_some()).finish_non_exhaustive()
+    }
+}

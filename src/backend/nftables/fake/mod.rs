@@ -1,0 +1,340 @@
+//! A kernel in memory, for tests: the same atomicity, the same refusals, no privileges. It speaks netlink, so that everything
+//! above the socket is tested with it.
+
+mod wire;
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+
+use self::wire::{Announcements, Socket};
+use super::{
+    Action, BeginToListen, Change, Generation, Handle, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Owner, Plan, Rules,
+};
+use crate::backend::Backends;
+use crate::backend::interface::ChangeSource;
+use crate::netlink::Connection;
+use crate::rules::{Elements, Protection, Rule, SetKind, TableId, Verdict};
+
+/// The port of the first socket, whose tables are [`Owner::Us`].
+const OURS: u32 = 1;
+
+/// The rules of an imagined network namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) state: Observed,
+    pub(crate) last_handle: u64,
+    /// What somebody else does right before each of our next commits: the head of the list first.
+    pub(crate) interference: Vec<fn(&mut Memory)>,
+    /// How many of our next commits somebody else takes back, right after each.
+    pub(crate) undoing: usize,
+    /// What happens right after each of our commits.
+    pub(crate) after_commit: Option<fn(&mut Memory)>,
+    /// The changes that it knows no way to make.
+    pub(crate) refuses: Option<fn(&Change) -> bool>,
+    /// What it says of those, if not `ENOENT`.
+    pub(crate) refusal: Option<Errno>,
+    /// After so many refusals it takes everything.
+    pub(crate) forgives: Option<usize>,
+    /// What goes wrong with the next transactions and probes, and whether they are carried out all the same.
+    pub(crate) troubles: VecDeque<(bool, Trouble)>,
+    /// After so many readings this goes wrong with each question but that for the generation.
+    pub(crate) looks: Option<(usize, Trouble)>,
+    /// Does it answer no question?
+    pub(crate) ignores_questions: bool,
+    /// Does it neither carry out nor answer a transaction?
+    pub(crate) ignores_changes: bool,
+    /// How often the rules were read.
+    pub(crate) readings: usize,
+    /// How many transactions and probes it was sent.
+    pub(crate) sent: usize,
+    /// The commits that changed something.
+    pub(crate) commits: usize,
+    pub(crate) sockets: u32,
+    pub(crate) announcements: Vec<Announcements>,
+}
+
+/// What goes wrong with a question or a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    /// There is no answer.
+    Lost,
+    /// The answer is no netlink message.
+    Garbled,
+    /// The answer has no end.
+    Endless,
+    /// Somebody else commits while it is given, each time.
+    Overtaken,
+    /// The answer is an error, of the change with this number or of the whole.
+    Refused(Option<usize>, Errno),
+    /// It cannot be sent.
+    Unsendable(Errno),
+}
+
+/// Such a kernel, for all who talk to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kernel(Rc<RefCell<Memory>>);
+
+/// Why a change was refused.
+type Refusal = (Errno, &'static str);
+
+/// Why a transaction was not carried out, and because of which of its changes.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    change: Option<usize>,
+    errno: Errno,
+    text: &'static str,
+}
+
+impl Kernel {
+    /// A way to it, by a socket of its own.
+    pub(crate) fn backend(&self) -> Nftables<Socket> {
+        let listen: BeginToListen<Socket> = |connection| Ok(ChangeSource::new(connection.transport().announcements()));
+        let connection = Connection::new(Socket::open(Rc::clone(&self.0)));
+        Nftables { listen: Some(listen), legacy: Vec::new, ..Nftables::over(connection) }
+    }
+
+    /// The same among the backends from which one is selected.
+    pub(crate) fn backends(&self) -> Backends {
+        Backends::over(self.backend())
+    }
+
+    pub(crate) fn get(&self) -> RefMut<'_, Memory> {
+        self.0.borrow_mut()
+    }
+}
+
+impl From<Memory> for Kernel {
+    fn from(memory: Memory) -> Self {
+        Self(Rc::new(RefCell::new(memory)))
+    }
+}
+
+impl Memory {
+    pub(crate) fn handle(&mut self) -> Handle {
+        self.last_handle += 1;
+        Handle(self.last_handle)
+    }
+
+    /// Somebody else commits.
+    pub(crate) fn changed(&mut self) {
+        self.state.generation = self.state.generation.next();
+    }
+
+    /// Carries out a plan as a whole or not at all, over the first socket.
+    pub(crate) fn commit(&mut self, plan: &Plan, generation: Generation) -> Result<(), Refused> {
+        self.transact(plan, Some(generation), OURS)
+    }
+
+    fn transact(&mut self, plan: &Plan, expected: Option<Generation>, port: u32) -> Result<(), Refused> {
+        if !self.interference.is_empty() {
+            self.interference.remove(0)(self);
+            self.changed();
+        }
+        if expected.is_some_and(|expected| expected != self.state.generation) {
+            return Err(Refused { change: None, errno: Errno::ERESTART, text: "" });
+        }
+        self.try_out(plan, port).map(|after| self.state = after)?;
+        self.changed();
+        self.commits += 1;
+        self.announce(port);
+        if let Some(left) = self.undoing.checked_sub(1) {
+            self.undoing = left;
+            self.state.tables.clear();
+            self.changed();
+        }
+        if let Some(after_commit) = self.after_commit {
+            after_commit(self);
+        }
+        Ok(())
+    }
+
+    /// What there would be after a plan.
+    fn try_out(&mut self, plan: &Plan, port: u32) -> Result<Observed, Refused> {
+        let before = self.state.clone();
+        // The tables that come to be owned by this transaction.
+        let mut adopted = Vec::new();
+        for (index, change) in plan.changes.iter().enumerate() {
+            if let Err((errno, text)) = self.apply(change, port, &mut adopted) {
+                self.state = before;
+                return Err(Refused { change: Some(index), errno, text });
+            }
+        }
+        let after = std::mem::replace(&mut self.state, before);
+        Ok(after)
+    }
+
+    fn apply(&mut self, change: &Change, port: u32, adopted: &mut Vec<TableId>) -> Result<(), Refusal> {
+        if self.refuses.is_some_and(|refuses| refuses(change)) && self.forgives != Some(0) {
+            self.forgives = self.forgives.map(|left| left - 1);
+            return Err((self.refusal.unwrap_or(Errno::ENOENT), "unknown expression"));
+        }
+        let handle = self.handle();
+        if let Action::CreateTable { protection } = change.action
+            && self.state.table(change.table).is_none()
+        {
+            let owner = (protection == Protection::OwnerPersist).then(|| owner(port));
+            self.state.tables.push(ObservedTable {
+                id: change.table,
+                protection: Ok(protection),
+                dormant: false,
+                owner,
+                sets: Vec::new(),
+                foreign_objects: Vec::new(),
+                chains: Vec::new(),
+            });
+            self.state.tables.sort_by_key(|table| table.id);
+            return Ok(());
+        }
+        let table = self.state.tables.iter_mut().find(|table| table.id == change.table);
+        let table = table.ok_or((Errno::ENOENT, "no such table"))?;
+        if table.owner.is_some_and(|owner| port_of(owner) != port) {
+            return Err((Errno::EPERM, "the table belongs to another process"));
+        }
+        let jumped_to =
+            |name: &str| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| jumps_to(rule, name));
+        match &change.action {
+            // Without flags a table that is there stays as it is.
+            Action::CreateTable { protection: Protection::Off } => {}
+            Action::CreateTable { protection } if table.protection == Ok(*protection) => {
+                table.owner = Some(owner(port));
+                adopted.push(change.table);
+            }
+            Action::CreateTable { .. } => return Err((Errno::EOPNOTSUPP, "the table has other flags")),
+            Action::DeleteTable => self.state.tables.retain(|table| table.id != change.table),
+            action @ (Action::CreateSet { .. }
+            | Action::DeleteSet { .. }
+            | Action::AddElements { .. }
+            | Action::DeleteElements { .. }) => change_sets(table, action)?,
+            Action::DeleteForeignObject { foreign_object } => {
+                let at = table.foreign_objects.iter().position(|present| present == foreign_object);
+                table.foreign_objects.remove(at.ok_or((Errno::ENOENT, "no such object"))?);
+            }
+            Action::CreateChain { chain, .. } if table.chain(chain).is_some() => {
+                let chains = table.chains.iter_mut().filter(|present| present.name == *chain);
+                chains.for_each(|chain| chain.drops = false);
+            }
+            // `nf_tables_addchain`, for a table in `__NFT_TABLE_F_UPDATE`.
+            Action::CreateChain { base: Some(_), .. } if adopted.contains(&change.table) => {
+                return Err((Errno::EINVAL, "a base chain comes into a table that is being adopted"));
+            }
+            Action::CreateChain { chain, base } => table.chains.push(ObservedChain {
+                name: chain.clone(),
+                base: base.clone(),
+                drops: false,
+                uses: 0,
+                rules: Rules::default(),
+            }),
+            Action::DeleteChain { chain } => {
+                let present = table.chain(chain).ok_or((Errno::ENOENT, "no such chain"))?;
+                if jumped_to(chain) || !present.rules.is_empty() {
+                    return Err((Errno::EBUSY, "the chain has rules, or is jumped to"));
+                }
+                table.chains.retain(|present| present.name != *chain);
+            }
+            Action::Append { chain, rule } => {
+                complete(table, rule)?;
+                rules(table, chain)?.push(present(handle, rule));
+            }
+            Action::Insert { chain, rule, before } => {
+                complete(table, rule)?;
+                let rules = rules(table, chain)?;
+                let at = rules.iter().position(|present| present.handle == *before);
+                rules.insert(at.ok_or((Errno::ENOENT, "no such rule"))?, present(handle, rule));
+            }
+            Action::Delete { chain, was } => {
+                let rules = rules(table, chain)?;
+                let at = rules.iter().position(|present| present.handle == was.handle);
+                rules.remove(at.ok_or((Errno::ENOENT, "no such rule"))?);
+            }
+            Action::Flush { chain } => rules(table, chain)?.clear(),
+        }
+        Ok(())
+    }
+}
+
+/// Who owns a table by the socket of this port.
+const fn owner(port: u32) -> Owner {
+    if port == OURS { Owner::Us } else { Owner::Other(port) }
+}
+
+const fn port_of(owner: Owner) -> u32 {
+    match owner {
+        Owner::Us => OURS,
+        Owner::Other(port) => port,
+    }
+}
+
+/// Is what a rule refers to there?
+fn complete(table: &ObservedTable, rule: &Rule) -> Result<(), Refusal> {
+    if rule.lookups().any(|lookup| table.set(lookup.set).is_none()) {
+        return Err((Errno::ENOENT, "the rule looks up a set that is not there"));
+    }
+    match rule.verdict() {
+        Verdict::Jump(target) if table.chain(target).is_none() => Err((Errno::ENOENT, "the jump leads nowhere")),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a change to a set or its elements.
+fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), Refusal> {
+    match action {
+        Action::CreateSet { set, kind } if table.set(set).is_none() => {
+            table.sets.push(ObservedSet { name: set.clone(), kind: Ok(*kind), elements: Elements::default() });
+        }
+        Action::CreateSet { .. } => return Err((Errno::EEXIST, "the set is there already")),
+        Action::DeleteSet { set } => {
+            if table.set(set).is_none() || looked_up(table, set) {
+                return Err((Errno::EBUSY, "the set is missing or looked up"));
+            }
+            table.sets.retain(|present| present.name != *set);
+        }
+        Action::AddElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or((Errno::ENOENT, "no such set"))?;
+            for element in elements {
+                if set.elements.iter().any(|present| present.overlaps(element)) {
+                    return Err((Errno::EEXIST, "the element overlaps another"));
+                }
+                set.elements.to_mut().push(*element);
+            }
+            set.elements.to_mut().sort_unstable();
+            if matches!(set.kind, Ok(SetKind::Addresses { size }) if set.elements.len() > size as usize) {
+                return Err((Errno::ENFILE, "the set is full"));
+            }
+        }
+        Action::DeleteElements { set, elements, .. } => {
+            let set = elements_of(table, set).ok_or((Errno::ENOENT, "no such set"))?;
+            for element in elements {
+                let at = set.elements.iter().position(|present| present == element);
+                set.elements.to_mut().remove(at.ok_or((Errno::ENOENT, "no such element"))?);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn rules<'a>(table: &'a mut ObservedTable, chain: &str) -> Result<&'a mut Vec<ObservedRule>, Refusal> {
+    let chain = table.chains.iter_mut().find(|present| present.name == chain);
+    chain.map(|chain| &mut *chain.rules).ok_or((Errno::ENOENT, "no such chain"))
+}
+
+fn present(handle: Handle, rule: &Rule) -> ObservedRule {
+    ObservedRule { handle, rule: Ok(rule.clone()) }
+}
+
+fn jumps_to(rule: &ObservedRule, name: &str) -> bool {
+    rule.rule.as_ref().is_ok_and(|rule| matches!(rule.verdict(), Verdict::Jump(target) if target == name))
+}
+
+fn elements_of<'a>(table: &'a mut ObservedTable, set: &str) -> Option<&'a mut ObservedSet> {
+    table.sets.iter_mut().find(|present| present.name == set)
+}
+
+fn looked_up(table: &ObservedTable, name: &str) -> bool {
+    let rules = table.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.rule.as_ref().ok());
+    rules.flat_map(Rule::lookups).any(|lookup| lookup.set == name)
+}
