@@ -74,7 +74,7 @@ pub(super) enum Effect {
     Save(Save),
     /// Tell everybody who wants to know.
     Report(Report),
-    /// Give memory back that is free: a long list has left many times what is kept of it.
+    /// Give memory back that is free: a long list has left many times what is left of it.
     GiveBackMemory,
     /// Wait for whatever happens next.
     Wait(Wait),

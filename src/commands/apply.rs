@@ -44,7 +44,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         warn!("in force: {active}");
     }
     if let Some(Err(error)) = store.due().map(|save| save.run(SAVING)) {
-        warn!("the configuration in force is not kept for the next start: {error} (look at --state-dir)");
+        warn!("the configuration in force is not saved for the next start: {error} (look at --state-dir)");
     }
     let follow = cli.conntrack == ExistingFlows::Fix && left_standing.is_empty() && selected.result.affects_packets();
     let flows = if follow { fix_flows(&policy) } else { Ok(()) };

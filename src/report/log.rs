@@ -198,9 +198,9 @@ impl LogReporter {
         let (error, then) = match report {
             SaveReport::Ended(Ok(written)) => {
                 if self.not_saved.ends() {
-                    info!(event = "config_saved", written, "the configuration is kept for the next start again");
+                    info!(event = "config_saved", written, "the configuration is saved for the next start again");
                 } else if *written {
-                    debug!(event = "config_saved", written, "the configuration is kept for the next start");
+                    debug!(event = "config_saved", written, "the configuration is saved for the next start");
                 }
                 return;
             }
@@ -214,7 +214,7 @@ impl LogReporter {
                 event = "config_not_saved",
                 error,
                 is_slow,
-                "the configuration in force is not kept for the next start: {error}{then} (look at --state-dir)"
+                "the configuration in force is not saved for the next start: {error}{then} (look at --state-dir)"
             );
         }
     }

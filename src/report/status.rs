@@ -12,7 +12,7 @@ pub(super) fn status(report: &PassReport) -> String {
     match &report.rules.failure {
         Some(failure) => known(failure, report.last_in_force),
         None if active.is_kernel_rules_alone() => {
-            "degraded: the configuration file cannot be used; the rules that stood before the start are kept, their origin \
+            "degraded: the configuration file cannot be used; the rules that stood before the start stay, their origin \
              is unknown"
                 .to_owned()
         }

@@ -115,7 +115,7 @@ fn at_a_start_with_a_bad_file_the_service_manager_hears_what_holds() {
     let (socket, path) = service_manager(&netns);
     for (before, holds) in [
         (None, "in force: the flags' defaults ("),
-        (Some("10.93.0.0/16"), "the rules that stood before the start are kept, their origin is unknown"),
+        (Some("10.93.0.0/16"), "the rules that stood before the start stay, their origin is unknown"),
     ] {
         netns.agent("cleanup", "").ended_with(0);
         if let Some(range) = before {

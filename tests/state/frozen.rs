@@ -96,7 +96,7 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_saved_wh
         let held = |file: &String| file.starts_with("socket:") || file.starts_with("anon_inode:");
         assert!(!open.iter().any(held), "nothing of the agent's stays with it: {open:?}");
         let slow = format!(
-            "is not kept for the next start: the disk of {} has not answered for 10 s; the process {} waits for it",
+            "is not saved for the next start: the disk of {} has not answered for 10 s; the process {} waits for it",
             text(node.state().path()),
             writers[0]
         );
@@ -104,7 +104,7 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_saved_wh
         assert!(node.has_saved(91));
         node.disk.thaw();
         daemon.wait_until("the newest is saved", || node.has_saved(93));
-        daemon.wait_until_said("the configuration is kept for the next start again");
+        daemon.wait_until_said("the configuration is saved for the next start again");
         daemon.wait_until("no process is left", || children(agent).is_empty());
         assert_eq!(daemon.log().matches("has not answered").count(), 1, "{}", daemon.log());
     });

@@ -166,7 +166,7 @@ fn refused_at_any_call_it_says_so_the_old_one_stays_and_the_rules_are_in_force()
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error={error}"));
         let (ran, _) = save.under(&["-P", text(&new), "-e", &trace, "-e", &inject]);
         let ran = ran.ended_with(0);
-        let said = format!("is not kept for the next start: {said}{}: ", new.display());
+        let said = format!("is not saved for the next start: {said}{}: ", new.display());
         assert!(ran.stderr.contains(&said), "{call} {error}: {}", ran.stderr);
         assert!(exempts(&save.netns, 92), "{call} {error}");
         assert_eq!(save.disk.saved(), Some(save.disk.good(Some(&exempting(91)))), "{call} {error}");

@@ -240,7 +240,7 @@ fn where_nothing_can_be_saved_that_is_told_once_and_the_rules_are_in_force() {
     let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\nresyncInterval: 1h\n");
     // Nobody can make a directory there.
     let mut daemon = Daemon::start(&netns, &config, &["--state-dir=/proc/ip-masq-agent"]);
-    let told = "the configuration in force is not kept for the next start: could not create the directory \
+    let told = "the configuration in force is not saved for the next start: could not create the directory \
                 /proc/ip-masq-agent: ";
     daemon.wait_until_said(told);
     for _ in 0..3 {
@@ -266,9 +266,9 @@ fn where_no_process_can_be_started_that_is_told_and_it_is_tried_again_without_an
     inside(&["mount", "--types", "tmpfs", "none", "/proc"]);
     disk.write(&exempting(92));
     daemon.wait_until("the new rules are in force", || exempts(&netns, 92));
-    daemon.wait_until_said("is not kept for the next start: could not start a process that writes to ");
+    daemon.wait_until_said("is not saved for the next start: could not start a process that writes to ");
     assert_eq!(disk.saved(), Some(disk.good(Some(&exempting(91)))));
     inside(&["umount", "--internal-only", "--no-mtab", "/proc"]);
     daemon.wait_until("the newest is saved", || disk.saved() == Some(disk.good(Some(&exempting(92)))));
-    daemon.wait_until_said("the configuration is kept for the next start again");
+    daemon.wait_until_said("the configuration is saved for the next start again");
 }

@@ -170,7 +170,7 @@ fn at_a_start_with_a_bad_file_the_status_says_what_holds() {
     Life::over(kernel.clone(), FILE).pass(FILE, Broken::Nothing);
     let mut life = Life::over(kernel, BAD);
     let (_, status) = life.pass(BAD, Broken::Nothing);
-    let expected = "degraded: the configuration file cannot be used; the rules that stood before the start are kept, their \
+    let expected = "degraded: the configuration file cannot be used; the rules that stood before the start stay, their \
                     origin is unknown";
     assert_eq!(status, expected);
 }

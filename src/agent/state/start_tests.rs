@@ -1,4 +1,4 @@
-//! What holds from the start on, over a kernel in memory and a real file: the file, the kernel's rules, what was kept, or
+//! What holds from the start on, over a kernel in memory and a real file: the file, the kernel's rules, what was saved, or
 //! the defaults.
 
 use std::fs;
@@ -19,7 +19,7 @@ use crate::net::Family;
 use crate::rules::Rule;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16, \"fd01::/16\"]\n";
-const KEPT: &str = "nonMasqueradeCIDRs: [10.2.0.0/16, \"fd02::/16\"]\n";
+const SAVED: &str = "nonMasqueradeCIDRs: [10.2.0.0/16, \"fd02::/16\"]\n";
 const STANDING: &str = "nonMasqueradeCIDRs: [10.3.0.0/16, \"fd03::/16\"]\n";
 const BAD: &str = "nonMasqueradeCIDRs: [10.1.2.3/8]\n";
 const OTHERWISE_BAD: &str = "nonMasqueradeCIDRs: 7\n";
@@ -49,12 +49,12 @@ impl Node {
         }
     }
 
-    /// What is kept: a file's content, or `None` if there was no file.
-    fn kept(&self) -> Option<LastKnownGood> {
+    /// What is saved: a file's content, or `None` if there was no file.
+    fn saved(&self) -> Option<LastKnownGood> {
         self.state().load().unwrap()
     }
 
-    fn keep(&self, content: Option<&str>) {
+    fn save(&self, content: Option<&str>) {
         self.state().save(&self.good(content)).unwrap();
     }
 
@@ -67,7 +67,7 @@ impl Node {
     }
 
     fn start_with(&self, kernel: &Kernel, option: BackendOption, flags: Flags) -> Running {
-        let store = LastGoodStore::new(self.state(), self.kept());
+        let store = LastGoodStore::new(self.state(), self.saved());
         let file = ConfigFiles::new(SourcePaths::one(self.config()), Context::from(&flags));
         Running {
             agent: SteppedAgent::new(
@@ -119,8 +119,8 @@ impl DerefMut for Running {
     }
 }
 
-/// Keeps what a pass said is to be kept.
-fn keep(pass: &Passed) {
+/// Saves what a pass said is to be saved.
+fn save(pass: &Passed) {
     if let Some(save) = &pass.save {
         save.here().unwrap();
     }
@@ -186,8 +186,8 @@ fn assert_holds(agent: &Running, pass: &Passed, expected: &str) {
 #[test]
 fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
     let (valid, bad, missing) = (Some(FILE), Some(BAD), None);
-    let (file, no_file, nothing) = (Some(Some(KEPT)), Some(None), None);
-    for (config, kept, stands, expected) in [
+    let (file, no_file, nothing) = (Some(Some(SAVED)), Some(None), None);
+    for (config, saved, stands, expected) in [
         (valid, file, true, "file"),
         (valid, nothing, false, "file"),
         (bad, file, true, "kernel_rules"),
@@ -204,24 +204,24 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
         for option in [BackendOption::NftCompat, BackendOption::Nft] {
             let node = Node::new();
             node.write(config);
-            if let Some(content) = kept {
-                node.keep(content);
+            if let Some(content) = saved {
+                node.save(content);
             }
-            let before = node.kept();
+            let before = node.saved();
             let kernel = if stands { kernel_with(STANDING, option) } else { Kernel::default() };
             let generation = kernel.get().state.generation;
-            // Rules that stand are kept in whatever layout they are.
+            // Rules that stand stay in whatever layout they are.
             for start_with in [BackendOption::NftCompat, BackendOption::Nft] {
                 let mut agent = node.start(&Kernel::from(kernel.get().clone()), start_with);
                 let pass = agent.next_pass(THERE);
-                keep(&pass);
+                save(&pass);
                 assert_holds(&agent, &pass, expected);
                 if expected == "kernel_rules" {
                     assert_eq!(agent.kernel.get().state.generation, generation, "nothing is written");
                 }
                 let is_valid = ["file", "no_file"].contains(&expected);
                 let chosen = if is_valid { Some(node.good(config)) } else { before.clone() };
-                assert_eq!(node.kept(), chosen, "what is not chosen is not kept");
+                assert_eq!(node.saved(), chosen, "what is not chosen is not saved");
             }
         }
     }
@@ -231,7 +231,7 @@ fn the_first_of_file_kernel_last_known_good_and_defaults_that_there_is_holds() {
 fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() {
     let node = Node::new();
     node.write(Some(BAD));
-    node.keep(None);
+    node.save(None);
     let mut agent = node.start(&Kernel::default(), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     assert!(pass.is_in_force());
@@ -240,10 +240,10 @@ fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() 
 }
 
 #[test]
-fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_kept_as_ours() {
+fn rules_that_stay_as_found_are_replaced_when_somebody_takes_them_out_and_then_stay_as_ours() {
     let node = Node::new();
     node.write(Some(BAD));
-    node.keep(Some(KEPT));
+    node.save(Some(KEPT));
     let mut agent = node.start(&kernel_with(STANDING, BackendOption::NftCompat), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     assert_holds(&agent, &pass, "kernel_rules");
@@ -281,9 +281,9 @@ fn rules_kept_in_the_kernel_are_replaced_when_somebody_takes_them_out_and_then_k
     assert_holds(&agent, &pass, "last_known_good");
     node.write(Some(FILE));
     let pass = agent.next_pass(THERE);
-    keep(&pass);
+    save(&pass);
     assert_holds(&agent, &pass, "file");
-    assert_eq!(node.kept(), Some(node.good(Some(FILE))));
+    assert_eq!(node.saved(), Some(node.good(Some(FILE))));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     node.write(Some(FILE));
     let mut agent = node.start(&Kernel::default(), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
-    keep(&pass);
+    save(&pass);
     assert!(pass.is_in_force());
     agent.saved(true);
     node.write(Some(BAD));
@@ -301,13 +301,13 @@ fn after_a_valid_file_a_bad_one_changes_nothing_and_the_absence_of_one_is_an_ans
     assert!(matches!(pass.file, Some(FileStatus::Unusable { notes: None, .. })), "{pass:?}");
     assert!(pass.is_in_force());
     assert_eq!(pass.active.name(), "last_valid");
-    assert_eq!(node.kept(), Some(node.good(Some(FILE))));
+    assert_eq!(node.saved(), Some(node.good(Some(FILE))));
 
     node.write(None);
     let pass = agent.next_pass(AWAY);
-    keep(&pass);
+    save(&pass);
     assert_holds(&agent, &pass, "no_file");
-    assert_eq!(node.kept(), Some(node.good(None)));
+    assert_eq!(node.saved(), Some(node.good(None)));
     let mut next = node.start(&kernel_with(STANDING, BackendOption::NftCompat), BackendOption::NftCompat);
     let pass = next.next_pass(THERE);
     assert_holds(&next, &pass, "no_file");
@@ -342,7 +342,7 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
 #[test]
 fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_changes_nothing() {
     let node = Node::new();
-    node.keep(Some(KEPT));
+    node.save(Some(KEPT));
     let mut agent = node.start(&Kernel::default(), BackendOption::Nft);
     for config in [None, Some(BAD), None] {
         node.write(config);
@@ -358,7 +358,7 @@ fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_
 }
 
 #[test]
-fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
+fn a_configuration_is_saved_only_once_its_rules_are_in_force() {
     let node = Node::new();
     node.write(Some(FILE));
     let kernel = Kernel::from(Memory { interference: vec![|_| (); 100], ..Memory::default() });
@@ -366,17 +366,17 @@ fn a_configuration_is_kept_only_once_its_rules_are_in_force() {
     let pass = agent.next_pass(THERE);
     assert!(pass.rules.failure.as_ref().unwrap().text.contains("16 times"), "{pass:?}");
     assert!(pass.save.is_none() && !pass.is_in_force(), "{pass:?}");
-    assert_eq!(node.kept(), None);
+    assert_eq!(node.saved(), None);
 
     agent.kernel.get().interference.clear();
     for is_kept in [false, true] {
         let pass = agent.next_pass(THERE);
         assert!(pass.save.is_some(), "{pass:?}");
         assert!(agent.next_pass(THERE).save.is_none(), "it is under way");
-        keep(&pass);
-        agent.saved(is_kept);
+        save(&pass);
+        agent.saved(is_saved);
     }
-    assert_eq!(node.kept(), Some(node.good(Some(FILE))));
+    assert_eq!(node.saved(), Some(node.good(Some(FILE))));
     assert!(agent.next_pass(THERE).save.is_none(), "an idle agent writes nothing");
 }
 
