@@ -243,7 +243,7 @@ fn no_file_before_the_start_means_the_defaults_also_where_the_file_is_bad_now() 
 fn rules_that_stay_as_found_are_replaced_when_somebody_takes_them_out_and_then_stay_as_ours() {
     let node = Node::new();
     node.write(Some(BAD));
-    node.save(Some(KEPT));
+    node.save(Some(SAVED));
     let mut agent = node.start(&kernel_with(STANDING, BackendOption::NftCompat), BackendOption::NftCompat);
     let pass = agent.next_pass(THERE);
     assert_holds(&agent, &pass, "kernel_rules");
@@ -342,7 +342,7 @@ fn a_file_that_is_missing_or_empty_changes_nothing_until_it_has_been_so_for_a_wh
 #[test]
 fn a_file_missed_at_the_start_is_missed_until_it_comes_and_a_bad_one_in_between_changes_nothing() {
     let node = Node::new();
-    node.save(Some(KEPT));
+    node.save(Some(SAVED));
     let mut agent = node.start(&Kernel::default(), BackendOption::Nft);
     for config in [None, Some(BAD), None] {
         node.write(config);
@@ -369,7 +369,7 @@ fn a_configuration_is_saved_only_once_its_rules_are_in_force() {
     assert_eq!(node.saved(), None);
 
     agent.kernel.get().interference.clear();
-    for is_kept in [false, true] {
+    for is_saved in [false, true] {
         let pass = agent.next_pass(THERE);
         assert!(pass.save.is_some(), "{pass:?}");
         assert!(agent.next_pass(THERE).save.is_none(), "it is under way");

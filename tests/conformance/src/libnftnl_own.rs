@@ -49,6 +49,10 @@ fn libnftnl_reads_every_native_rule_that_we_write_as_the_expressions_that_are_me
                 ],
             ),
         };
+        let load_source = match family {
+            Family::Ipv4 => "payload load 4b @ network header + 12 => reg 1",
+            Family::Ipv6 => "payload load 16b @ network header + 8 => reg 1",
+        };
         let (set, _) = addresses(family);
         let lookup = |set| format!("lookup reg 1 set {set}");
         let (in_intervals, in_addresses) = (lookup(INTERVALS), lookup(set));
@@ -63,6 +67,8 @@ fn libnftnl_reads_every_native_rule_that_we_write_as_the_expressions_that_are_me
             [&[load, &in_intervals][..], &verdict].concat(),
             [&[load, mask, &in_addresses][..], &verdict].concat(),
             [&wide[..], &verdict].concat(),
+            [&[load_source, mask, &in_addresses][..], &verdict].concat(),
+            [&[load_source][..], &masked, &[load, &in_intervals, "counter pkts 0 bytes 0", "masq flags 0x10"]].concat(),
             [&[load][..], &masked, &tcp, &verdict].concat(),
             [
                 &tcp[..],
