@@ -243,3 +243,34 @@ proptest! {
         prop_assert!(of_part.is_none_or(|effect| Some(effect) == of_whole), "{:?} {:?}", of_part, of_whole);
     }
 }
+
+#[test]
+fn a_selector_of_no_condition_is_that_of_everything() {
+    assert_eq!(Selector::all(Vec::new()), Selector::EVERYTHING);
+    assert_eq!(Selector::all(vec![to("10.0.0.0/8")]), Selector::from(to("10.0.0.0/8")));
+}
+
+#[test]
+fn ipv6_is_treated_if_the_flag_says_so_and_each_familys_link_local_range_comes_first() {
+    let flags = Flags { ipv6: true, ..Flags::default() };
+    for (flags, families, link_local) in [
+        (Flags::default(), &[Family::Ipv4][..], &["169.254.0.0/16"][..]),
+        (flags, &Family::ALL, &["169.254.0.0/16", "fe80::/10"]),
+    ] {
+        let policy = Policy::new(&Config::defaults(&(&flags).into()), &flags);
+        assert_eq!(policy.families, families);
+        let of_link_local = policy.decisions.iter().filter(|decision| decision.origin() == Origin::LinkLocal);
+        let expected: Vec<Decision> =
+            link_local.iter().map(|range| Decision::keep_source(to(range).into(), Origin::LinkLocal)).collect();
+        assert!(of_link_local.eq(expected.iter()), "{policy:?}");
+        assert_eq!(policy.decisions[..expected.len()], expected);
+        assert_eq!(policy.decisions.last(), Some(&masquerade(&[])));
+    }
+}
+
+#[test]
+fn fields_are_named_in_words() {
+    let fields = [Field::Source, Field::Destination, Field::Protocol, Field::DestinationType];
+    let names = fields.map(|field| field.to_string());
+    assert_eq!(names, ["source", "destination", "protocol", "type of destination"]);
+}
