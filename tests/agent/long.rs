@@ -87,10 +87,15 @@ fn a_lost_jump_and_a_changed_rule_of_a_long_list_are_repaired_while_others_commi
             chain: CHAIN.to_owned(),
             was: ObservedRule { handle: Handle(handles[at].parse().unwrap()), rule: Err(Unrecognised(String::new())) },
         };
-        let other = || Action::Append { chain: CHAIN.to_owned(), rule: Rule::new(Vec::new(), None, Verdict::Return) };
+        let other = |before: usize| Action::Insert {
+            chain: CHAIN.to_owned(),
+            rule: Rule::new(Vec::new(), None, Verdict::Return),
+            before: Handle(handles[before].parse().unwrap()),
+        };
         repaired("a rule in the middle is deleted", &|| commit(&netns, &[delete(handles.len() / 2)]), DEADLINE);
         // As long as before: nothing but reading it shows that.
-        let replace = || commit(&netns, &[delete(handles.len() / 3), other()]);
+        let third = handles.len() / 3;
+        let replace = || commit(&netns, &[delete(third), other(third + 1)]);
         repaired("a rule gives way to another", &replace, DEADLINE * 3);
         repaired("the jump is lost again", &flush, SOON);
     });
