@@ -52,7 +52,7 @@ struct Place {
     boot: String,
 }
 
-/// There is the record of a running agent, and it is not to be believed.
+/// There is a record of a running agent, but it cannot be trusted.
 #[derive(Debug)]
 pub struct Doubtful {
     path: PathBuf,
@@ -97,14 +97,14 @@ impl RuntimeDir {
         debug!("no record of this agent in {path}, so that verbs that are called beside it do not know of it: {error}");
     }
 
-    /// Comes back when the record is there. The lock goes with the process.
+    /// Returns when the record is written. The lock is released when the process ends.
     fn hold(&self, record: &Record) -> io::Result<()> {
         match DirBuilder::new().mode(0o755).create(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         let mut file = self.open(&record.place, OFlag::O_RDWR | OFlag::O_CREAT)?;
-        // It may have been planted before, to be written to.
+        // Another user may have put it there, to have it written to.
         if let Some(why) = self.doubt(&file)? {
             return Err(io::Error::other(why));
         }
@@ -144,7 +144,7 @@ impl RuntimeDir {
         Ok((record.place == place).then_some(record))
     }
 
-    /// No symbolic link is followed, and nothing that is waited for is opened.
+    /// No symbolic link is followed, and opening does not wait (for a FIFO).
     fn open(&self, place: &Place, how: OFlag) -> io::Result<File> {
         let dir = File::open(&self.path)?;
         let flags = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -152,7 +152,7 @@ impl RuntimeDir {
         Ok(File::from(file))
     }
 
-    /// Who but root and this user could have written it?
+    /// Why it cannot be trusted, if others than root and this user could have written it.
     fn doubt(&self, file: &File) -> io::Result<Option<String>> {
         let of_directory = doubt("its directory", &fs::metadata(&self.path)?);
         let metadata = file.metadata()?;
@@ -190,7 +190,8 @@ fn lock(kind: c_int) -> flock {
     flock { l_type: small(kind), l_whence: small(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// Does anybody hold the lock of a writer? That takes the right to write, while everybody who may read can lock as a reader.
+/// Whether a process holds the lock of a writer. Taking it needs the right to write, while every process that may read
+/// can lock as a reader.
 fn is_held(file: &File) -> nix::Result<bool> {
     let mut found = lock(libc::F_RDLCK);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;

@@ -1,8 +1,8 @@
 //! `--sandbox`: a user and a network namespace of the process's own (`user_namespaces(7)`, `network_namespaces(7)`).
 //!
-//! Inside, the process is root over a network stack that nobody else sees, and over nothing else: rules can be applied
-//! to a real kernel without root and without any trace on the host. The loopback interface stays down, because no packet
-//! is sent there; rules do not depend on it.
+//! Inside, the process is root over a network stack that no other process sees, and over nothing else: rules can be
+//! applied to a real kernel without root and without any trace on the host. The loopback interface stays down, because
+//! no packet is sent there; rules do not depend on it.
 
 use std::fmt;
 use std::fs;
@@ -87,7 +87,7 @@ impl SandboxError {
     }
 }
 
-/// What stands behind the errors of unshare(2), and how to mend it.
+/// The likely cause of an error of unshare(2), and how to mend it.
 fn remedy(user: Errno) -> &'static str {
     match user {
         Errno::EPERM | Errno::EACCES => {

@@ -10,33 +10,34 @@ use crate::backend::Heard;
 use crate::report::{ConflictNews, PassResult, PassTimes};
 use crate::rules::TableId;
 
-/// So many repairs are made at once. Whoever flushes the rules by hand is not a program that undoes them.
+/// So many repairs are made without a pause, so that an operator who flushes the rules by hand is not taken for a
+/// program that undoes them.
 const AT_ONCE: u32 = 8;
 
-/// The pause behind the first repair that is too many, and behind the first failure. Each further one doubles it.
+/// The pause after the first repair beyond [`AT_ONCE`], and after the first failure. Each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What was undone counts as undone again and again until it was left alone for so long, and for half as long again as the
-/// latest pause.
+/// Repairs count as belonging to one conflict until the rules were left alone for so long, and for one and a half times
+/// the latest pause.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Looking takes at most one part in so many of the time while others commit without touching what is ours, and trying what
-/// fails no more while others commit.
+/// While others commit without touching our rules, reading takes at most one part in so many of the time. The same
+/// holds for attempts that fail while others commit.
 const SHARE: u32 = 10;
 
-/// How often it is looked whether the process that owns a table has ended: the kernel tells nobody of it.
+/// How often the agent checks whether the process that owns a table has ended: the kernel sends no notification of it.
 const OWNER_CHECK: Duration = Duration::from_millis(250);
 
-/// What was repaired and what failed lately, and what is waited for now.
+/// The latest repairs and failures, and the waits that follow from them.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
     /// The repairs without a quiet time between them.
     repairs: u32,
     first_repair: Option<Instant>,
     last_repair: Option<Instant>,
-    /// The pause behind the last of them.
+    /// The pause after the last of them.
     last_pause: Duration,
-    /// Who committed before they were needed.
+    /// The commits of others that were heard of before them.
     suspects: Heard,
     /// The failures without a success between them, but for those of attempts that a commit of others led to.
     failures: u32,
@@ -46,8 +47,9 @@ pub(super) struct BackOff {
 }
 
 impl BackOff {
-    /// A pass ended `now`, after others were heard or not; `interval` is the resync interval. The rules of a family may have
-    /// been `repaired` also where others are in the way of the other family's.
+    /// Takes note of a pass that ended `now`; `heard` are others' commits before it, `interval` is the resync interval.
+    /// Rules may have been `repaired` whatever the result: those of one family, while those of the other one could not
+    /// be.
     pub(super) fn learn(
         &mut self,
         now: Instant,
@@ -88,7 +90,7 @@ impl BackOff {
                 None
             }
             PassResult::Failed => {
-                // An attempt before its time, because somebody committed, does not put off the one that is due.
+                // An early attempt, because others committed, does not put off the one that is due.
                 let retry = before.filter(|retry| *retry > now).unwrap_or_else(|| {
                     let pause = pause(self.failures, interval);
                     self.failures = self.failures.saturating_add(1);
@@ -101,12 +103,12 @@ impl BackOff {
         }
     }
 
-    /// The operator wants no more waiting.
+    /// Forgets all repairs, failures and waits.
     pub(super) fn start_afresh(&mut self) {
         *self = Self::default();
     }
 
-    /// Until when commits of others do not matter.
+    /// Until when commits of others lead to no pass.
     pub(super) const fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
@@ -116,18 +118,18 @@ impl BackOff {
         self.retry
     }
 
-    /// The table that another process owns, if the retry is of no use before that has ended.
+    /// The table that another process owns, if a retry is of no use before that process has ended.
     pub(super) const fn owned(&self) -> Option<TableId> {
         self.owned
     }
 
-    /// The owner has not ended `now`.
+    /// The owner was found alive `now`.
     pub(super) fn check_owner_later(&mut self, now: Instant) {
         self.retry = Some(now + OWNER_CHECK);
     }
 
     fn repaired(&mut self, now: Instant, heard: Heard, interval: Duration) -> Option<ConflictNews> {
-        // The quiet may have ended with this one.
+        // A conflict may have ended, by a quiet time, before this repair.
         let ended = self.forget(now, interval);
         self.repairs = self.repairs.saturating_add(1);
         self.last_repair = Some(now);
@@ -143,7 +145,7 @@ impl BackOff {
         Some(ConflictNews::Started { repairs: self.repairs, time: now.duration_since(first), suspects })
     }
 
-    /// A quiet time makes up for all.
+    /// Forgets everything after a quiet time, and says so if that ends a conflict.
     fn forget(&mut self, now: Instant, interval: Duration) -> Option<ConflictNews> {
         let quiet = QUIET.min(interval).max(self.last_pause + self.last_pause / 2);
         if now.duration_since(self.last_repair?) <= quiet {
@@ -155,7 +157,7 @@ impl BackOff {
     }
 }
 
-/// The pause before the next attempt after so many others.
+/// The pause after so many attempts.
 fn pause(before: u32, interval: Duration) -> Duration {
     let factor = 2_u32.checked_pow(before).unwrap_or(u32::MAX);
     FIRST_PAUSE.saturating_mul(factor).min(interval)

@@ -25,7 +25,7 @@ impl Life {
         Self { back_off: BackOff::default(), now: Instant::now() }
     }
 
-    /// A pass after so much time, and for how long nobody listens after it.
+    /// A pass after so much time. Returns for how long others' commits are not listened to after it.
     fn pass(&mut self, after: Duration, result: PassResult, heard: Heard) -> (Option<ConflictNews>, Option<Duration>) {
         self.pass_that_took(PassTimes { reading: LOOK, ..PassTimes::default() }, after, result, heard)
     }
@@ -160,7 +160,7 @@ fn after_a_failure_a_commit_of_somebody_else_leads_to_an_attempt_at_once_which_p
         wait = life.retry().unwrap();
     }
     assert_eq!(wait, ms(12_800));
-    // Somebody commits without end. Of each attempt the whole counts, as what fails may be the commit.
+    // A program commits without end. Of each attempt the whole counts, as what fails may be the commit.
     let took = PassTimes { reading: LOOK, committing: ms(8) };
     for _ in 0..100 {
         let due = life.back_off.retry();

@@ -1,10 +1,11 @@
-//! The configuration files from one look to the next: what is new about them.
+//! Compares the configuration files from one reading to the next.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::config::{self, Context, ReadError, Reading, Source, SourcePaths, SourceSet};
 
-/// The configuration files, and what they held when news of them were told last; so that each thing is told once.
+/// The configuration files, and what they held when news of them were last returned, so that each change is reported
+/// once.
 #[derive(Debug)]
 pub struct ConfigFiles {
     paths: SourcePaths,
@@ -13,7 +14,7 @@ pub struct ConfigFiles {
     hasher: RandomState,
 }
 
-/// What a look found, in short: files may be large, and are only compared.
+/// What a reading found, as summaries: files may be large, and are only compared.
 #[derive(Debug, PartialEq)]
 enum Found {
     /// What is at each path.
@@ -29,12 +30,12 @@ enum Summary {
     Content { len: usize, hash: u64 },
 }
 
-/// What a look at the configuration files came to.
+/// The result of a look at the configuration files.
 #[derive(Debug)]
 pub enum Look {
-    /// They say what they said.
+    /// They are unchanged.
     Same,
-    /// One of them is missing or empty, which it was not before. While somebody writes it, it is so for a moment.
+    /// One of them is missing or empty, which it was not before. A file that is being replaced is so for a moment.
     Away,
     /// There is something new.
     News(FileNews),
@@ -65,8 +66,8 @@ impl ConfigFiles {
         &self.paths
     }
 
-    /// What is new about the files. That one is missing or empty counts if it `has_been_away` for a while, and at the first
-    /// look.
+    /// Reads the files. That one is missing or empty is news at the first look, and later only if it `has_been_away`
+    /// for a while.
     pub fn look(&mut self, has_been_away: bool) -> Look {
         let read = SourceSet::load(&self.paths);
         let found = match &read {
@@ -94,7 +95,7 @@ impl ConfigFiles {
 }
 
 impl Found {
-    /// Is a file missing or empty that was something else before?
+    /// Whether a file is missing or empty that was something else before.
     fn lacks_what_may_come_back(&self, before: &Self) -> bool {
         let Self::Files(now) = self else { return false };
         let was = |index: usize| match before {
@@ -144,7 +145,7 @@ mod tests {
         fs::rename(&one, scratch.path().join("old")).unwrap();
         assert!(matches!(files.look(false), Look::Away));
         fs::write(&two, "# changed meanwhile").unwrap();
-        assert!(matches!(files.look(false), Look::Away), "what is changed meanwhile is told together with it");
+        assert!(matches!(files.look(false), Look::Away), "what is changed in the meantime is news together with it");
         fs::write(&one, "").unwrap();
         assert!(matches!(files.look(false), Look::Away), "an empty one may be about to be written");
         assert_eq!(held(files.look(true)), [Some(0), Some(19)]);

@@ -5,11 +5,11 @@ use nix::errno::Errno;
 use super::*;
 use crate::rules::tests::policy;
 
-/// What a pass over the rules came to.
+/// How a pass over the rules ended.
 #[derive(Clone, Copy, Debug)]
 enum Rules {
     Changed,
-    /// Only the tables came to be ours again.
+    /// Only the ownership of the tables was taken again.
     Adopted,
     AsTheyShallBe,
     NotLookedAt,
@@ -18,7 +18,7 @@ enum Rules {
 use Rules::{Adopted, AsTheyShallBe, Changed, Failed, NotLookedAt};
 
 impl Rules {
-    /// Are the rules in force after it, and did it change what packets may meet?
+    /// Whether the rules are in force after it, and whether it changed what packets may meet.
     fn result(self) -> (bool, bool) {
         match self {
             Changed => (true, true),
@@ -28,7 +28,7 @@ impl Rules {
     }
 }
 
-/// The policy becomes this one. What is being done for another one is interrupted.
+/// The policy becomes this one. A job for another one is interrupted.
 fn renew(flows: &mut EarlierFlows, now: Decisions) {
     if let Some(job) = flows.renew(now) {
         job.interrupt();
@@ -136,7 +136,7 @@ fn a_newer_policy_interrupts_what_is_being_done_for_an_older_one_and_takes_over_
     assert!(older.is_interrupted());
     let newer = flows.follow(true, true).unwrap();
     assert_eq!(said(&newer), (Some(vec![says(A), says(B)]), says(C)));
-    // Whatever the older one came to, it says nothing any more.
+    // The result of the older job is not reported any more.
     assert!(!end(&mut flows, older, false));
     assert!(!newer.is_interrupted());
     assert!(end(&mut flows, newer, false));

@@ -1,4 +1,4 @@
-//! What can happen to the agent, and what it does then.
+//! The events that the agent reacts to, and the effects that follow from them.
 
 use std::io;
 use std::sync::Arc;
@@ -15,66 +15,65 @@ use crate::last_good::Save;
 use crate::report::{Report, SaveReport};
 use crate::rules::TableId;
 
-/// What can happen. The set is closed: a new cause is a new variant.
+/// Something that happens to the agent. The set is closed: a new cause is a new variant.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The process begins, and the configuration file is being looked at for the first time.
+    /// The process has started, and the first reading of the configuration file is under way.
     Start,
     /// Something is new about the configuration file.
     FileNews(FileNews),
-    /// The operator had the configuration file looked at, and it says what it said.
+    /// The operator asked for the configuration file to be read again, and it is unchanged.
     FileUnchanged,
-    /// Others have committed rules, as far as that was heard of. A commit is told of once: here, or as what was heard before
-    /// a pass.
+    /// Other programs have committed rules. Each commit is reported once: here, or in [`PassEnded::heard`].
     RulesChanged(Heard),
-    /// The time for which the alarm was set has come.
+    /// The alarm is due.
     Alarm,
-    /// SIGHUP: the operator wants the file read again, and no more waiting.
+    /// SIGHUP: the operator wants the file read again, and any back-off ended.
     Reload,
-    /// SIGTERM or SIGINT: the end.
+    /// SIGTERM or SIGINT: the agent is to end.
     Stop,
-    /// The pass has ended that was asked for.
+    /// The pass that was asked for has ended.
     PassEnded(Box<PassEnded>),
-    /// Flows were looked at.
+    /// A job over conntrack's flows has ended.
     FlowsEnded(FlowReport),
-    /// There is something to say of what is saved for the next start.
+    /// A save for the next start has ended, or takes long.
     Save(SaveReport),
-    /// Whether another process still owns the table that was asked about. What cannot be told is for a pass to find out.
+    /// The answer to [`Effect::CheckOwner`].
     OwnerChecked {
-        /// Does it?
+        /// Whether another process owns the table. `false` also if that cannot be read: the next pass finds out.
         is_owned: bool,
     },
 }
 
-/// What a pass came to.
+/// The end of a pass.
 #[derive(Debug)]
 pub(super) struct PassEnded {
-    /// The time of day.
+    /// When it ended.
     pub(super) at: SystemTime,
-    /// What was heard of others' commits right before the rules were read. What happens from then on is another event.
+    /// The commits of others that were heard of until right before the rules were read. Later ones are another event.
     pub(super) heard: Heard,
-    /// What was done.
+    /// What was done to the rules, and how that ended.
     pub(super) reconciled: Reconciled,
 }
 
-/// What is to be done then, in this order.
+/// Something to do in answer to an event. The effects of an event are carried out in their order.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Have the configuration file looked at.
     AskFile(Ask),
-    /// Have flows no longer looked at.
+    /// Interrupt this job over flows.
     InterruptFlows(Arc<Job>),
-    /// Bring the rules in line. [`Event::PassEnded`] says what that came to.
+    /// Bring the rules in line. [`Event::PassEnded`] is the answer.
     Reconcile(Reconcile),
     /// Ask whether another process owns this table. [`Event::OwnerChecked`] is the answer.
     CheckOwner(TableId),
-    /// Have flows looked at. [`Event::FlowsEnded`] says what that came to.
+    /// Have flows looked at. [`Event::FlowsEnded`] is the answer.
     LookAtFlows(Arc<Job>),
-    /// Have this saved for the next start. [`Event::Save`] says what that came to.
+    /// Have this saved for the next start. [`Event::Save`] is the answer.
     Save(Save),
-    /// Tell everybody who wants to know.
+    /// Give a report to the log, the service manager and all other observers.
     Report(Report),
-    /// Give memory back that is free: a long list has left many times what is left of it.
+    /// Return free memory to the system: reading a long list needs many times the memory of its result.
     GiveBackMemory,
     /// Wait for whatever happens next.
     Wait(Wait),
@@ -82,27 +81,27 @@ pub(super) enum Effect {
     End(Result<(), RunError>),
 }
 
-/// How long to wait for whatever happens next.
+/// How to wait for the next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
     /// When the alarm is due.
     pub(super) alarm: Instant,
-    /// Until when nobody listens to others' commits; `None` if everything is heard at once.
+    /// Until when others' commits are not listened to; `None` if they are heard at once.
     pub(super) deaf_until: Option<Instant>,
 }
 
-/// Why the agent could not go on.
+/// Why the agent ended other than by a signal.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// There is no way to hear of signals, of time or of the kernel.
+    /// A source of events, such as a thread or a timer, could not be set up.
     #[error(
         "could not set up what the agent waits for: {0}; look at the limits of open files and processes (`ulimit -a`)"
     )]
     Sources(#[from] io::Error),
-    /// The capability is missing; no later pass would fare better.
+    /// A privilege is missing, so that every later pass would fail too.
     #[error("{0}; the agent ends, and the rules that stand stay as they are")]
     Denied(String),
-    /// A service manager waits for rules in force, and without somebody's help they will not come.
+    /// The first pass is stuck, and the service manager would wait in vain for rules in force.
     #[error(
         "the start has failed, as the message before says: the rules are not in force, and another attempt would fail alike \
          until that is mended. The agent ends, because the service manager (NOTIFY_SOCKET) would wait for it in vain; the \

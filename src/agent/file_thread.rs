@@ -13,7 +13,8 @@ use super::slot::Slot;
 use crate::config::SourcePaths;
 use crate::report::LogOnce;
 
-/// The end of the loop with the thread: the loop asks for a look, and is told what is new, whoever asked.
+/// The loop's connection with the thread: the loop asks for a look at the files, and receives what is new, whether it
+/// asked or not.
 #[derive(Debug)]
 pub(super) struct FileThread {
     paths: SourcePaths,
@@ -22,20 +23,20 @@ pub(super) struct FileThread {
     unanswered: LogOnce,
 }
 
-/// What a look came to. News take the place of what was not fetched yet, which may be other news.
+/// The result of a look. News take the place of an answer that was not fetched yet, which may be older news.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// The operator wanted it, and the files say what they said.
+    /// The operator asked for it, and the files are unchanged.
     Unchanged,
     News(FileNews),
 }
 
-/// Why the loop wants the files looked at. The later ones count for more.
+/// Why the loop wants the files looked at. A later variant takes the place of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
     /// The resync interval is over.
     Resync,
-    /// The operator wants it, and is told if nothing is new.
+    /// The operator wants it, and an answer also if nothing is new.
     Reload,
 }
 
@@ -55,23 +56,25 @@ impl FileThread {
         Ok(this)
     }
 
-    /// Wants the files looked at; does not wait. Tells if the thread has not begun with what it was asked before.
+    /// Asks for a look at the files; does not wait. Warns if the thread has not begun with the previous one.
     pub(super) fn ask(&mut self, ask: Ask) {
         let files = &self.paths;
         if self.asked.is_filled() {
             if self.unanswered.is_new("") {
                 warn!(
+                    event = "config_unanswered",
+                    file = %files,
                     "{files}: its file system has not answered since the last resync; changes of the file are not seen until \
                      it does, and what was read last stays in force: see whether it hangs"
                 );
             }
         } else if self.unanswered.ends() {
-            info!("{files}: its file system answers again");
+            info!(event = "config_answered", file = %files, "{files}: its file system answers again");
         }
         self.asked.merge(|before| before.map_or(ask, |before| before.max(ask)));
     }
 
-    /// Completes once there is something new, or nothing new that was wanted. Losing the future loses nothing.
+    /// Completes with the next answer. Dropping the future loses nothing.
     pub(super) async fn answered(&mut self) -> Answer {
         loop {
             self.answers.filled().await;
@@ -82,7 +85,7 @@ impl FileThread {
     }
 }
 
-/// The thread's life: it ends with the process.
+/// What the thread does, until the process ends.
 async fn serve(mut files: ConfigFiles, asked: &Slot<Ask>, answers: &Slot<Answer>) {
     let mut watch = FileWatch::new(files.paths().clone());
     let mut change = Change::Happened;

@@ -23,19 +23,19 @@ const LONGEST_BURST: Duration = Duration::from_millis(100);
 /// Why the files have to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Something happened to one, or where it is looked for.
+    /// Something happened to a file or on the way to it, or the loop asked for a look.
     Happened,
-    /// One has been missing or empty for a while.
+    /// A file has been missing or empty for a while.
     Gone,
 }
 
-/// The watch on the files, which tells of its own failure once.
+/// The watch on the files, which logs its own failure once.
 pub(super) struct FileWatch {
     inner: ConfigWatch,
     failure: LogOnce,
-    /// A file has changed, and it or another may change again. Until when that is waited for.
+    /// After a change: until when further changes of this or another file are waited for.
     burst_until: Option<Instant>,
-    /// A file has become missing or empty. Until when it may come back as if it had not been.
+    /// After a file became missing or empty: until when it may come back without that being news.
     away_until: Option<Instant>,
 }
 
@@ -49,14 +49,16 @@ impl FileWatch {
     pub(super) fn refresh(&mut self) {
         self.burst_until = None;
         match self.inner.refresh().map_err(|error| error.to_string()) {
-            Err(text) if self.failure.is_new(&text) => warn!("{text}"),
-            Ok(()) if self.failure.ends() => info!("changes of the configuration file are heard at once again"),
+            Err(error) if self.failure.is_new(&error) => warn!(event = "config_not_watched", error, "{error}"),
+            Ok(()) if self.failure.ends() => {
+                info!(event = "config_watched", "changes of the configuration file are heard at once again");
+            }
             _ => {}
         }
     }
 
-    /// What that reading came to. If a file has gone and stays away, [`changed`](Self::changed) says so: other looks in
-    /// the meantime do not prolong the time that it has.
+    /// Takes note of the result of that reading. If a file was removed and stays away, [`changed`](Self::changed) says
+    /// so: other looks in the meantime do not prolong the time that it has.
     pub(super) fn looked(&mut self, look: &Look) {
         match look {
             Look::Away => {
@@ -66,7 +68,7 @@ impl FileWatch {
         }
     }
 
-    /// Completes once the files have to be read, and says why. Losing the future loses nothing.
+    /// Completes once the files have to be read, and says why. Dropping the future loses nothing.
     pub(super) async fn changed(&mut self) -> Change {
         match self.away_until {
             // However often another one changes.
@@ -80,7 +82,7 @@ impl FileWatch {
         }
     }
 
-    /// Completes once a file has changed, and for a moment no more. Losing the future loses nothing.
+    /// Completes once a file has changed, and for a moment no more. Dropping the future loses nothing.
     async fn settled(&mut self) {
         let until = if let Some(until) = self.burst_until {
             until

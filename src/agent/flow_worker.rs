@@ -7,10 +7,9 @@ use std::thread;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::conntrack::{Before, Decisions};
-use crate::conntrack::{ConntrackError, FixFlows, Fixed};
+use crate::conntrack::{Before, ConntrackError, Decisions, FixFlows, Fixed};
 
-/// Flows are to be looked at.
+/// A request to look at flows.
 #[derive(Debug)]
 pub(super) struct Job {
     /// Under which policies they may have begun.
@@ -20,14 +19,14 @@ pub(super) struct Job {
     interrupted: AtomicBool,
 }
 
-/// A job has ended.
+/// The end of a job.
 #[derive(Debug)]
 pub(super) struct FlowReport {
     pub(super) job: Arc<Job>,
     pub(super) result: Result<Fixed, ConntrackError>,
 }
 
-/// The way to the thread.
+/// The handle of the thread.
 #[derive(Debug)]
 pub struct FlowWorker {
     next: Arc<Next>,
@@ -51,7 +50,7 @@ impl Job {
         self.interrupted.load(Ordering::Acquire)
     }
 
-    /// It ends soon, and deletes no flow that began after this.
+    /// Has the job end soon. It deletes no flow that began after this call.
     pub(super) fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
     }
@@ -71,7 +70,7 @@ impl FlowWorker {
         Ok(Self { next, reports: Some(reports) })
     }
 
-    /// Does this next, instead of what was to be done next. What is being done goes on, unless it is interrupted.
+    /// Makes this the next job, in place of one that waits. The job under way goes on, unless it is interrupted.
     pub(super) fn put(&self, job: Arc<Job>) {
         *self.next.lock() = Some(job);
         self.next.put.notify_one();

@@ -1,4 +1,4 @@
-//! The agent's life: events come in, the state says what follows from each, and that is carried out.
+//! The agent's loop: it waits for events, the state says which effects follow from each, and these are carried out.
 //!
 //! [`State::step`](state::State) is a pure function of the state and an event. Only `run` touches the kernel, files, clocks
 //! and the log; and of the kernel's rules only `reconcile`.

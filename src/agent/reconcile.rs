@@ -18,50 +18,50 @@ use crate::rules::{TableId, compile};
 /// A request to bring the rules in line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reconcile {
-    /// Why.
+    /// Why the pass is made.
     pub(super) cause: Cause,
-    /// What they shall follow.
+    /// The configuration that the rules shall follow.
     pub(super) config: Arc<Config>,
-    /// The families of which rules that stand stay as they are.
+    /// The families whose rules, if any are found, are left standing.
     pub(super) keep_standing: Vec<Family>,
-    /// Are long lists taken to be what they were as long as they are as long, so that a lost jump is quickly put back?
+    /// Whether a long list is assumed to be unchanged if its length is, so that a lost jump is put back quickly.
     pub(super) is_quick: bool,
-    /// If the rules are still those of then, nothing is to be done.
+    /// The state in which the rules were last seen in force: if they are still in it, there is nothing to do.
     pub(super) settled: Option<Token>,
 }
 
-/// What it came to.
+/// The result of such a request.
 #[derive(Debug)]
 pub(super) struct Reconciled {
-    /// What there is to say of it.
+    /// What reports say of the rules.
     pub(super) rules: RulesReport,
-    /// What it came to; whether it was a repair is for somebody else to say.
+    /// How the request ended. Whether a change was a repair is decided by `state/pass.rs`.
     pub(super) result: PassResult,
-    /// As of when the rules were seen to be as they shall be.
+    /// The state of the kernel's rules in which ours were seen in force.
     pub(super) token: Option<Token>,
     /// The families in whose rules something was changed.
     pub(super) changed: Vec<Family>,
-    /// Could a change have made a difference to packets?
+    /// Whether a change could have made a difference to packets.
     pub(super) affects_packets: bool,
-    /// The families of which rules were found standing, and stay as they are.
+    /// The families whose rules were left standing as they were found.
     pub(super) standing: Vec<Family>,
-    /// Is the result so only if long lists are what they were before somebody else committed?
+    /// Whether the result holds only if long lists are what they were before others committed.
     pub(super) is_partly_assumed: bool,
     /// How long it took to read long lists, if there are any and they were read.
     pub(super) long_reading: Option<Duration>,
-    /// The time that it took.
+    /// The time that the pass took.
     pub(super) took: PassTimes,
 }
 
-/// The kernel's rules, and what was found out about the backends and layouts that it takes.
+/// The kernel's rules, and the backend selection for them.
 #[derive(Debug)]
 pub(super) struct KernelRules {
-    /// Until they are selected from.
+    /// Handed to the selection by the first request.
     backends: Backends,
     option: BackendOption,
     protect: Protect,
     flags: Flags,
-    /// `None` before the first request, and behind it what that was for.
+    /// The backend selection, and the configuration of the last request; `None` before the first one.
     selection: Option<(Selection, Arc<Config>)>,
 }
 
@@ -70,12 +70,12 @@ impl KernelRules {
         Self { backends, option, protect, flags, selection: None }
     }
 
-    /// Does another process own this table? What cannot be told is for a pass to find out.
+    /// Whether another process owns this table. `false` also if that cannot be read: the next pass finds out.
     pub(super) fn is_owned_by_another(&mut self, table: TableId) -> bool {
         self.selection.as_mut().is_some_and(|(selection, _)| selection.is_owned_by_another(table))
     }
 
-    /// Brings the rules in line. If nobody has changed any since they were as they shall be, nothing is read.
+    /// Brings the rules in line. If none was changed since they were last seen in force, nothing is read.
     pub(super) fn reconcile(&mut self, request: &Reconcile) -> Reconciled {
         if let (Some(settled), Some((selection, _))) = (request.settled, &mut self.selection)
             && selection.is_current(settled)
@@ -98,7 +98,7 @@ impl KernelRules {
                 &mut none.insert((selection, Arc::clone(config))).0
             }
         };
-        // What is brought into force is to be ours while we live.
+        // Our protected tables are to be owned by this process for as long as it lives.
         let options = ReconcileOptions {
             keep_standing: keep_standing.clone(),
             hold: true,
@@ -110,7 +110,7 @@ impl KernelRules {
         let mut took = PassTimes { reading: looking, committing };
         let long_reading = (!is_quick && selection.has_long_lists()).then(|| selection.longest_reading());
         if long_reading.is_some() {
-            // That has its own pause, and what is quickly read none that is so long.
+            // Long lists have a pause of their own; the time for reading them must not prolong the other one.
             took.reading = took.reading.saturating_sub(selection.reading());
         }
         Reconciled { long_reading, took, ..reconciled(selected) }
@@ -137,7 +137,7 @@ impl Reconciled {
     }
 }
 
-/// What the backend's answer comes to, in nobody's protocol.
+/// The backend's answer as a value that names no backend.
 fn reconciled(selected: Result<Selected<Outcome>, SelectError>) -> Reconciled {
     match selected {
         Ok(selected) => {
@@ -147,7 +147,7 @@ fn reconciled(selected: Result<Selected<Outcome>, SelectError>) -> Reconciled {
             reconciled.rules.backend = Some(BackendReport {
                 layout,
                 text,
-                // Where all was left alone, the kernel was not asked to take anything.
+                // Where all was left standing, the kernel was not asked to take anything.
                 was_asked: result.left_standing.is_empty() || !result.changes.is_empty(),
                 refused: refused.iter().map(ToString::to_string).collect(),
             });
@@ -175,7 +175,7 @@ fn reconciled(selected: Result<Selected<Outcome>, SelectError>) -> Reconciled {
 
 fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
     let changes = &outcome.changes;
-    // All lines are remembered only for somebody who reads them.
+    // All lines are collected only if they are logged.
     let most_lines = if tracing::enabled!(Level::DEBUG) { usize::MAX } else { RulesReport::LINES };
     let lines = changes.iter().take(most_lines);
     let mut families: Vec<Family> = changes.iter().map(|change| change.family).collect();
@@ -200,7 +200,7 @@ fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
     }
 }
 
-/// How a failure is waited for.
+/// The pass result of a failure; it decides when the next attempt is made.
 fn result_of(error: &SelectError) -> PassResult {
     let error = match error {
         SelectError::Nothing(_) => return PassResult::Stuck,

@@ -1,4 +1,4 @@
-//! What the backend's answers come to.
+//! The backend's answers as values for the agent.
 
 use super::*;
 use crate::backend::{BackendError, ErrorKind, Partial, Remaining};

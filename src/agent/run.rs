@@ -26,17 +26,17 @@ pub struct Agent {
     pub protect: Protect,
     /// The flags that decide what the rules say.
     pub flags: Flags,
-    /// The last valid configuration of before the start, and where the next one is saved.
+    /// The last valid configuration from before the start, and where the next one is saved.
     pub store: LastGoodStore,
     /// The configuration files.
     pub files: ConfigFiles,
     /// Tells of others' commits. Without it what others do to the rules is found at the resync interval.
     pub changes: Option<ChangeSource>,
-    /// Looks at the flows that began under another policy. Without it they keep what they began with.
+    /// Looks at the flows that began under another policy. Without it they are left alone.
     pub flows: Option<FlowWorker>,
-    /// Tells of the end.
+    /// The operator's signals.
     pub signals: Signals,
-    /// Everybody who is told what happens.
+    /// Where reports go: the log, the service manager and other observers.
     pub reports: Reports,
 }
 
@@ -44,7 +44,7 @@ pub struct Agent {
 ///
 /// # Errors
 ///
-/// [`RunError`], for what cannot get better by waiting.
+/// [`RunError`], if no later attempt could succeed.
 pub async fn run(agent: Agent) -> Result<(), RunError> {
     let Agent { backends, option, protect, flags, store, files, changes, mut flows, signals, mut reports } = agent;
     let settings = Settings {

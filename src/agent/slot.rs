@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A queue with one place: what is put there goes together with what was not taken yet, or takes its place.
+/// A queue with one place: a new value takes the place of one that was not taken yet, or is merged with it.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     place: Mutex<Option<T>>,
@@ -12,7 +12,7 @@ pub(super) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// Nothing is there.
+    /// An empty one.
     pub(super) fn new() -> Self {
         Self { place: Mutex::new(None), filled: Notify::new() }
     }
@@ -30,7 +30,7 @@ impl<T> Slot<T> {
         self.filled.notify_one();
     }
 
-    /// Is something there?
+    /// Whether something is there.
     pub(super) fn is_filled(&self) -> bool {
         self.lock().is_some()
     }
@@ -40,7 +40,7 @@ impl<T> Slot<T> {
         self.lock().take()
     }
 
-    /// Completes once something is there. For one who waits; losing the future loses nothing.
+    /// Completes once something is there. For a single waiter; dropping the future loses nothing.
     pub(super) async fn filled(&self) {
         while !self.is_filled() {
             self.filled.notified().await;
@@ -68,7 +68,7 @@ mod tests {
         queue.put(1);
         queue.put(2);
         queue.merge(|before| before.unwrap_or_default() + 10);
-        // Who waits no longer takes nothing away.
+        // A waiter that gives up takes nothing away.
         drop(queue.filled());
         queue.filled().await;
         assert_eq!(queue.take(), Some(12));

@@ -19,8 +19,8 @@ use crate::net::Family;
 use crate::policy::Flags;
 use crate::report::{Cause, Counters, LastInForce, Report, SaveReport};
 
-/// How long a start waits for the file to be looked at. A disk takes a moment; a network file system whose server is away
-/// takes until that is back.
+/// How long a start waits for the first reading of the file. A disk takes a moment; a network file system whose server
+/// is away does not answer before it is back.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// What stays the same for the agent's life.
@@ -29,9 +29,9 @@ pub(super) struct Settings {
     /// The configuration files.
     pub(super) paths: SourcePaths,
     pub(super) flags: Flags,
-    /// Are flows that began under another policy looked at (`--conntrack=fix`)?
+    /// Whether flows that began under another policy are looked at (`--conntrack=fix`).
     pub(super) looks_at_flows: bool,
-    /// Does a service manager wait for the start?
+    /// Whether a service manager waits for the start.
     pub(super) has_service_manager: bool,
 }
 
@@ -40,32 +40,33 @@ pub(super) struct Settings {
 pub(super) struct State {
     settings: Settings,
     phase: Phase,
-    /// What has happened and has not led to a pass yet.
+    /// What has happened and has not led to a pass so far.
     waiting: Waiting,
     store: LastGoodStore,
     /// What the rules shall follow; `None` before the first look at the file.
     active: Option<ActiveConfig>,
-    /// As of when the rules were last seen to be as they shall be.
+    /// The state of the kernel's rules in which ours were last seen to be in force.
     settled: Option<Token>,
-    /// The families of which the rules of the active configuration were ever seen to be as they shall be.
+    /// The families whose rules, those of the active configuration, have been seen in force: a change there is a
+    /// repair.
     stood: BTreeSet<Family>,
     last_in_force: Option<LastInForce>,
     /// Until when long lists are not read again because others committed.
     long_lists_not_before: Option<Instant>,
-    /// Are they to be read again then?
+    /// Whether they are to be read again then.
     are_long_lists_due: bool,
     back_off: BackOff,
     /// When the resync interval is over.
     tick: Instant,
-    /// `None` if flows keep what they began with.
+    /// `None` if flows are left alone (`--conntrack=keep`).
     flows: Option<EarlierFlows>,
     counters: Counters,
 }
 
-/// What the agent is at.
+/// What the agent is doing.
 #[derive(Debug)]
 enum Phase {
-    /// It waits for the first look at the file, until then.
+    /// It waits for the first reading of the file, but no longer than `until`.
     Starting { until: Instant },
     /// It waits for whatever happens next.
     Waiting,
@@ -73,7 +74,7 @@ enum Phase {
     CheckingOwner,
     /// A pass is under way.
     Passing { cause: Cause, file: Option<FileStatus>, heard: Heard },
-    /// Nothing matters any more.
+    /// The agent has ended; further events have no effect.
     Ended,
 }
 
@@ -88,7 +89,7 @@ struct Waiting {
 }
 
 impl State {
-    /// An agent that begins `now`, and has a look at its file under way.
+    /// An agent that starts `now`, while the first reading of its file is under way.
     pub(super) fn new(settings: Settings, store: LastGoodStore, now: Instant) -> Self {
         let flows = settings.looks_at_flows.then(EarlierFlows::new);
         Self {
@@ -118,7 +119,7 @@ impl State {
         let may_begin = !matches!(event, Event::PassEnded(_));
         match event {
             Event::Start | Event::Alarm => {}
-            // The first look, which is waited for, is as good as another.
+            // The first reading, which is waited for, makes another one unnecessary.
             Event::Reload => self.waiting.reload = !matches!(self.phase, Phase::Starting { .. }),
             Event::FileNews(news) => self.waiting.news = Some(news),
             Event::FileUnchanged => self.waiting.file_unchanged = !matches!(self.phase, Phase::Starting { .. }),
@@ -148,7 +149,7 @@ impl State {
         effects
     }
 
-    /// Begins what is due, or waits. Between two passes it waits in any case, so that the end is heard of.
+    /// Begins what is due, or waits. Between two passes it waits in any case, so that a signal to end is heard.
     fn go_on(&mut self, now: Instant, may_begin: bool, effects: &mut Vec<Effect>) {
         if let Some(cause) = self.due(now) {
             if may_begin {
@@ -161,7 +162,7 @@ impl State {
         if let (Phase::Waiting, Some(table), Some(retry)) = (&self.phase, self.back_off.owned(), self.back_off.retry())
             && retry <= now
         {
-            // While another process owns the table, a pass would come to what the last one came to.
+            // While another process owns the table, a pass would have the result of the last one.
             self.phase = Phase::CheckingOwner;
             effects.push(Effect::CheckOwner(table));
         }
@@ -197,7 +198,7 @@ impl State {
     /// How long to wait, if a pass is not under way.
     fn wait(&self, now: Instant) -> Option<Wait> {
         let alarm = match self.phase {
-            // Others' commits do not matter before.
+            // Others' commits do not matter before the first pass.
             Phase::Starting { until } => return Some(Wait { alarm: until, deaf_until: Some(until) }),
             Phase::Waiting => [self.back_off.retry(), self.verify_at(now), self.heed_others_at(now)],
             Phase::CheckingOwner => [None, self.verify_at(now), self.heed_others_at(now)],
@@ -207,7 +208,7 @@ impl State {
         Some(Wait { alarm, deaf_until: self.back_off.not_before() })
     }
 
-    /// When to try again what failed, unless it has to be asked first whether that is of any use.
+    /// When to try again what failed; `None` while another process owns the table, as that is checked first.
     const fn retry_at(&self) -> Option<Instant> {
         if self.back_off.owned().is_some() { None } else { self.back_off.retry() }
     }

@@ -1,4 +1,5 @@
-//! The last valid configuration on its way to the disk, beside the loop: one writer at a time, and behind it the newest.
+//! Has the last valid configuration written to disk beside the loop: by one writer process at a time, with at most one
+//! newer configuration waiting for it.
 
 use std::future;
 use std::time::{Duration, Instant};
@@ -8,22 +9,22 @@ use tokio::time::sleep_until;
 use crate::last_good::{Save, SaveError, Writer, WriterAnswer};
 use crate::report::SaveReport;
 
-/// A disk that has not answered for so long is told of.
+/// A disk that has not answered for so long is reported.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// How long after a failure the next attempt comes. Each further failure doubles it.
+/// The pause between a failure and the next attempt. Each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What is under way, and what waits for that.
+/// The save that is under way, and the one that waits for it.
 #[derive(Debug, Default)]
 pub(super) struct StateWrites {
     under_way: Option<UnderWay>,
-    /// The newest. What it takes the place of need not be written any more.
+    /// The newest configuration, if it waits. One that it replaces here need not be written any more.
     next: Option<Save>,
-    /// Why the newest was not even begun.
+    /// Why the newest save could not be started, until that is reported.
     failure: Option<SaveError>,
     /// What failed, and when it is tried again.
     retry: Option<(Save, Instant)>,
@@ -36,12 +37,12 @@ struct UnderWay {
     save: Save,
     writer: Writer,
     since: Instant,
-    /// Was it told that it takes long?
+    /// Whether it was reported that it takes long.
     is_told: bool,
 }
 
 impl StateWrites {
-    /// Has this written, instead of whatever still waits. To be called in a runtime; waits for nothing.
+    /// Has this written, instead of a save that still waits. To be called in a tokio runtime; does not wait.
     pub(super) fn write(&mut self, save: Save) {
         self.retry = None;
         if self.under_way.is_some() {
@@ -51,7 +52,7 @@ impl StateWrites {
         }
     }
 
-    /// The next thing that there is to say; never, if nothing is to be written. Losing the future loses nothing.
+    /// The next report; pending while nothing is to be written. Dropping the future loses nothing.
     pub(super) async fn news(&mut self) -> SaveReport {
         Writer::reap();
         loop {
@@ -94,8 +95,9 @@ impl StateWrites {
         }
     }
 
-    /// The end. What is under way goes on by itself. If something newer waits for it, that is left to a writer which waits for
-    /// the end of the other one, and that one is not to write any more.
+    /// To be called when the agent ends. A writer that is under way goes on by itself. If a newer save waits for it,
+    /// that writer is killed instead, and a new one is started, which waits for its end (by the lock on the state
+    /// directory).
     pub(super) fn leave(&mut self) {
         if let (Some(UnderWay { writer, .. }), Some(newer)) = (&mut self.under_way, self.next.take()) {
             writer.abandon();

@@ -1,4 +1,4 @@
-//! An agent without its loop.
+//! An agent without its loop, for benchmarks and tests.
 
 use std::time::{Instant, SystemTime};
 
@@ -12,8 +12,8 @@ use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
 use crate::report::{PassReport, Report};
 
-/// An agent whose events somebody makes up, as benchmarks and tests do. Its passes are made at once; it hears of nobody, and
-/// nothing that it wants besides is done.
+/// An agent whose events its caller makes up. Its passes are made at once; it hears of no commits of others, and its
+/// other effects are not carried out.
 #[derive(Debug)]
 pub struct SteppedAgent {
     pub(super) state: State,
@@ -22,7 +22,7 @@ pub struct SteppedAgent {
 }
 
 impl SteppedAgent {
-    /// One that has not looked at its files, which are at these paths.
+    /// An agent that has not read its files, which are at these paths.
     #[must_use]
     pub fn new(
         backends: Backends,
@@ -38,7 +38,7 @@ impl SteppedAgent {
         Self { state: State::new(settings, store, now), rules, now }
     }
 
-    /// The pass that something new about the file leads to.
+    /// Makes the pass that follows from news of the file.
     pub fn file_changed(&mut self, news: FileNews) -> Option<PassReport> {
         self.happens(Event::FileNews(news)).into_iter().find_map(|effect| match effect {
             Effect::Report(Report::Pass(report)) => Some(*report),
@@ -46,7 +46,7 @@ impl SteppedAgent {
         })
     }
 
-    /// What follows from an event, but for the passes, which are made.
+    /// The effects that follow from an event, except passes, which are made.
     pub(super) fn happens(&mut self, event: Event) -> Vec<Effect> {
         let mut rest = Vec::new();
         let mut next = Some(event);

@@ -141,7 +141,7 @@ pub(super) fn words_of<'a>(command: &Command, args: &'a [OsString]) -> Vec<(usiz
     words
 }
 
-/// The flags of the command and its verbs, each with: is its value a word of its own, if not behind `=`?
+/// The flags of the command and its verbs, each with whether its value may be a word of its own, not only behind `=`.
 fn flags(command: &Command) -> BTreeMap<&str, bool> {
     let own = command
         .get_arguments()

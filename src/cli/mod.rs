@@ -41,17 +41,17 @@ pub struct Cli {
     pub flags: Flags,
     /// `--config`: the configuration file.
     pub config: PathBuf,
-    /// `--backend`: in which layout are the rules kept?
+    /// `--backend`: the layout of the rules.
     pub backend: BackendOption,
-    /// `--protect`: are tables of our own protected from other programs?
+    /// `--protect`: whether tables of our own are protected from other programs.
     pub protect: Protect,
-    /// `--state-dir`: where the last valid configuration is kept, if it is.
+    /// `--state-dir`: where the last valid configuration is saved, if it is.
     pub state_dir: Option<PathBuf>,
     /// `--runtime-dir`: where a running agent leaves its record.
     pub runtime_dir: PathBuf,
-    /// `--conntrack`: what becomes of flows that began under another policy?
+    /// `--conntrack`: what is done about flows that began under another policy.
     pub conntrack: ExistingFlows,
-    /// `--sandbox`: is all done in namespaces of the process's own?
+    /// `--sandbox`: whether all is done in namespaces of the process's own.
     pub sandbox: bool,
     /// `-v`: how much is logged.
     pub verbosity: Verbosity,
@@ -68,9 +68,9 @@ pub enum Verb {
     Run,
     /// One pass, then the end.
     Apply {
-        /// Is the plan printed instead of committed?
+        /// Whether the plan is printed instead of committed.
         dry_run: bool,
-        /// Are the rules printed that are in force afterwards?
+        /// Whether the rules are printed that are in force afterwards.
         print_rules: bool,
     },
     /// The rules of a configuration, printed.
@@ -78,11 +78,12 @@ pub enum Verb {
         /// How they are printed; `None` as the backend has it.
         format: Option<Format>,
     },
-    /// What becomes of a packet, and by which rule. Its destination is known, and whether that is local is, if it is said to be.
+    /// What is done to a packet, and by which rule. Of the packet, the destination is known, and with `--local` its
+    /// type.
     Explain(Packet),
     /// Takes the agent's rules out.
     Cleanup {
-        /// Is the plan printed instead of committed?
+        /// Whether the plan is printed instead of committed.
         dry_run: bool,
     },
     /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
@@ -148,7 +149,7 @@ struct CommandLine {
     words: Vec<OsString>,
     /// What stands behind them and does not count.
     ignored: Vec<OsString>,
-    /// Is there a verb among the words, so that this is no command line of upstream's?
+    /// Whether there is a verb among the words, so that this is no command line of upstream's.
     names_verb: bool,
 }
 
@@ -251,7 +252,7 @@ fn as_upstream(error: clap::Error) -> Stop {
 }
 
 impl From<clap::Error> for Stop {
-    /// What the arguments hold is shown without being obeyed.
+    /// Hidden characters of the arguments are shown escaped.
     fn from(mut error: clap::Error) -> Self {
         let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
         for (kind, value) in context {

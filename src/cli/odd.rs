@@ -6,7 +6,7 @@ use std::fmt;
 use crate::net::{PortRange, PortRanges};
 use crate::text::Quoted;
 
-/// Something odd about valid arguments, as a sentence for whoever wants to print it.
+/// Something odd about valid arguments, displayed as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Odd {
     /// A word that is neither a flag nor a verb, and all behind it, are ignored, as upstream does.

@@ -18,8 +18,9 @@ const LONGEST: usize = 32;
 
 /// What upstream would ignore of the arguments, which are cut off there.
 ///
-/// Only a command line that can be upstream's is read so. Where a verb stands, a flag that upstream does not have, or a word
-/// that looks like a misspelt verb, somebody wrote it for this agent, and nothing of it is ignored: clap says what is wrong.
+/// Only a command line that can be upstream's is read so. Where a verb stands, a flag that upstream does not have, or a
+/// word that looks like a misspelt verb, it was written for this agent, and nothing of it is ignored: clap says what is
+/// wrong.
 pub(super) fn cut_off(command: &Command, args: &mut Vec<OsString>) -> Vec<OsString> {
     let words = go_flags::words_of(command, args);
     let Some((place, Word::Other)) = words.last() else { return Vec::new() };
@@ -42,7 +43,7 @@ fn is_verb(command: &Command, word: &OsStr) -> bool {
     command.find_subcommand(word).is_some()
 }
 
-/// Is the word one or two letters away from a verb?
+/// Whether the word is one or two letters away from a verb.
 fn resembles_verb(command: &Command, word: &OsStr) -> bool {
     let letters = |text: &str| text.chars().flat_map(char::to_lowercase).take(LONGEST).collect::<Vec<_>>();
     let word = letters(&word.to_string_lossy());

@@ -7,12 +7,11 @@ use anyhow::{Error, Result};
 use tracing::{info, warn};
 
 use super::store::{look_into_store, open_store};
-use super::{changes_text, print, print_done, tell_errors, tell_fit, tell_partial, tell_warnings, tell_worries};
+use super::{changes_text, print, print_done, tell_errors, tell_partial, tell_selection, tell_warnings, tell_worries};
 use crate::backend::{Backends, ReconcileOptions, Selection};
 use crate::cli::Cli;
 use crate::config::{self, Context, SourcePaths, SourceSet};
-use crate::conntrack::{Before, Decisions};
-use crate::conntrack::{ExistingFlows, FixFlows as _, KernelFlows};
+use crate::conntrack::{Before, Decisions, ExistingFlows, FixFlows as _, KernelFlows};
 use crate::exit::Exit;
 use crate::last_good::{self, ActiveConfig, Fallback, FileStatus, LastGoodStore};
 use crate::net::Family;
@@ -34,7 +33,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
         selection.reconcile(&options(&active), &compile).inspect_err(|error| tell_partial(error.partial()))?;
     let left_standing = &selected.result.left_standing;
     let active = active.clone().settle(left_standing);
-    tell_fit(&selected);
+    tell_selection(&selected);
     tell_worries(&selected.result);
     match selected.result.changes.len() {
         0 => info!("the rules are in force already; nothing was changed"),
@@ -48,7 +47,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     }
     let follow = cli.conntrack == ExistingFlows::Fix && left_standing.is_empty() && selected.result.affects_packets();
     let flows = if follow { fix_flows(&policy) } else { Ok(()) };
-    // Last of all, as it may wait for whoever reads it.
+    // Last of all, as printing may wait for a reader.
     print_done(&if print_rules {
         // What was read back equals what was desired, or reconciling would have failed; but for what was left standing.
         let mut ruleset = selection.ruleset().clone();
@@ -63,7 +62,7 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     flows.map(|()| exit)
 }
 
-/// Under which rules the flows began, only the process knows that wrote those.
+/// Under which rules the flows began is not known here: another process applied those.
 fn fix_flows(policy: &Policy) -> Result<()> {
     let never = AtomicBool::new(false);
     let fixed = KernelFlows.fix(&Before::Unknown, &Decisions::of(policy), &never).map_err(|error| {
@@ -81,7 +80,7 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     let compile = |layout| compile(&policy, layout);
     let mut selection = Selection::new(Backends::of_this_namespace(), cli.backend, cli.protect, &compile);
     let selected = selection.preview(&options(&active), &compile)?;
-    tell_fit(&selected);
+    tell_selection(&selected);
     match selected.result.changes.len() {
         0 => info!("the rules are in force already; nothing would be changed"),
         changes => info!("{} would be made; nothing was changed", counted(changes, "change")),
@@ -110,7 +109,7 @@ fn choose(cli: &Cli, store: &mut LastGoodStore) -> Result<(ActiveConfig, Exit)> 
         }
         FileStatus::Unusable { error, notes } => {
             let notes = notes.unwrap_or_default();
-            // What nobody chose is not applied.
+            // Defaults that no operator chose are not applied.
             if matches!(&active, ActiveConfig::KernelRules { fallback: Fallback::Defaults(_), .. }) {
                 let told = format!("{error}{notes}; nothing was changed");
                 return Err(Error::new(error).context(told));

@@ -52,7 +52,8 @@ fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
     }
 }
 
-/// Without a record, only a protected table tells of whoever owns it. `apply` and `cleanup` meet that themselves.
+/// Without a record, only the owner of a protected table tells of an agent. `apply` and `cleanup` report such a table
+/// by themselves.
 fn tell_of_owners(cli: &Cli) {
     let Verb::Explain(_) = cli.verb else { return };
     // Without the privilege to look, the verb does without.

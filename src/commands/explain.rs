@@ -1,4 +1,4 @@
-//! `explain`: what becomes of a packet, by which rule, from which line of the file.
+//! `explain`: what is done to a packet, by which rule, from which line of the file.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use tracing::debug;
 use super::{configuration, print};
 use crate::backend::{BackendOption, Protect};
 use crate::cli::Cli;
+use crate::config::SourcePaths;
 use crate::conntrack::LocalAddresses;
 use crate::exit::Exit;
 use crate::netlink::{Connection, NetlinkFamily};
@@ -19,7 +20,7 @@ use crate::text::Shown;
 
 pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
-    // What the kernel can carry is not asked here; both layouts give the same answers by other rules.
+    // The kernel is not asked which layout it takes: both give the same answers, by different rules.
     let is_native = cli.backend == BackendOption::Nft || cli.protect == Protect::On;
     let layout = if is_native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
     let ruleset = compile(&policy, layout);
@@ -27,19 +28,20 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
     let destination_type =
         packet.destination_type.unwrap_or_else(|| if is_own() { AddressType::Local } else { AddressType::Other });
     let packet = Packet { destination_type: Some(destination_type), ..*packet };
-    print(&explanation(cli, &policy, &packet, &trace(&ruleset, &packet)))?;
+    print(&explanation(&SourcePaths::one(&cli.config), &policy, &packet, &trace(&ruleset, &packet)))?;
     Ok(Exit::Done)
 }
 
-/// Is it an address of this node? Where its interfaces cannot be asked, no more is known than which addresses every node has.
+/// Whether it is an address of this node. If the addresses of its interfaces cannot be listed, only those that every
+/// node has are known.
 fn is_own(destination: IpAddr) -> bool {
     let addresses = Connection::open(NetlinkFamily::Route).and_then(|mut interfaces| interfaces.addresses());
     let addresses = addresses.inspect_err(|error| debug!("could not list the addresses of this node: {error}"));
     LocalAddresses::new(addresses.unwrap_or_default().iter().map(|info| info.address), []).owns(destination)
 }
 
-/// The first word is the answer; the lines below it are the reasons.
-fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, trace: &Trace<'_>) -> String {
+/// The explanation as text: the first word is the answer; the lines below it are the reasons.
+fn explanation(paths: &SourcePaths, policy: &Policy, packet: &Packet, trace: &Trace<'_>) -> String {
     let destination = packet.destination.map(|destination| destination.to_string()).unwrap_or_default();
     let mut text = match trace.outcome {
         Outcome::Kept => format!("kept: {destination} sees the source address as it is\n"),
@@ -56,7 +58,8 @@ fn explanation(cli: &Cli, policy: &Policy, packet: &Packet, trace: &Trace<'_>) -
             format!("{} is not enabled; no rule of ours concerns it (--enable-ipv6)", packet.family.human())
         }
         Some((Origin::File(location), Some(range))) => {
-            format!("{}:{}: nonMasqueradeCIDRs has {range}", Shown(&*cli.config), location.line())
+            let file = paths.path(location.file).map_or_else(|| paths.to_string(), |file| Shown(file).to_string());
+            format!("{file}:{}: nonMasqueradeCIDRs has {range}", location.line())
         }
         Some((Origin::Default, Some(range))) => format!("{range} is in the default of nonMasqueradeCIDRs"),
         Some((Origin::LinkLocal, Some(range))) => format!("{range} is link-local"),
@@ -81,5 +84,35 @@ fn in_its_tools_words(table: TableId, chain: &str, rule: &Rule) -> String {
     match table.name {
         TableName::Nat => iptables_rule(chain, rule),
         TableName::Own => nft_rule(table.family, rule),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Context, Source, SourceSet, understand};
+    use crate::policy::Flags;
+
+    #[test]
+    fn each_range_is_explained_by_the_file_that_has_it() {
+        let source = |(path, text): (&str, &str)| Source { path: path.into(), content: Some(text.into()) };
+        let sources = SourceSet::new(
+            [("/one", "nonMasqueradeCIDRs: [10.1.0.0/16]\n"), ("/two", "# more\nnonMasqueradeCIDRs:\n- 10.2.0.0/16\n")]
+                .map(source)
+                .into(),
+        )
+        .unwrap();
+        let config = understand(&sources, &Context::default()).unwrap().config;
+        let policy = Policy::new(&config, &Flags::default());
+        let ruleset = compile(&policy, Layout::IptablesNat);
+        for (destination, reason) in [
+            ("10.1.0.1", "/one:1: nonMasqueradeCIDRs has 10.1.0.0/16"),
+            ("10.2.0.1", "/two:3: nonMasqueradeCIDRs has 10.2.0.0/16"),
+        ] {
+            let packet =
+                Packet { destination_type: Some(AddressType::Other), ..Packet::to(destination.parse().unwrap()) };
+            let text = explanation(&sources.paths(), &policy, &packet, &trace(&ruleset, &packet));
+            assert_eq!(text.lines().nth(1), Some(format!("  {reason}").as_str()), "{text}");
+        }
     }
 }

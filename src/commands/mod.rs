@@ -1,4 +1,5 @@
-//! One file a verb: wires the edges, calls the core, prints. Data goes to stdout, words go to stderr.
+//! One file for each verb: it connects the kernel, files and arguments, calls the core, and prints. Data goes to
+//! stdout, words go to stderr.
 
 mod apply;
 mod beside;
@@ -104,8 +105,8 @@ fn tell_warnings(sources: &SourcePaths, warnings: &[Warning]) {
     }
 }
 
-/// Tells in which layout something was done, and which were tried before.
-fn tell_fit<R>(selected: &Selected<R>) {
+/// Tells the result of the backend selection: in which layout something was done, and which were tried before.
+fn tell_selection<R>(selected: &Selected<R>) {
     for refusal in &selected.refused {
         warn!("backend: {refusal}");
     }
@@ -149,7 +150,7 @@ fn tell_worries(outcome: &Outcome) {
     }
 }
 
-/// The exit status for what a verb failed of.
+/// The exit status for the error of a verb.
 fn exit_of(error: &Error) -> Exit {
     if error.is::<ReadError>() {
         Exit::Configuration
@@ -160,7 +161,7 @@ fn exit_of(error: &Error) -> Exit {
     }
 }
 
-/// Is a privilege missing?
+/// Whether a privilege is missing.
 fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(cause.downcast_ref(), Some(RunError::Denied(_)))
         || cause.downcast_ref().is_some_and(SelectError::is_denied)
@@ -174,7 +175,7 @@ fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
 #[error("could not write to stdout: {0}")]
 struct StdoutError(#[source] io::Error);
 
-/// Prints data. Whoever has stopped to read it, as `head` does, has what they wanted: nothing is wrong then.
+/// Prints data. A reader that has stopped reading, as `head` does, has what it wanted: that is no error.
 fn print(text: &str) -> Result<(), StdoutError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,4 +1,4 @@
-//! `--state-dir` at a start: what is known of the time before.
+//! `--state-dir` at a start: opens the last-known-good store.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::exit::Exit;
 use crate::last_good::{LastGoodStore, LastKnownGood, LoadError, StateDir, Writer, WriterAnswer, WriterTask, serve};
 use crate::text::Shown;
 
-/// A start waits so long for a state file to be renamed.
+/// How long a start waits for a state file to be renamed.
 const RENAME: Duration = Duration::from_secs(1);
 
-/// The store that `--state-dir` asks for. A state file that cannot be obeyed is told of and set aside.
+/// The store that `--state-dir` asks for. A state file that cannot be used is reported and set aside.
 ///
 /// In the sandbox nothing is remembered: what is in force there is not what is in force on the host.
 pub(super) fn open_store(cli: &Cli) -> LastGoodStore {
@@ -24,7 +24,7 @@ pub(super) fn open_store(cli: &Cli) -> LastGoodStore {
     })
 }
 
-/// What became of a state file that cannot be obeyed, in words that follow why.
+/// Sets a state file aside that cannot be used. Returns what was done, in words that follow the error.
 fn set_aside(dir: &StateDir, error: &LoadError) -> String {
     let file = dir.file();
     let Some(flaw) = error.flaw().filter(|_| file.symlink_metadata().is_ok()) else { return String::new() };
@@ -35,7 +35,7 @@ fn set_aside(dir: &StateDir, error: &LoadError) -> String {
     }
 }
 
-/// The same for a verb that only looks: a state file that cannot be obeyed is told of and stays.
+/// The same for a verb that only looks: a state file that cannot be used is reported and stays.
 pub(super) fn look_into_store(cli: &Cli) -> LastGoodStore {
     open(cli, |_, error| error!("{error}; it is not used"))
 }

@@ -10,34 +10,35 @@ use crate::policy::Flags;
 
 /// The configuration that the rules follow.
 ///
-/// Until there has been a valid file, or a missing one that nobody expects, rules that are found standing are better than any
-/// others: somebody chose them.
+/// Until there has been a valid file, or a missing one that is not expected, rules that are found standing are better
+/// than any others: an operator chose them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActiveConfig {
     /// What the configuration file says.
     File {
-        /// That.
+        /// The configuration.
         config: Arc<Config>,
-        /// Is it what the file said when it was last valid, because it cannot be used any more?
+        /// Whether the file cannot be used any more, so that this is what it said when it was last valid.
         is_outdated: bool,
     },
     /// The flags' defaults, because there is no file, as upstream has it.
     NoFile {
         /// The defaults.
         config: Arc<Config>,
-        /// Has there been a file since, which cannot be used?
+        /// Whether there has been a file since, which cannot be used.
         is_outdated: bool,
     },
     /// The configuration that was valid last before the start, from the state directory.
     LastKnownGood(Arc<Config>),
-    /// The rules of some families stay as they were found standing in the kernel; those of the others follow a fallback.
+    /// The rules of some families are left standing as they were found in the kernel; those of the others follow a
+    /// fallback.
     KernelRules {
-        /// The families whose rules stay. A family leaves for good once its rules are seen not to stand, because they are
-        /// the agent's from then on. Never empty.
+        /// The families whose rules are left standing. A family is removed for good once no rules of it are found,
+        /// because its rules are the agent's from then on. Never empty.
         standing: Vec<Family>,
         /// The other families that are treated.
         filled: Vec<Family>,
-        /// What those follow.
+        /// What the rules of those follow.
         fallback: Fallback,
     },
     /// The flags' defaults, for want of anything better.
@@ -109,7 +110,7 @@ pub fn choose(
 }
 
 impl FileStatus {
-    /// Shall the rules be others from now on?
+    /// Whether the rules shall follow another configuration from now on.
     #[must_use]
     pub const fn changes_the_rules(&self) -> bool {
         matches!(self, Self::Valid(_) | Self::Missing)
@@ -146,7 +147,7 @@ impl ActiveConfig {
         }
     }
 
-    /// The families of which rules that stand stay as they are.
+    /// The families whose rules are left standing.
     #[must_use]
     pub fn standing(&self) -> &[Family] {
         if let Self::KernelRules { standing, .. } = self { standing } else { &[] }
@@ -165,7 +166,7 @@ impl ActiveConfig {
         }
     }
 
-    /// Is it something else than what the file, or its absence, says?
+    /// Whether it is something else than what the file, or its absence, says.
     #[must_use]
     pub const fn is_degraded(&self) -> bool {
         match self {
@@ -174,13 +175,13 @@ impl ActiveConfig {
         }
     }
 
-    /// Is it something of before the start, or the defaults in its place?
+    /// Whether it dates from before the start, or is the defaults in place of that.
     #[must_use]
     pub const fn is_from_before_the_start(&self) -> bool {
         matches!(self, Self::LastKnownGood(_) | Self::KernelRules { .. } | Self::Defaults(_))
     }
 
-    /// Is it for every family what the kernel held, so that no configuration says what it is?
+    /// Whether it is, for every family, the rules that the kernel held, which no configuration describes.
     #[must_use]
     pub fn is_kernel_rules_alone(&self) -> bool {
         matches!(self, Self::KernelRules { filled, .. } if filled.is_empty())
@@ -201,7 +202,7 @@ impl ActiveConfig {
 }
 
 impl fmt::Display for ActiveConfig {
-    /// One thing for all families, or each family with its own.
+    /// One source for all families, or each family with its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const KERNEL_RULES: &str = "the rules that stood in the kernel at the start";
         f.write_str(match self {

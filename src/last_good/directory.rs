@@ -1,4 +1,4 @@
-//! The state directory: where the last valid configuration meets the file system.
+//! The state directory: reads and writes the file with the last valid configuration.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -17,9 +17,9 @@ use crate::text::Shown;
 
 /// The name of the state file.
 const NAME: &str = "last-known-good";
-/// The name of what is to become the state file. What a crash leaves of it is replaced, and never read.
+/// The name of what is to become the state file. What a crash leaves of it is replaced and never read.
 const NEW: &str = "last-known-good.new";
-/// So many files of each kind are set aside at most; then the oldest goes.
+/// So many files of each kind are set aside at most; then the oldest is removed.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
 pub(super) const LARGEST: u64 = config::MOST_BYTES + LONGEST_HEADER;
@@ -39,7 +39,7 @@ pub enum LoadError {
     /// Somebody else could have put it there, or changed it.
     #[error(transparent)]
     Untrusted(#[from] TrustError),
-    /// It is not ours, or no more.
+    /// It was not written by this version of the agent, or is damaged.
     #[error("{}: {error}", Shown(&**.path))]
     Format {
         /// The state file.
@@ -99,7 +99,7 @@ impl StateDir {
     ///
     /// # Errors
     ///
-    /// [`LoadError`], if there is one and it cannot be obeyed, or if any that comes could not be.
+    /// [`LoadError`], if there is one and it cannot be used, or if others could write one there.
     pub fn load(&self) -> Result<Option<LastKnownGood>, LoadError> {
         let path = self.file();
         trust::check(&self.path, &path)?;
@@ -112,13 +112,14 @@ impl StateDir {
         format::decode(&bytes).map(Some).map_err(|error| LoadError::Format { path, error })
     }
 
-    /// Renames a state file that cannot be obeyed, so that it can be looked at and is not met again. Says its new name.
+    /// Renames a state file that cannot be used, so that it can be looked at and is not found again. Returns its new
+    /// name.
     ///
     /// # Errors
     ///
     /// Why it could not be renamed.
     pub fn set_aside(&self, flaw: Flaw) -> io::Result<PathBuf> {
-        // What is saved while this waits for the disk comes after it.
+        // A save that begins while this waits for the disk comes after it.
         let _lock = self.lock().map_err(io::Error::other)?;
         let aside = |number: usize| self.path.join(format!("{NAME}.{flaw}-{number}"));
         let free = (1..=MOST_ASIDE).find(|number| fs::symlink_metadata(aside(*number)).is_err());
@@ -129,8 +130,8 @@ impl StateDir {
         fs::rename(self.file(), &to).map(|()| to)
     }
 
-    /// Makes the state file hold this, unless it does already. At every moment, a crash and a loss of power included, it
-    /// holds what it held or this. Was anything written?
+    /// Makes the state file hold this, unless it does already. At every moment, a crash and a loss of power included,
+    /// it holds what it held or this. Returns whether anything was written.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl StateDir {
         self.write(&format::encode(good))
     }
 
-    /// The same with what the file is to hold, byte by byte. Only one process writes at a time: others wait.
+    /// The same with the bytes that the file is to hold. Only one process writes at a time: others wait.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<bool, WriteError> {
         self.create()?;
         let directory = self.lock()?;
@@ -150,14 +151,14 @@ impl StateDir {
         let new = self.path.join(NEW);
         write(&new, bytes)
             .and_then(|()| fs::rename(&new, &file).map_err(failed("rename to its name", &new)))
-            // Whatever takes up room there is of no use.
+            // What takes up room there is of no use.
             .inspect_err(|_| drop(fs::remove_file(&new)))?;
         // The name is on the disk only when the directory is.
         directory.sync().map_err(failed("write to the disk", &self.path)).map(|()| true)
     }
 
-    /// The directory, which is this process's alone until the value is dropped. A process that an agent of before has left
-    /// behind at a disk that hangs is waited for, so that it does not come later with what is older.
+    /// The directory, which is this process's alone until the value is dropped. A writer process that an earlier agent
+    /// left behind on a disk that hangs is waited for, so that it does not overwrite this with something older.
     fn lock(&self) -> Result<Locked, WriteError> {
         let open = || File::open(&self.path).map_err(failed("open", &self.path));
         match Flock::lock(open()?, FlockArg::LockExclusive) {
@@ -178,7 +179,7 @@ impl StateDir {
 
 /// The state directory while it is written.
 enum Locked {
-    /// Nobody else writes.
+    /// No other process writes.
     Alone(Option<Flock<File>>),
     /// There are no locks.
     Perhaps(File),
@@ -229,7 +230,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Writes a file that nobody has opened before, down to the disk.
+/// Writes a new file, which no process has open, down to the disk.
 fn write(new: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", new)(error)),

@@ -44,7 +44,7 @@ const NONE: &str = "none";
 /// the rest.
 pub(super) const LONGEST_HEADER: u64 = SourceSet::MOST as u64 * (3 * 4_096 + 64) + 1_024;
 
-/// The lengths of the header are not those of what is behind it.
+/// The lengths in the header are not those of the contents.
 const WRONG_LENGTH: FormatError = FormatError::Corrupt("its content is not as long as its header says");
 
 /// Why bytes are no state of ours.
@@ -75,7 +75,7 @@ pub fn encode(good: &LastKnownGood) -> Vec<u8> {
     bytes
 }
 
-/// What the bytes of a state file say.
+/// The configuration that the bytes of a state file hold.
 ///
 /// # Errors
 ///

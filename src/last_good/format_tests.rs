@@ -117,7 +117,7 @@ fn a_change_of_any_byte_and_the_loss_of_any_part_are_found() {
     }
 }
 
-/// Is the error one that is told of a damaged file? A damaged version may look like another version.
+/// Whether the error fits a damaged file. A damaged version may look like another version.
 fn is_said(error: &FormatError) -> bool {
     match error {
         FormatError::Foreign(version) => version.parse::<u32>().is_ok_and(|version| version != 1 && version != 2),

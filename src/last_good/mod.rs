@@ -1,9 +1,9 @@
 //! The configuration that was valid last, saved in `--state-dir` over restarts and reboots: so that a start that finds its
 //! file broken, or not there yet, can go on as before.
 //!
-//! `format` turns it into bytes and back, `directory` is where they meet the file system, `trust` says whose files are
-//! obeyed, `writer` is the process that writes, `store` knows what is to be saved, and `active_config` which configuration
-//! the rules follow. Whether they are in force the caller says.
+//! `format` turns it into bytes and back, `directory` reads and writes them, `trust` says whose files are used,
+//! `writer` is the process that writes, `store` knows what is to be saved, and `active_config` which configuration the
+//! rules follow. Whether the rules are in force, its callers say.
 
 mod active_config;
 mod directory;

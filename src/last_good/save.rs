@@ -1,4 +1,4 @@
-//! What is to be saved, on its way to the disk.
+//! A configuration to be saved, and the ways to have it written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl Save {
         &self.dir
     }
 
-    /// Starts a process that writes it. To be called in a runtime.
+    /// Starts a process that writes it. To be called in a tokio runtime.
     ///
     /// # Errors
     ///
@@ -30,7 +30,8 @@ impl Save {
         Writer::start(&self.dir, WriterTask::Save, Some(&self.good))
     }
 
-    /// Has it written by a process, and waits for that, but no longer than so long. Was anything written?
+    /// Has it written by a process, and waits for that, but no longer than `most`. Returns whether anything was
+    /// written.
     ///
     /// # Errors
     ///

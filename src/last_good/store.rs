@@ -14,18 +14,18 @@ pub struct LastGoodStore {
     dir: Option<StateDir>,
     /// What was saved before the start. Forgotten when a configuration is chosen.
     before: Option<LastKnownGood>,
-    /// What was chosen, until it is in force and written.
+    /// What was chosen, until it is in force and saved.
     chosen: Option<Arc<LastKnownGood>>,
-    /// Is that being written?
+    /// Whether that is being written.
     is_under_way: bool,
 }
 
-/// What there is to say of the time before the start, in words that follow what is wrong with the file.
+/// Notes on the time before the start, in words that follow what is wrong with the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FallbackNotes {
-    /// The state file which says that there was a configuration file, if it is that which is missing.
+    /// The state file, if it holds the content of the configuration file that is missing.
     missed_by: Option<PathBuf>,
-    /// The state file of which the flags of now make no configuration, and why.
+    /// The state file, if it is not valid under the flags of now, and why.
     unusable: Option<(PathBuf, String)>,
 }
 
@@ -36,14 +36,14 @@ impl LastGoodStore {
         Self { dir: Some(dir), before, chosen: None, is_under_way: false }
     }
 
-    /// The first of these files that is not there although it shall be. Until a configuration is chosen, that is so if the
-    /// last one before the start was made of it.
+    /// The first of these files that is missing although it is expected. Until a configuration is chosen, a file is
+    /// expected if the last valid configuration from before the start was made of it.
     #[must_use]
     pub fn missed<'a>(&self, sources: &'a SourceSet) -> Option<&'a Path> {
         self.before.as_ref()?.missed(sources)
     }
 
-    /// What is active instead of a file that cannot be used for this reason, and what there is to say of that.
+    /// The fallback for a file that cannot be used for this reason, and the notes on it.
     #[must_use]
     pub fn fallback(&self, error: &ReadError, context: &Context) -> (Fallback, FallbackNotes) {
         let mut notes = self.notes(error);
@@ -57,7 +57,7 @@ impl LastGoodStore {
         (fallback, notes)
     }
 
-    /// What there is to say of a file that cannot be used.
+    /// The notes on a file that cannot be used.
     #[must_use]
     pub fn notes(&self, error: &ReadError) -> FallbackNotes {
         let is_missed = |path: &Path| self.missed(&SourceSet::one(path, None)).is_some();
@@ -79,7 +79,7 @@ impl LastGoodStore {
         (!std::mem::replace(&mut self.is_under_way, true)).then_some(save)
     }
 
-    /// What was to be written last is saved now, or is not; then it is due still.
+    /// The save that was under way has ended. If it failed, it is due again.
     pub fn ended(&mut self, is_saved: bool) {
         if std::mem::take(&mut self.is_under_way) && is_saved {
             self.chosen = None;
@@ -104,7 +104,7 @@ impl fmt::Display for FallbackNotes {
         if let Some((state, error)) = &self.unusable {
             write!(
                 f,
-                "; the last valid configuration of before, kept in {}, cannot be used with the flags of now ({error})",
+                "; the last valid configuration of before, saved in {}, cannot be used with the flags of now ({error})",
                 Shown(&**state)
             )?;
         }

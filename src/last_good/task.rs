@@ -17,10 +17,10 @@ pub enum WriterTask {
     SetAside(Flaw),
 }
 
-/// What came of it.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriterAnswer {
-    /// The state file holds it. Was anything written?
+    /// The state file holds it: with whether anything was written, as it may have held it already.
     Saved(bool),
     /// The state file has this name now.
     Aside(PathBuf),
@@ -29,7 +29,7 @@ pub enum WriterAnswer {
 }
 
 impl WriterTask {
-    /// Does it, however long the disk takes. `input` is what comes by stdin.
+    /// Does the task, however long the disk takes. `input` is what comes by stdin.
     pub fn perform(self, dir: &StateDir, input: impl Read) -> WriterAnswer {
         match self {
             Self::Save => match save(dir, input) {
@@ -47,7 +47,7 @@ fn save(dir: &StateDir, input: impl Read) -> Result<bool, String> {
     let mut bytes = Vec::new();
     let read = input.take(LARGEST).read_to_end(&mut bytes);
     read.map_err(|error| format!("could not read what is to be saved: {error}"))?;
-    // Whoever calls it by hand is not to spoil what is saved.
+    // A call by hand is not to spoil what is saved.
     format::decode(&bytes).map_err(|error| format!("what is to be saved {error}"))?;
     dir.write(&bytes).map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Could a user who may not say what the rules are have written a state file?
+//! Whether a state file could have been written by a user who has no right to decide on the rules.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;

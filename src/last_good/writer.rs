@@ -1,8 +1,8 @@
 //! A process that writes to the state directory.
 //!
-//! A thread that waits for a frozen disk cannot be ended, and keeps its whole process from ending, SIGKILL or not; and with
-//! the process the sockets that own tables. So whatever writes there is a process of its own: this program, by a verb that
-//! `--help` does not list. It is started for one task, and left behind if nobody can wait for it any more.
+//! A thread that waits for a frozen disk cannot be ended, and keeps its whole process from ending, SIGKILL or not; and
+//! with the process the sockets that own tables. So whatever writes there is a process of its own: this program, by a
+//! verb that `--help` does not list. It is started for one task, and left behind if the agent ends before it does.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -75,7 +75,7 @@ pub enum SaveError {
 /// `MFD_NOEXEC_SEAL` of `linux/memfd.h`.
 const MFD_NOEXEC_SEAL: u32 = 0x8;
 
-/// Processes that nobody waits for any more, until they have ended.
+/// Processes whose [`Writer`] was dropped, until they have ended.
 static LEFT_BEHIND: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// A process that does one task. It goes on when the value is dropped.
@@ -90,7 +90,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts one. To be called in a runtime.
+    /// Starts one. To be called in a tokio runtime.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Writer {
         Self::spawn(dir, task, good).map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })
     }
 
-    /// Has the kernel forget those of the processes left behind that have ended since.
+    /// Reaps those of the processes left behind that have ended since.
     pub fn reap() {
         let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
@@ -124,7 +124,7 @@ impl Writer {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// Waits for its answer and its end. Losing the future loses nothing.
+    /// Waits for its answer and its end. Dropping the future loses nothing.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Writer {
         }
     }
 
-    /// Starts one and waits for its answer, but no longer than that. Not to be called in a runtime.
+    /// Starts one and waits for its answer, but no longer than `most`. Not to be called in a tokio runtime.
     ///
     /// # Errors
     ///
@@ -158,13 +158,13 @@ impl Writer {
         })
     }
 
-    /// It has not answered for so long.
+    /// The error if it has not answered for so long.
     #[must_use]
     pub fn slow(&self, waited: Duration) -> SaveError {
         SaveError::Slow { dir: self.dir.clone(), waited, process: self.process() }
     }
 
-    /// Takes its work away. If it waits for the disk, it ends when the disk answers; what it has not written stays as it was.
+    /// Kills it. If it waits for the disk, it ends when the disk answers; what it has not written stays as it was.
     pub fn abandon(&mut self) {
         let _ = self.child.as_mut().map(Child::kill);
     }
@@ -184,7 +184,8 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        // Almost always it has ended by now. Waiting without a look would wait for the disk if it was killed at it.
+        // Almost always it has ended by now. A blocking wait would wait for the disk if the process was killed while it
+        // waits for that.
         let mut pause = FIRST_LOOK;
         loop {
             let child = self.child.as_mut().ok_or(io::ErrorKind::NotFound)?;
@@ -206,8 +207,8 @@ impl Drop for Writer {
     }
 }
 
-/// This program, whatever has become of its file, with nothing of this process: no environment, no current directory that
-/// could not be unmounted, no part in what a terminal sends to this process.
+/// This program, even if its file was replaced or removed, with nothing of this process: no environment, no current
+/// directory that could not be unmounted, no part in what a terminal sends to this process.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one program that the agent executes is itself, because only another process can be left behind at a disk that hangs"
@@ -233,7 +234,7 @@ fn in_memory(good: &LastKnownGood) -> io::Result<File> {
 ///
 /// # Errors
 ///
-/// If nobody hears the answer.
+/// If the answer cannot be written to stdout.
 pub fn serve(dir: &StateDir, task: WriterTask) -> io::Result<()> {
     let answer = task.perform(dir, io::stdin().lock());
     let mut stdout = io::stdout().lock();

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, error, info, warn};
 
-use super::status::{known, summary, time_of_day};
+use super::status::{known_of_rules, summary, time_of_day};
 use super::{
     BackendReport, Cause, ConflictNews, Counters, Failure, Observer, PassReport, PassResult, Report, RulesReport,
     SaveReport,
@@ -25,10 +25,10 @@ use config::{Chosen, file_status, unchanged};
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = RulesReport::LINES;
 
-/// So many warnings are remembered. Somebody who makes chains under ever new names shall not fill the memory.
+/// So many warnings are remembered. A program that makes chains under ever new names shall not fill the memory.
 const WARNINGS_REMEMBERED: usize = 256;
 
-/// Writes reports to the log, and remembers what it has told.
+/// Writes reports to the log, and remembers what it has logged.
 #[derive(Debug)]
 pub struct LogReporter {
     /// The configuration files.
@@ -36,7 +36,7 @@ pub struct LogReporter {
     failure: LogOnce,
     warnings: BTreeSet<String>,
     layout: Option<Layout>,
-    /// Are the rules being undone again and again? Then repairs are told briefly.
+    /// Whether a conflict is under way: repairs are logged briefly then.
     is_conflict: bool,
     degraded: LogOnce,
     not_saved: LogOnce,
@@ -45,17 +45,17 @@ pub struct LogReporter {
     pending: Option<Chosen>,
 }
 
-/// What is told once for as long as it stays the same.
+/// Has a text logged once for as long as it stays the same.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce(Option<String>);
 
 impl LogOnce {
-    /// Nothing was told.
+    /// Nothing was logged.
     pub(crate) const fn new() -> Self {
         Self(None)
     }
 
-    /// There is this to tell. Is it another than the last time?
+    /// Takes note of a text, and returns whether it is to be logged: whether it differs from the last one.
     pub(crate) fn is_new(&mut self, text: &str) -> bool {
         let is_new = self.0.as_deref() != Some(text);
         if is_new {
@@ -64,7 +64,7 @@ impl LogOnce {
         is_new
     }
 
-    /// There is nothing to tell. Was there?
+    /// Takes note that there is no text any more, and returns whether there was one.
     pub(crate) fn ends(&mut self) -> bool {
         self.0.take().is_some()
     }
@@ -82,7 +82,7 @@ impl Observer for LogReporter {
 }
 
 impl LogReporter {
-    /// Nothing was told so far. The configuration files are at these paths.
+    /// Nothing was logged so far. The configuration files are at these paths.
     #[must_use]
     pub const fn new(paths: SourcePaths) -> Self {
         Self {
@@ -168,7 +168,7 @@ impl LogReporter {
         }
     }
 
-    /// What is active is told where it is something of before the start; anything else the news of the file tell.
+    /// Logs what is active if that dates from before the start. Everything else is logged with the news of the file.
     fn degraded(&mut self, report: &PassReport) {
         let active = &report.active;
         if !active.is_from_before_the_start() {
@@ -219,7 +219,7 @@ impl LogReporter {
         }
     }
 
-    /// Repairs begin to wait, or need not wait any more.
+    /// Logs that a conflict has started or ended.
     fn conflict(&mut self, news: &ConflictNews, interval: Duration) {
         self.is_conflict = matches!(news, ConflictNews::Started { .. });
         match news {
@@ -244,7 +244,7 @@ impl LogReporter {
         }
     }
 
-    /// What became of the flows that began under another policy.
+    /// Logs the result for the flows that began under another policy.
     fn flows(&mut self, flows: Result<&Fixed, &ConntrackError>, interval: Duration) {
         match flows.map_err(ToString::to_string) {
             Ok(fixed) => {
@@ -264,7 +264,7 @@ impl LogReporter {
         }
     }
 
-    /// What comes and goes again and again is told when it first comes.
+    /// Logs each warning once, even if its cause is removed and added again and again.
     fn warn_once(&mut self, warnings: &[String]) {
         for warning in warnings {
             if self.warnings.len() >= WARNINGS_REMEMBERED {
@@ -276,7 +276,7 @@ impl LogReporter {
         }
     }
 
-    /// Tells a failure once; but that what was just chosen is not in force is told whatever has been told before.
+    /// Logs a failure once; but if a configuration was just chosen, that it is not in force is logged in any case.
     fn failed(&mut self, failure: &Failure, report: &PassReport, chosen: Option<Chosen>) {
         let (error, result) = (&failure.text, report.result.name());
         if !self.failure.is_new(error) && chosen.is_none() {
@@ -284,7 +284,7 @@ impl LogReporter {
             return;
         }
         let config = report.active.config();
-        let known = known(failure, report.last_in_force);
+        let known = known_of_rules(failure, report.last_in_force);
         let told = match chosen {
             Some(chosen) if failure.is_of_reading => format!("{}: {known}", chosen.perhaps_in_force(&self.paths)),
             Some(chosen) => format!("{}: {error}", chosen.not_in_force(&self.paths)),
@@ -315,7 +315,7 @@ impl LogReporter {
     }
 }
 
-/// What comes after a failure.
+/// When the next attempt is made after a failure.
 fn next_attempt(result: PassResult, config: &Config) -> String {
     let interval = config.resync_interval.value;
     match result {

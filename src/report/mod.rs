@@ -1,4 +1,4 @@
-//! What the agent reports, and who takes it: the log, the service manager, and whoever else has a queue.
+//! What the agent reports, and who takes it: the log, the service manager, and further observers behind queues.
 
 mod log;
 mod notify;
@@ -21,12 +21,12 @@ pub use pass::{
     RulesReport,
 };
 
-/// Something that happened and is to be known outside.
+/// Something that the agent reports.
 #[derive(Debug)]
 pub enum Report {
     /// A pass over the rules.
     Pass(Box<PassReport>),
-    /// What became of the flows that began under another policy.
+    /// The flows that began under another policy were looked at.
     Flows {
         /// How many were deleted, or why not.
         result: Result<Fixed, ConntrackError>,
@@ -35,14 +35,14 @@ pub enum Report {
     },
     /// Whether the configuration in force is saved for the next start.
     Save(SaveReport),
-    /// The agent ends, as somebody asked for. This was done since its start.
+    /// The agent ends, as a signal asked for. This was done since its start.
     Stopping(Counters),
 }
 
 /// Whether the configuration in force is saved for the next start.
 #[derive(Debug)]
 pub enum SaveReport {
-    /// It is, or not. Was anything written?
+    /// The save has ended: with whether anything was written, as it may have been saved already.
     Ended(Result<bool, SaveError>),
     /// It takes long, and goes on.
     Slow(SaveError),
@@ -50,15 +50,15 @@ pub enum SaveReport {
 
 /// Takes reports, each once, in their order.
 pub trait Observer {
-    /// Takes one, before which so many were dropped because the observer was too slow.
+    /// Takes a report. Before it, `dropped` reports were dropped because the observer was too slow.
     fn observe(&mut self, report: &Report, dropped: u64);
 }
 
-/// Everybody who takes reports.
+/// All who take reports.
 ///
-/// Whoever publishes waits for none of them. The log and the service manager are served right away, because neither of them
-/// waits: a log line goes to a queue that drops and counts what it has no room for, and the service manager's socket does not
-/// block. All others have a thread and a bounded queue.
+/// Publishing waits for none of them. The log and the service manager are served right away, because neither of them
+/// waits: a log line goes to a queue that drops and counts what it has no room for, and the service manager's socket
+/// does not block. All others have a thread and a bounded queue.
 #[derive(Debug)]
 pub struct Reports {
     log: LogReporter,
@@ -73,8 +73,8 @@ impl Reports {
         Self { log: LogReporter::new(config), manager, queues: Vec::new() }
     }
 
-    /// From now on this one takes reports too, on a thread of its own, where it may wait for whatever it likes. If it is
-    /// too slow it misses the oldest of those that wait for it. The thread lives as long as the process.
+    /// Adds an observer, on a thread of its own, where it may block. If it is too slow it misses the oldest of those
+    /// that wait for it. The thread lives as long as the process.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Reports {
         Ok(())
     }
 
-    /// Gives a report to everybody, and waits for nobody.
+    /// Gives a report to all who take them, and waits for none.
     pub(crate) fn publish(&mut self, report: &Arc<Report>) {
         self.log.observe(report, 0);
         self.manager.observe(report, 0);

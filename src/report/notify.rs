@@ -1,7 +1,7 @@
 //! Telling the service manager how far the process is (`sd_notify(3)`).
 //!
-//! The service manager's socket may be full, because nobody reads it for a while. So only the latest state is kept, and sent
-//! as soon as there is room; nothing waits for that.
+//! The service manager's socket may be full, if the service manager does not read it for a while. So only the latest
+//! state is remembered, and sent as soon as there is room; nothing waits for that.
 
 use std::convert::Infallible;
 use std::env;
@@ -71,14 +71,14 @@ impl ServiceManager {
         status(report)
     }
 
-    /// Does anybody listen?
+    /// Whether there is a service manager.
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.address.is_some()
     }
 
-    /// Tells how things are after a pass. The agent is ready once rules were read back as being in force, be it those of one
-    /// family: if the manager ended it because of the other, nobody would repair these.
+    /// Tells how things are after a pass. The agent is ready once rules were read back as being in force, be it those
+    /// of one family: if the manager ended it because of the other one, these would not be repaired any more.
     fn passed(&mut self, report: &PassReport) {
         self.wanted.is_ready |= report.is_partly_in_force();
         self.status(&status(report));
@@ -96,10 +96,10 @@ impl ServiceManager {
         self.tell();
     }
 
-    /// Tells what could not be told yet, whenever there is room. Never completes; losing the future loses nothing. To be
-    /// polled in a runtime, as all of this.
+    /// Tells what could not be told so far, whenever there is room. Never completes; dropping the future loses nothing.
+    /// To be polled in a runtime, as all of this.
     pub async fn catch_up(&mut self) -> Infallible {
-        // It may listen again.
+        // The service manager may listen again by now.
         self.tell();
         while let (Some(socket), Some(message)) = (&self.socket, message(&self.told, &self.wanted)) {
             let sent = match socket.writable().await {
@@ -126,7 +126,7 @@ impl ServiceManager {
         }
     }
 
-    /// A service manager that does not listen is no reason to do anything else.
+    /// Takes note of an attempt. A failure is not reported: the agent works without a service manager too.
     fn learn(&mut self, sent: &io::Result<usize>) {
         match sent {
             Ok(_) => self.told = self.wanted.clone(),

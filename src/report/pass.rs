@@ -1,4 +1,4 @@
-//! What a pass over the rules came to, as one value that everybody who wants to know can have.
+//! The report of a pass over the rules, as one value for all observers.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,18 +7,19 @@ use crate::last_good::{ActiveConfig, FileStatus};
 use crate::net::Family;
 use crate::rules::{Layout, TableId};
 
-/// Everything that there is to say of one pass. It borrows nothing, so that whoever reports it may take as long as they like.
+/// Everything that there is to say of one pass. It borrows nothing, so that an observer may keep it for as long as it
+/// likes.
 #[derive(Debug)]
 pub struct PassReport {
     /// Why the pass was made.
     pub cause: Cause,
     /// When it ended.
     pub at: SystemTime,
-    /// What was new about the configuration file; `None` if it says what it said before.
+    /// What was new about the configuration file; `None` if it is unchanged.
     pub file: Option<FileStatus>,
     /// What was done to the rules, or why that failed.
     pub rules: RulesReport,
-    /// What that came to.
+    /// How the pass ended.
     pub result: PassResult,
     /// The time that it took.
     pub took: PassTimes,
@@ -39,11 +40,11 @@ pub struct PassReport {
 /// Why a pass was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The agent begins.
+    /// The agent starts.
     Start,
     /// Something is new about the configuration file.
     FileChanged,
-    /// The operator had the configuration file looked at, and it says what it said.
+    /// The operator asked for the configuration file to be read again, and it is unchanged.
     FileUnchanged,
     /// The operator wants everything looked at again (SIGHUP).
     Reload,
@@ -53,27 +54,27 @@ pub enum Cause {
     Retry,
     /// It is time to read long lists again, which were taken to be what they were when others committed.
     Verify,
-    /// Somebody else has committed rules.
+    /// Another program has committed rules.
     RulesChanged,
 }
 
 /// What was done to the rules, or why that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RulesReport {
-    /// Is known what was found and done? It is not if nothing was read, because nobody has changed any rule since they were
-    /// last seen to be in force, and if that failed for all families.
+    /// Whether it is known what was found and done. It is not if nothing was read, because no rule was changed since
+    /// ours were last seen in force, and not if reading failed for all families.
     pub was_read: bool,
     /// Which layout the kernel takes.
     pub backend: Option<BackendReport>,
     /// How many changes were committed.
     pub changes: usize,
-    /// The first of them, a line each; all of them if somebody is debugging.
+    /// The first of them, a line each; all of them if the log is at the debug level.
     pub change_lines: Vec<ChangeLine>,
     /// What was in the way or went wrong, and was overcome, in sentences.
     pub mishaps: Vec<String>,
     /// What was left undone, in sentences.
     pub left_undone: Vec<String>,
-    /// What others have in the kernel that is to be known, in sentences that stay the same while it does.
+    /// What the operator should know of others' rules in the kernel, in sentences that stay the same while that does.
     pub warnings: Vec<String>,
     /// Why the rules of a family, or of all, are not in force.
     pub failure: Option<Failure>,
@@ -93,11 +94,11 @@ pub struct ChangeLine {
 pub struct BackendReport {
     /// The layout.
     pub layout: Layout,
-    /// The choice in words.
+    /// The backend selection in words.
     pub text: String,
-    /// Was the kernel asked to take anything in that layout? Not if all was left alone as it stood.
+    /// Whether the kernel was asked to take anything in that layout; not if all rules were left standing.
     pub was_asked: bool,
-    /// Why others were refused before, this time.
+    /// Why layouts tried before it in this pass were refused.
     pub refused: Vec<String>,
 }
 
@@ -106,9 +107,9 @@ pub struct BackendReport {
 pub struct Failure {
     /// The reason.
     pub text: String,
-    /// Could the rules not even be read? Then nothing is known of them.
+    /// Whether the rules could not even be read. Nothing is known of them then.
     pub is_of_reading: bool,
-    /// Is a privilege missing, so that trying again is of no use?
+    /// Whether a privilege is missing, so that trying again is of no use.
     pub is_denied: bool,
     /// The families in whose way others have something, if that is the reason.
     pub in_conflict: Vec<Family>,
@@ -116,14 +117,14 @@ pub struct Failure {
     pub unaffected: Vec<Family>,
 }
 
-/// What a pass came to.
+/// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassResult {
-    /// The rules are as they shall be: they were so already, or were changed because what shall be is another.
+    /// The rules are as they shall be: they were so already, or were brought in line with a new configuration.
     InForce,
     /// Somebody had changed them, and they are in force again.
     Repaired,
-    /// Each time that they were put right, somebody had undone it before that was seen.
+    /// Each repair was undone by another program before it was read back.
     Undone,
     /// Others committed so often that nothing could be put in place, or read. Nothing was undone, and nothing is wrong.
     Overtaken,
@@ -131,7 +132,7 @@ pub enum PassResult {
     Failed,
     /// Another process owns a table that has to be changed, and may end at any moment.
     Owned(TableId),
-    /// The attempt failed, and so will every other before somebody has changed something.
+    /// The attempt failed, and so will every other until the file, the rules or the system are changed.
     Stuck,
 }
 
@@ -149,7 +150,7 @@ pub struct PassTimes {
 pub struct LastInForce {
     /// When.
     pub at: SystemTime,
-    /// Has the configuration changed since?
+    /// Whether the configuration has changed since.
     pub was_another_config: bool,
 }
 
@@ -174,7 +175,7 @@ pub enum ConflictNews {
 pub struct Counters {
     /// Passes that were made, whatever for.
     pub passes: u64,
-    /// Passes after which rules were in force again that somebody else had taken out or changed.
+    /// Passes that repaired rules which another program had removed or changed.
     pub repairs: u64,
     /// Passes that could not bring the rules into force.
     pub failures: u64,
@@ -187,13 +188,13 @@ pub struct Counters {
 }
 
 impl PassReport {
-    /// Were the rules of all families read and found in force?
+    /// Whether the rules of all families were read and found in force.
     #[must_use]
     pub const fn is_in_force(&self) -> bool {
         self.rules.failure.is_none()
     }
 
-    /// Are the rules of one family at least in force?
+    /// Whether the rules of at least one family are in force.
     #[must_use]
     pub fn is_partly_in_force(&self) -> bool {
         self.rules.failure.as_ref().is_none_or(|failure| !failure.unaffected.is_empty())
@@ -201,12 +202,12 @@ impl PassReport {
 }
 
 impl RulesReport {
-    /// So many changes are told line by line, unless somebody is debugging.
+    /// So many changes are reported line by line, and all of them at the debug level.
     pub(crate) const LINES: usize = 100;
 }
 
 impl PassTimes {
-    /// All of it.
+    /// Both together.
     #[must_use]
     pub const fn whole(self) -> Duration {
         self.reading.saturating_add(self.committing)
@@ -214,7 +215,7 @@ impl PassTimes {
 }
 
 impl Cause {
-    /// Does the resync interval begin anew with such a pass?
+    /// Whether the resync interval begins anew with such a pass.
     #[must_use]
     pub const fn begins_the_interval(self) -> bool {
         matches!(self, Self::Start | Self::FileChanged | Self::Tick | Self::Reload)

@@ -1,4 +1,4 @@
-//! Reports that wait for an observer that may wait itself.
+//! A queue of reports for an observer that may block.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use super::{Observer, Report};
 /// is after it, so that the newest one matters most.
 const MOST_WAITING: usize = 64;
 
-/// A bounded queue: whoever puts something there never waits.
+/// A bounded queue: putting something there never waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -50,7 +50,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Waits for a report; and how many were dropped before it.
+    /// Waits for a report. Returns it, and how many were dropped before it.
     fn take(&self) -> (Arc<Report>, u64) {
         let mut waiting = self.lock();
         loop {

@@ -10,7 +10,7 @@ use crate::text::counted;
 pub(super) fn status(report: &PassReport) -> String {
     let (active, config) = (&report.active, report.active.config());
     match &report.rules.failure {
-        Some(failure) => known(failure, report.last_in_force),
+        Some(failure) => known_of_rules(failure, report.last_in_force),
         None if active.is_kernel_rules_alone() => {
             "degraded: the configuration file cannot be used; the rules that stood before the start stay, their origin \
              is unknown"
@@ -23,8 +23,8 @@ pub(super) fn status(report: &PassReport) -> String {
     }
 }
 
-/// What a failure says of the rules, as far as anything is known.
-pub(super) fn known(failure: &Failure, last_in_force: Option<LastInForce>) -> String {
+/// What is known of the rules after a failure.
+pub(super) fn known_of_rules(failure: &Failure, last_in_force: Option<LastInForce>) -> String {
     let text = &failure.text;
     if !failure.is_of_reading {
         // Where a family is not affected, there is one conflict.

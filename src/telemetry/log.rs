@@ -1,7 +1,7 @@
-//! The log: lines that wait, and who writes them.
+//! The log: the lines that wait, and their writing.
 //!
-//! At first whoever logs also writes, as far as that goes without waiting. [`Log::write_in_background`] hands that to a
-//! thread, so that a loop that logs waits for nothing, not even for a frozen terminal.
+//! At first the thread that logs also writes, as far as that goes without waiting. [`Log::write_in_background`] hands
+//! that to a thread, so that a loop that logs waits for nothing, not even for a frozen terminal.
 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// comes, then waits for this; both together are to stay below a tenth of a second.
 const LAST_MOMENT: Duration = Duration::from_millis(25);
 
-/// It writes what is finished.
+/// The thread only writes finished lines.
 const STACK_BYTES: usize = 64 * 1024;
 
 /// Takes lines, and has them written.
@@ -39,11 +39,11 @@ struct State {
     output: Option<Output>,
     /// How long to wait for room, without the thread.
     patience: Duration,
-    /// Did waiting not help the last time?
+    /// Whether waiting did not help the last time.
     gave_up: bool,
-    /// Is everything written, as far as the thread is concerned?
+    /// Whether the thread has written everything.
     is_drained: bool,
-    /// Does nobody want to hear more?
+    /// Whether lines that come later are dropped.
     is_closed: bool,
 }
 
@@ -83,7 +83,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// If there is no thread to be had. Then lines are still written, but never waited for.
+    /// If the thread cannot be started. Lines are still written then, but never waited for.
     pub(super) fn write_in_background(&'static self) -> io::Result<()> {
         let thread = thread::Builder::new().name("log".to_owned()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(|| self.work());
@@ -121,14 +121,14 @@ impl Log {
         }
     }
 
-    /// What panics elsewhere leaves the state as good as it was.
+    /// A panic elsewhere leaves the state valid.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Writes what waits, and waits for room as long as somebody reads.
+    /// Writes what waits, and waits for room for as long as the reader reads.
     fn wait_for_room(&mut self) {
         let patience = if self.gave_up { Duration::ZERO } else { self.patience };
         loop {
@@ -143,7 +143,7 @@ impl State {
         }
     }
 
-    /// Writes what waits, and waits for room until then. Is everything written?
+    /// Writes what waits, and waits for room until then. Returns whether everything is written.
     fn drain(&mut self, until: Instant) -> bool {
         let Some(output) = &mut self.output else { return false };
         while output.flush(Some(until)) {
@@ -203,7 +203,7 @@ mod tests {
             log.finish();
             let took = began.elapsed();
             assert!(took >= patience && took < patience + PATIENCE, "{took:?}");
-            // Now somebody reads.
+            // Now it is read.
             log.lock().is_closed = false;
             let mut text = String::new();
             while accounted(&text) < LINES {

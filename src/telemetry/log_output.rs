@@ -1,4 +1,5 @@
-//! Writing lines to stderr, which may be slow, full or gone: a failure is counted, and told once writing works again.
+//! Writing lines to stderr, which may be slow, full or gone: lines that are lost are counted, and reported once writing
+//! works again.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -26,11 +27,11 @@ const PAUSE: u8 = 10;
 pub(super) struct Output {
     sink: Sink,
     pieces: VecDeque<Piece>,
-    /// So many lines are missing, and nobody was told yet.
+    /// So many lines are missing, and no notice says so yet.
     lost: u64,
     /// Why the last of them is missing, if writing failed.
     why: Option<Errno>,
-    /// Does what was written last end in the middle of a line?
+    /// Whether what was written last ends in the middle of a line.
     is_cut: bool,
     /// The bytes that were written since the start.
     written: u64,
@@ -66,8 +67,8 @@ impl Output {
         }
     }
 
-    /// Writes what was taken, and waits for room no longer than that; for ever without a time. Is all of it written, or
-    /// given up because it cannot be?
+    /// Writes what was taken, and waits for room no longer than that; for ever without a time. Returns whether all of
+    /// it is written, or given up because it cannot be.
     pub(super) fn flush(&mut self, until: Option<Instant>) -> bool {
         while let Some(piece) = self.pieces.front_mut() {
             let left = piece.bytes.get(piece.written..).unwrap_or_default();
@@ -92,7 +93,7 @@ impl Output {
         true
     }
 
-    /// How much was written since the start, to see whether somebody reads.
+    /// How much was written since the start, to see whether the reader reads.
     pub(super) const fn written(&self) -> u64 {
         self.written
     }
@@ -106,7 +107,7 @@ impl Output {
     }
 }
 
-/// Stderr, in a way that waits for nobody where there is one.
+/// Stderr, opened so that writing does not block, where that is possible.
 #[derive(Debug)]
 pub(super) struct Sink {
     stderr: io::Stderr,

@@ -1,4 +1,4 @@
-//! Lines that wait to be written: so many at most, and what came beyond that is counted.
+//! Lines that wait to be written: so many at most; lines beyond that are dropped and counted.
 
 use std::collections::VecDeque;
 
@@ -21,12 +21,12 @@ pub(super) struct Queue {
 pub(super) struct Line {
     /// So many lines before this one were dropped.
     pub(super) lost_before: u64,
-    /// Empty if lines were dropped and none has come since.
+    /// Empty if lines were dropped and none was added since.
     pub(super) text: Vec<u8>,
 }
 
 impl Queue {
-    /// Is there room for a line of so many bytes?
+    /// Whether there is room for a line of so many bytes.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.lines.is_empty() || self.lines.len() < MOST_LINES && self.bytes + bytes <= MOST_BYTES
     }
@@ -50,7 +50,7 @@ impl Queue {
             }
             None if self.lost > 0 => Some(Line { lost_before: std::mem::take(&mut self.lost), text: Vec::new() }),
             None => {
-                // What a burst has made large is given back.
+                // The memory of a burst is returned.
                 self.lines = VecDeque::new();
                 None
             }

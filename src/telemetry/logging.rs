@@ -32,7 +32,7 @@ pub struct Verbosity(i32);
 pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 
 /// Sends the process's log to stderr, in colour where that is a terminal and `NO_COLOR` (<https://no-color.org>) is not
-/// set. Logging never fails, and never waits for ever: lines that cannot be written are counted and told of later.
+/// set. Logging never fails, and never waits for ever: lines that cannot be written are counted and reported later.
 ///
 /// # Errors
 ///
@@ -48,11 +48,11 @@ pub fn init(verbosity: Verbosity, style: Style) -> Result<(), LoggingError> {
     Ok(tracing::subscriber::set_global_default(subscriber(verbosity, style, colour, move || Finished(log)))?)
 }
 
-/// From now on a thread writes the log, and whoever logs waits for nothing.
+/// From now on a thread writes the log, and logging never waits.
 ///
 /// # Errors
 ///
-/// If there is no thread to be had. Nobody waits then either, but more lines may be lost.
+/// If the thread cannot be started. Logging does not wait then either, but more lines may be lost.
 pub fn write_in_background() -> io::Result<()> {
     LOG.get().map_or(Ok(()), Log::write_in_background)
 }
@@ -85,7 +85,7 @@ impl io::Write for Finished {
     }
 }
 
-/// A warning of the log's own, as a line. It does not come by `tracing`, which is in the middle of another event then.
+/// A warning of the log's own, as a line. It is not made by `tracing`, which is in the middle of another event then.
 fn notice_with_time(message: &str) -> String {
     let mut line = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
@@ -120,7 +120,7 @@ impl FromStr for Verbosity {
     }
 }
 
-/// One line per event. The module is named only where somebody is debugging.
+/// One line per event. The module is named only at the debug level.
 fn subscriber<W>(verbosity: Verbosity, style: Style, colour: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,

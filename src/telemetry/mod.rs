@@ -1,4 +1,4 @@
-//! What the agent tells of itself while it works.
+//! The log of the process.
 
 mod log;
 mod log_output;

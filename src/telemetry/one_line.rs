@@ -1,4 +1,5 @@
-//! The last defence of the log: whatever a message holds, it is one line, and no character of it is obeyed.
+//! The last defence of the log: whatever a message holds, it is one line, and no control character of it reaches a
+//! terminal.
 
 use std::fmt::{self, Debug, Write as _};
 

@@ -20,7 +20,7 @@ pub enum Style {
 /// A line for each event.
 pub(super) struct Lines {
     style: Style,
-    /// With time and level. While somebody is debugging, the module is named.
+    /// With time and level. At the debug level, the module is named.
     log: Format<format::Full, SystemTime>,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Sources {
     rules: RulesWatch,
     flows: Option<UnboundedReceiver<FlowReport>>,
     alarm: Alarm,
-    /// Writes that are under way, or wait for that.
+    /// Saves that are under way or wait.
     pub(super) state: StateWrites,
     deaf_until: Option<Instant>,
 }
@@ -55,7 +55,7 @@ impl Sources {
         })
     }
 
-    /// What is waited for from here on.
+    /// Sets the alarm, and until when others' commits are not listened to.
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.deaf_until = wait.deaf_until;
         self.alarm.set(wait.alarm.saturating_duration_since(Instant::now()))
@@ -66,7 +66,7 @@ impl Sources {
         self.rules.take()
     }
 
-    /// The next thing that happens. Meanwhile the service manager is told what it had no room for.
+    /// The next thing that happens. In the meantime the service manager is told what it had no room for.
     pub(super) async fn next(&mut self, reports: &mut Reports) -> io::Result<Event> {
         Ok(tokio::select! {
             biased;
@@ -90,7 +90,7 @@ impl Sources {
     }
 }
 
-/// The next report of what became of flows, if they are looked at.
+/// The next report of a job over flows; pending if flows are left alone.
 async fn ended(flows: Option<&mut UnboundedReceiver<FlowReport>>) -> Option<FlowReport> {
     match flows {
         Some(reports) => reports.recv().await,
@@ -103,7 +103,7 @@ pub(super) fn readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     ready_for(inner, Interest::READABLE)
 }
 
-/// The same for something else than to be readable.
+/// The same for other readiness than being readable.
 #[expect(
     deprecated,
     reason = "its successor is unsafe, for types that do not own the descriptor that they name; those used here do"

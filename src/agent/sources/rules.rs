@@ -11,7 +11,7 @@ use tracing::warn;
 use super::readable;
 use crate::backend::{ChangeSource, Heard};
 
-/// Tells when somebody else has committed rules.
+/// Tells when another program has committed rules.
 #[derive(Debug)]
 pub(super) struct RulesWatch {
     /// `None` once it has failed.
@@ -25,8 +25,8 @@ impl RulesWatch {
         Ok(Self { changes: changes.map(readable).transpose()?, heard: Heard::default() })
     }
 
-    /// Completes once somebody else has committed rules, with what was heard of it; but not before `from`: until then it does
-    /// not even listen. Losing the future loses nothing.
+    /// Completes once another program has committed rules, with what was heard of it; but not before `from`: until then
+    /// it does not even listen. Dropping the future loses nothing.
     pub(super) async fn changed(&mut self, from: Option<Instant>) -> Heard {
         if let Some(from) = from.filter(|from| *from > Instant::now()) {
             sleep_until(from.into()).await;
@@ -45,7 +45,11 @@ impl RulesWatch {
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = heard {
-                warn!("changes of the rules by others are noticed at the resync interval only from now on: {error}");
+                warn!(
+                    event = "rules_not_watched",
+                    error,
+                    "changes of the rules by others are noticed at the resync interval only from now on: {error}"
+                );
                 self.changes = None;
             }
         }
@@ -55,7 +59,7 @@ impl RulesWatch {
     /// What was heard since the last time, up to now.
     pub(super) fn take(&mut self) -> Heard {
         if let Some(changes) = &mut self.changes {
-            // A failure is met again, and told, by who waits.
+            // A failure is met again, and logged, by `changed`.
             let _ = changes.get_mut().listen(&mut self.heard);
         }
         std::mem::take(&mut self.heard)

@@ -1,4 +1,4 @@
-//! Signals, on a thread of their own: the end that somebody asks for comes in time, even while the main thread reads a long
+//! Signals, on a thread of their own: a request to end is answered in time, even while the main thread reads a long
 //! file, or waits for the kernel, which takes a quarter of a second for a transaction of 100,000 intervals.
 
 use std::io;
@@ -15,15 +15,15 @@ use crate::telemetry;
 /// How long the loop may take to end by itself. Idle, it takes less than a millisecond.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// It does next to nothing.
+/// The thread does next to nothing.
 const STACK_BYTES: usize = 64 * 1024;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// SIGHUP: the operator wants the file read again, and no more waiting.
+    /// SIGHUP: the operator wants the file read again, and any back-off ended.
     Reload,
-    /// SIGTERM or SIGINT: the end.
+    /// SIGTERM or SIGINT: the agent is to end.
     Stop,
 }
 
@@ -65,9 +65,9 @@ impl Signals {
         (move || tell.send(Asked::Stop).unwrap_or_default(), Self(told))
     }
 
-    /// What the next signal asks for. Many that wait are one: the end, if it is among them.
+    /// What the next signal asks for. Many that wait count as one: as the request to end, if it is among them.
     pub(super) async fn next(&mut self) -> Asked {
-        // Nobody is left to tell: the thread is gone, and with it the process.
+        // The channel is closed only when the thread has ended, and with it the process.
         let mut asked = self.0.recv().await.unwrap_or(Asked::Stop);
         while let (true, Ok(next)) = (asked != Asked::Stop, self.0.try_recv()) {
             asked = next;

@@ -31,7 +31,7 @@ impl Alarm {
         Ok(self.0.get_ref().0.set(Expiration::OneShot(after), TimerSetTimeFlags::empty())?)
     }
 
-    /// Completes once it is due. Losing the future loses nothing.
+    /// Completes once it is due. Dropping the future loses nothing.
     pub(super) async fn due(&self) -> io::Result<()> {
         loop {
             let mut ready = self.0.readable().await?;

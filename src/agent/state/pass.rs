@@ -27,7 +27,7 @@ impl State {
         let mut file = None;
         match cause {
             Cause::Start | Cause::FileChanged => {
-                // That there is no answer is news too, and the answer will be, whenever it comes.
+                // That there is no answer is news too. A later answer will be news of its own.
                 let no_answer =
                     || Err(ReadError::Unanswered { sources: self.settings.paths.clone(), after: FIRST_LOOK });
                 let news = self.waiting.news.take().unwrap_or_else(no_answer);
@@ -38,7 +38,7 @@ impl State {
             Cause::FileUnchanged => self.waiting.file_unchanged = false,
             Cause::Reload => {
                 self.waiting.reload = false;
-                // The operator wants no more waiting.
+                // The operator wants any back-off ended.
                 self.back_off.start_afresh();
                 effects.push(Effect::AskFile(Ask::Reload));
             }
@@ -51,7 +51,7 @@ impl State {
             cause,
             config: active.config().clone(),
             keep_standing: active.standing().to_vec(),
-            // After a commit of others first what is quickly read is looked at, and put right.
+            // After a commit of others, what is quick to read is read and repaired first.
             is_quick: cause == Cause::RulesChanged,
             settled: self.settled,
         }));
@@ -72,7 +72,7 @@ impl State {
         status
     }
 
-    /// Takes note of what a pass came to.
+    /// Takes note of the end of a pass.
     pub(super) fn pass_ended(&mut self, now: Instant, ended: PassEnded, effects: &mut Vec<Effect>) {
         let (Phase::Passing { .. }, Some(active)) = (&self.phase, self.active.take()) else { return };
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting);
@@ -81,7 +81,7 @@ impl State {
         heard.extend(since);
         self.counters.foreign_commits += heard.commits;
         if let Some(failure) = reconciled.rules.failure.as_ref().filter(|failure| failure.is_denied) {
-            // Nothing is in force, and nothing will be tried again: there is only this to tell.
+            // Nothing is in force, and nothing will be tried again: this error is all that is reported.
             self.phase = Phase::Ended;
             effects.push(Effect::End(Err(RunError::Denied(failure.text.clone()))));
             return;
@@ -136,7 +136,7 @@ impl State {
         }
     }
 
-    /// When the rules need not be read again as long as nobody commits, and when long lists are to be read.
+    /// Remembers the state in which the rules need not be read again, and when long lists are to be read again.
     fn note_what_was_read(&mut self, now: Instant, reconciled: &Reconciled) {
         if let Some(reading) = reconciled.long_reading {
             self.long_lists_not_before = Some(now + reading.saturating_mul(SHARE_OF_LONG_LISTS - 1));
@@ -153,7 +153,8 @@ impl State {
         }
     }
 
-    /// The families of which something was put back that had stood already.
+    /// Remembers the families whose rules are in force. Returns those in which something was put back that had been in
+    /// force.
     fn note_what_stands(&mut self, reconciled: &Reconciled) -> Vec<Family> {
         let repaired = reconciled.changed.iter().copied().filter(|family| self.stood.contains(family)).collect();
         match &reconciled.rules.failure {
@@ -171,8 +172,8 @@ impl State {
         }
     }
 
-    /// After the rules, the flows that began before them. Rules that stay as they were found follow a policy that is not
-    /// known, so that flows follow them only once none of them stays.
+    /// Has the flows looked at that began before the rules. Rules that were left standing follow an unknown policy, so
+    /// flows are looked at only once no rules are left standing.
     fn follow_with_flows(&mut self, is_in_force: bool, affects_packets: bool, effects: &mut Vec<Effect>) {
         if self.flows.as_ref().is_some_and(|flows| !flows.knows_a_policy()) {
             self.renew_flows(effects);
@@ -184,7 +185,7 @@ impl State {
         }
     }
 
-    /// The policy is another, or was not known so far.
+    /// To be called when the policy has changed, or is known for the first time.
     fn renew_flows(&mut self, effects: &mut Vec<Effect>) {
         let Some(active) = self.active.as_ref().filter(|active| active.standing().is_empty()) else { return };
         if let Some(flows) = &mut self.flows {

@@ -52,14 +52,14 @@ fn kinds() -> impl Strategy<Value = Kind> {
 struct Seen {
     clock: Clock,
     is_under_way: bool,
-    /// Is that a quick pass? Only such take long lists to be what they were.
+    /// Whether that is a quick pass. Only quick passes take long lists to be what they were.
     is_quick: bool,
     wait: Option<Wait>,
     interval: Duration,
     jobs: Vec<Arc<Job>>,
     /// The passes since the clock moved, or something else than a pass and the alarm happened.
     passes_at_once: u32,
-    /// Since when somebody has been heard of whose commit was not looked at yet.
+    /// Since when a commit of others has been heard of that no pass has followed yet.
     unheeded: Option<Instant>,
     has_ended: bool,
 }

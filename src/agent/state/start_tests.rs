@@ -91,7 +91,7 @@ struct Running {
     file: ConfigFiles,
 }
 
-/// Has a file that is missing or empty been so for a while?
+/// Whether a file that is missing or empty has been so for a while.
 const AWAY: bool = true;
 const THERE: bool = false;
 

@@ -280,7 +280,7 @@ fn while_another_process_owns_a_table_it_is_asked_for_and_nothing_is_read_until_
             (513, Event::Alarm, &["check owner of ip ip-masq-agent", "wait until 60000, deaf until 30"]),
             (514, Event::OwnerChecked { is_owned: false }, &["reconcile: retry"]),
             (515, ended(PassResult::InForce), &["report in_force", "wait until 60000"]),
-            // An answer that nobody waits for is none.
+            // An answer that is not waited for has no effect.
             (516, Event::OwnerChecked { is_owned: false }, &["wait until 60000"]),
         ],
     );

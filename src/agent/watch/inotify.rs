@@ -1,4 +1,4 @@
-//! One inotify instance for the agent's life, with watches that come and go (inotify(7)).
+//! One inotify instance for the agent's life, whose watches are added and removed (inotify(7)).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,19 +15,19 @@ use tokio::io::unix::AsyncFd;
 use super::super::sources::readable;
 use super::route::{Point, What};
 
-/// Says what happens at the points of routes.
+/// The watches at the points of routes.
 #[derive(Debug)]
 pub(super) struct Watches {
     instance: AsyncFd<Instance>,
     set: HashMap<WatchDescriptor, Watch>,
 }
 
-/// What there was to hear.
+/// What the events mean for the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {
     /// The file is another, or it may be.
     pub(super) settled: bool,
-    /// Somebody is writing it.
+    /// It is being written.
     pub(super) writing: bool,
 }
 
@@ -42,8 +42,8 @@ struct Watch {
 #[derive(Debug)]
 struct Instance(Inotify);
 
-/// More events than this are not read at once, so that somebody who makes them without end does not keep the thread from
-/// everything else.
+/// More events than this are not read at once, so that a program that causes events without end does not stop the
+/// thread from doing anything else.
 const MOST_READS: usize = 64;
 
 impl Watches {
@@ -85,13 +85,13 @@ impl Watches {
             }
         }
         for descriptor in self.set.keys().filter(|descriptor| !set.contains_key(descriptor)) {
-            // It may have gone by itself, with what it watched.
+            // The kernel may have removed it already, with what it watched.
             let _ = inotify.rm_watch(*descriptor);
         }
         self.set = set;
     }
 
-    /// Completes once there was something to hear. Losing the future loses nothing.
+    /// Completes once there was something to hear. Dropping the future loses nothing.
     pub(super) async fn hear(&mut self) -> io::Result<Heard> {
         loop {
             let mut ready = self.instance.readable().await?;
@@ -115,7 +115,7 @@ impl Watches {
             match self.instance.get_ref().0.read_events() {
                 Ok(events) => heard |= self.understand(&events),
                 Err(Errno::EINTR) => {}
-                // What else can go wrong is met again, and told, by who waits.
+                // Any other error is met again, and reported, by `hear`.
                 Err(_) => break,
             }
         }
@@ -129,7 +129,7 @@ impl Watches {
                 // It could have been anything.
                 heard.settled = true;
             }
-            // Of a watch that was taken away, something may still be queued.
+            // Events of a watch that was removed may still be queued.
             for what in self.set.get(&event.wd).into_iter().flat_map(|watch| &watch.what) {
                 heard |= meaning(event.mask, event.name.as_deref(), what);
             }
@@ -138,7 +138,7 @@ impl Watches {
     }
 }
 
-/// What has to be heard of such a point. That a reader opens or closes something is never heard.
+/// The events that matter at such a point. That a reader opens or closes something is never heard.
 fn mask(what: &What) -> AddWatchFlags {
     let itself = AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DELETE_SELF;
     let content = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_ATTRIB;
@@ -155,7 +155,7 @@ fn meaning(mask: AddWatchFlags, name: Option<&OsStr>, what: &What) -> Heard {
     let gone = AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_MOVE_SELF
         | AddWatchFlags::IN_UNMOUNT
-        // The kernel has taken the watch away.
+        // The kernel has removed the watch.
         | AddWatchFlags::IN_IGNORED;
     let settled = Heard { settled: true, writing: false };
     let writing = Heard { settled: false, writing: true };
@@ -164,7 +164,7 @@ fn meaning(mask: AddWatchFlags, name: Option<&OsStr>, what: &What) -> Heard {
     }
     let concerns = match (what, name) {
         (What::Names(names), Some(name)) => names.contains(name),
-        // Only of what is in a directory there is a name.
+        // Only events in a directory have a name.
         (What::Passed, _) | (What::File, Some(_)) => false,
         (What::Names(_) | What::File, None) => true,
     };

@@ -46,9 +46,9 @@ pub(super) struct ConfigWatch {
     mounts: Option<Mounts>,
     /// The way to each file.
     routes: Vec<Route>,
-    /// Are all watches of the routes set, and none of them gone?
+    /// Whether all watches of the routes are set, and none was removed since.
     whole: bool,
-    /// What was heard since the last refresh and not told.
+    /// What was heard since the last refresh and has not been returned.
     heard: Heard,
     /// The end of the grace for a writer that was seen at work.
     grace: Option<Instant>,
@@ -124,7 +124,7 @@ impl ConfigWatch {
 
     /// Completes once a file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
     ///
-    /// Losing the future loses no change. Without a successful `refresh` it may stay pending for ever.
+    /// Dropping the future loses no change. Without a successful `refresh` it may stay pending for ever.
     pub(super) async fn changed(&mut self) {
         while !self.heard.settled {
             if self.heard.writing {
@@ -209,13 +209,14 @@ impl ConfigWatch {
         };
         let mut failure = None;
         watches.watch(routes.iter().flat_map(Route::points), |point, errno| {
-            // Where one may only pass, one may not watch either; what is behind it is watched all the same.
+            // A directory without read permission can be passed but not watched; what is behind it is watched all the
+            // same.
             if !(errno == Errno::EACCES && point.what == What::Passed) {
                 failure.get_or_insert_with(|| WatchError::no_watch(point, errno));
             }
         });
         if self.look_up() != routes {
-            // They changed under our hands: neither the watches nor their failures say anything. Once more.
+            // The routes changed in the meantime, so neither the watches nor their failures are of use: refresh again.
             failure = None;
             self.heard.settled = true;
         }
@@ -231,7 +232,7 @@ impl ConfigWatch {
     }
 }
 
-/// Says when something was mounted, moved or unmounted, wherever that was.
+/// Tells when something was mounted, moved or unmounted anywhere.
 #[derive(Debug)]
 struct Mounts(AsyncFd<File>);
 
@@ -240,7 +241,7 @@ impl Mounts {
         Ok(Self(ready_for(File::open(MOUNT_TABLE)?, Interest::PRIORITY)?))
     }
 
-    /// Completes once the table has changed. Losing the future loses nothing.
+    /// Completes once the table has changed. Dropping the future loses nothing.
     async fn changed(&self) -> io::Result<()> {
         self.0.ready(Interest::PRIORITY).await?.clear_ready();
         Ok(())

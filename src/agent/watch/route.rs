@@ -25,7 +25,7 @@ pub(super) struct Route {
 pub(super) struct Point {
     pub(super) path: PathBuf,
     pub(super) what: What,
-    /// What is there: device and inode, or nothing if it is gone already.
+    /// What is there: device and inode, or `None` if it was removed already.
     inode: Option<(u64, u64)>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Point {
 pub(super) enum What {
     /// That it stays where it is.
     Passed,
-    /// What becomes of these names in it.
+    /// Changes of these names in it.
     Names(BTreeSet<OsString>),
     /// Its content.
     File,
@@ -83,8 +83,8 @@ impl Route {
         self.points.iter()
     }
 
-    /// This directory is empty, as far as we know, and so can be deleted. While somebody else is in it, it does not say
-    /// itself that it is: its parent does.
+    /// Watches for the deletion of this directory, which may be empty. While it is the current directory of a process,
+    /// inotify reports that only for its parent.
     fn may_lose(&mut self, directory: &Path) {
         if let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) {
             self.meets(parent, name.to_owned());

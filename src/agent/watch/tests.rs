@@ -330,7 +330,7 @@ async fn losing_the_future_loses_no_change() {
 async fn a_directory_that_goes_while_somebody_is_in_it_is_heard_of() {
     let mut watched = Watched::new("a/b/conf", |root| file_in(root, "a/b", "a"));
     let root = watched.directory.path().to_owned();
-    // Whoever is in it keeps it from saying that it has gone.
+    // A process whose current directory it is keeps inotify from reporting its deletion.
     let _in_it = fs::File::open(root.join("a/b")).unwrap();
     fs::remove_file(root.join("a/b/conf")).unwrap();
     watched.hears("the file goes", 0, None).await;

@@ -8,7 +8,7 @@ use crate::config::{Location, ReadError, SourcePaths};
 use crate::last_good::FileStatus;
 use crate::text::Shown;
 
-/// What the file says that the rules shall follow.
+/// Where the configuration comes from that was chosen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Chosen {
     File,
@@ -40,7 +40,7 @@ impl Chosen {
     }
 }
 
-/// Tells what the file has to say, but for what is only true once the rules are in force: that is returned.
+/// Logs the status of the file. What was chosen is returned, because whether it is in force is logged later.
 pub(super) fn file_status(status: &FileStatus, report: &PassReport, paths: &SourcePaths) -> Option<Chosen> {
     match status {
         FileStatus::Valid(warnings) => {
@@ -84,7 +84,7 @@ fn unusable(error: &ReadError, then: &str, report: &PassReport, paths: &SourcePa
     }
 }
 
-/// SIGHUP, after which the file says what it said. All else is told as it is after any pass.
+/// Logs that the file was unchanged when the operator asked for it (SIGHUP). All else is logged as after any pass.
 pub(super) fn unchanged(report: &PassReport, paths: &SourcePaths) {
     let (file, active) = (paths.to_string(), report.active.name());
     let is_in_force = report.is_in_force();
@@ -113,7 +113,7 @@ pub(super) fn unchanged(report: &PassReport, paths: &SourcePaths) {
     }
 }
 
-/// The file and the line of a place; without one all files.
+/// The file and the line of a location; without one all files.
 fn place(location: Option<Location>, paths: &SourcePaths) -> (String, Option<u32>) {
     let file = location.and_then(|location| paths.path(location.file));
     (file.map_or_else(|| paths.to_string(), |file| Shown(file).to_string()), location.map(|location| location.line()))
