@@ -1,4 +1,4 @@
-//! The backends among which one is chosen, each opened when it is first needed.
+//! The backends among which one is selected, each opened when it is first needed.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub(super) struct Lazy {
     opened: Option<Box<dyn Reconciler>>,
 }
 
-/// A [`Backend`] without its types: what is done by it from beginning to end.
+/// A [`Backend`] without its associated types, so that backends of different kinds can be used alike.
 pub(super) trait Reconciler {
     fn reconcile(
         &mut self,
@@ -94,25 +94,25 @@ impl<B: Backend> Reconciler for B {
 }
 
 impl Backends {
-    /// Those of the network namespace in which they are first used.
+    /// The backends of the network namespace in which they are first used.
     #[must_use]
     pub const fn of_this_namespace() -> Self {
         Self { nftables: Lazy { open: open_nftables, opened: None } }
     }
 
-    /// The same, with this way to nf_tables.
+    /// The same, with an nf_tables backend that is open already.
     #[must_use]
     pub fn over<T: Transport + 'static>(nftables: Nftables<T>) -> Self {
         Self { nftables: Lazy { open: open_nftables, opened: Some(Box::new(nftables)) } }
     }
 
-    /// One that fails in this way when it is opened.
+    /// A backend whose opening is this function.
     #[cfg(test)]
     pub(super) const fn unopenable(open: fn() -> Result<Box<dyn Reconciler>, BackendError>) -> Self {
         Self { nftables: Lazy { open, opened: None } }
     }
 
-    /// Begins to listen to what others commit; `None` if nobody tells of it.
+    /// Begins to listen to the commits of others; `None` if nothing announces them.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What every backend promises, tried out on whatever implements it.
+//! What every backend promises, as tests that each implementation has to pass.
 
 use super::interface::{Backend, Change as _, Committed, DiffOptions, Look, Snapshot as _};
 use super::{Heard, ReconcileOptions, reconcile};
@@ -6,26 +6,26 @@ use crate::net::{ChainName, Family};
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Protection, Rule, Ruleset, Verdict, compile};
 
-/// What others do to the rules over a backend of this kind, as far as its own changes cannot say it.
+/// What other processes do to the rules, as far as the changes of the backend cannot express it.
 pub(crate) trait Others: Backend {
-    /// So many elements come in one commit at most.
+    /// How many elements one commit adds at most.
     const PART: usize;
-    /// Lists are long from so many elements on.
+    /// From how many elements on a list is long.
     const LONG: usize;
 
-    /// Takes all tables away that are not owned by another process.
+    /// Removes all tables that are not owned by another process.
     fn empty(&mut self);
 
-    /// A rule that is not ours jumps to this chain of the shared table, from now on or no longer.
+    /// Adds a rule of another process that jumps to this chain of the shared table, or removes it.
     fn jump_to(&mut self, chain: &ChainName, jumps: bool);
 
-    /// One element of the only list in the table of our own is exchanged for another.
+    /// Replaces one element of the only list in the table of our own with another.
     fn exchange_an_element(&mut self);
 }
 
 type Case<B> = fn(&dyn Fn() -> B);
 
-/// Tries everything, each time on rules that `make` gives a new way to, and that are empty at first.
+/// Tries everything. `make` gives access to the rules, which are empty at the beginning of each test.
 pub(crate) fn contract<B: Others>(make: &dyn Fn() -> B) {
     let cases: [(&str, Case<B>); 14] = [
         ("what is committed is read back, and nothing is left to do", committed_is_read_back),
@@ -60,14 +60,14 @@ fn rules(layout: Layout, exempt: &[&str]) -> Ruleset {
     compile(&policy(exempt, ""), layout)
 }
 
-/// So many addresses of which no two touch.
+/// This many addresses of which no two touch.
 fn many(layout: Layout, count: usize) -> Ruleset {
     let addresses: Vec<String> =
         (0..count).map(|number| format!("10.{}.{}.0/30", number / 64, number % 64 * 4)).collect();
     rules(layout, &addresses.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Rules that no kernel takes, behind some that it does.
+/// Rules that no kernel accepts, behind some that it does.
 fn broken(layout: Layout) -> Ruleset {
     let mut ruleset = rules(layout, &["10.0.0.0/8"]);
     let chain = ruleset.tables.last_mut().and_then(|table| table.chains.last_mut()).unwrap();
@@ -85,7 +85,7 @@ fn diff<B: Backend>(backend: &B, want: &Ruleset, have: &B::Snapshot) -> B::Chang
     difference.change
 }
 
-/// Is nothing left to do, as another process sees it?
+/// Whether nothing is left to do, as seen over another connection.
 fn is_in_force<B: Backend>(make: &dyn Fn() -> B, want: &Ruleset) -> bool {
     let mut another = make();
     let have = read(&mut another);
@@ -232,7 +232,7 @@ fn in_use<B: Others>(make: &dyn Fn() -> B) {
         assert!(outcome.changes.len() <= changes, "{outcome:?}");
         assert_eq!((outcome.restarts, outcome.failures), (0, Vec::new()));
     }
-    // Where it is wanted again, it is filled.
+    // If it is desired again, it is filled.
     let want = rules(Layout::IptablesNat, &["20.0.0.0/8"]);
     apply(&mut ours, &want);
     assert!(is_in_force(make, &want));
@@ -303,7 +303,7 @@ fn taken_back<B: Others>(make: &dyn Fn() -> B) {
     backend.take_back(&ChainName::default());
     let have = read(&mut backend);
     assert!(diff(&backend, &nothing(), &have).is_empty());
-    // What is in force stays.
+    // The rules in force stay.
     let want = rules(OWN, &["10.0.0.0/8"]);
     apply(&mut backend, &want);
     backend.take_back(&ChainName::default());

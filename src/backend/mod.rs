@@ -1,4 +1,4 @@
-//! The edge to the kernel's rules: reads what is there, commits what has to change, and reads back.
+//! The backends: they read the kernel's rules, commit what has to change, and read back.
 
 mod candidates;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a pass over the rules came to.
+//! What a pass over the rules did, or would do.
 
 use super::{ChangeLine, Conflict, Token};
 use crate::net::Family;
@@ -7,24 +7,24 @@ use crate::text::counted;
 /// What a pass over the rules did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The changes that were committed, less those that somebody undid and a later commit did again. Empty if all was as it
-    /// shall be.
+    /// The changes that were committed. One that another process undid and a later commit repeated counts once. Empty if
+    /// all was as desired.
     pub changes: Vec<ChangeLine>,
-    /// What was said of the commits that failed, or seemed to, before others did what was to be done.
+    /// The errors of commits that failed, or seemed to, before a later one succeeded.
     pub failures: Vec<String>,
-    /// The removals left undone because rules that are not ours still jump to these chains, which are empty now.
+    /// The removals of chains, which are empty now, that were left undone because rules of others still jump to them.
     pub in_use: Vec<ChangeLine>,
-    /// How often somebody else changed the rules while we were at it.
+    /// How often another process changed the rules between reading and committing.
     pub restarts: usize,
-    /// Is that so only if long lists are what they were before somebody else committed?
+    /// Whether long lists were not read, but assumed to be what they were before another process committed.
     pub is_partly_assumed: bool,
-    /// As of when all was as it shall be.
+    /// The state of the rules in which all was as desired.
     pub token: Token,
-    /// What of other programs can undo what ours decide, in sentences.
+    /// Overlapping NAT chains: what others have that can undo what our rules decide, in sentences.
     pub overlaps: Vec<String>,
-    /// Why what is left of ours stays in a family that is off.
+    /// Why what is left of our rules stays in families that are switched off.
     pub leftovers: Vec<Conflict>,
-    /// The families of which rules of ours were found standing, and stay as they are.
+    /// The families in which rules of ours stood and were left standing as they are.
     pub left_standing: Vec<Family>,
 }
 
@@ -33,29 +33,30 @@ pub struct Outcome {
 pub struct Preview {
     /// The changes.
     pub changes: Vec<ChangeLine>,
-    /// Would other commits follow?
+    /// Whether other commits would follow.
     pub more: bool,
 }
 
 impl Outcome {
-    /// Can packets fare otherwise after it?
+    /// Whether packets may be treated otherwise after it.
     #[must_use]
     pub fn affects_packets(&self) -> bool {
         self.changes.iter().any(|change| change.affects_packets)
     }
 
-    /// What was in the way and what went wrong, and was overcome, in sentences.
+    /// The interferences and errors that the pass overcame, in sentences.
     pub fn mishaps(&self) -> impl Iterator<Item = String> {
         let restarts = self.restarts;
         let interference = (restarts > 0).then(|| {
             let times = counted(restarts, "time");
-            format!("somebody else changed the rules {times} meanwhile; each time all was read again")
+            format!("somebody else changed the rules {times} in the meantime; each time all was read again")
         });
         let setback = |failure| format!("{failure}; all was read again, and what was to be done is done");
         interference.into_iter().chain(self.failures.iter().map(setback))
     }
 
-    /// What others have in the kernel that is to be known, in sentences that stay the same while it does.
+    /// What an administrator should look into: overlapping NAT chains, and rules that cannot be removed. The sentences stay
+    /// the same as long as the state does, so that each is logged once.
     pub fn worries(&self) -> impl Iterator<Item = String> {
         let leftover = |conflict: &Conflict| {
             format!(

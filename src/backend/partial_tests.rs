@@ -49,10 +49,10 @@ fn the_other_family_is_brought_into_force_and_repaired_and_the_error_names_the_f
             assert!(stands(other, &kernel.get().state), "{what}");
             assert_eq!(kernel.get().state.table(conflicting).cloned(), stays, "{what}");
             assert!(error.is_of_the_candidate() && !error.is_transient());
-            // Somebody undoes the rules of the family without a conflict.
+            // Another process undoes the rules of the family without a conflict.
             kernel.get().state.tables.retain(|table| table.id != free);
         }
-        // Once it is switched on again, all is as it shall be.
+        // Once it is switched on again, all is as desired.
         kernel.get().state.tables[0].dormant = false;
         let outcome = pass(&kernel, &desired(Layout::IptablesNat)).unwrap();
         assert!(Family::ALL.iter().all(|family| stands(*family, &kernel.get().state)), "{outcome:?}");

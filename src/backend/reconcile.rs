@@ -1,4 +1,4 @@
-//! Read, compare, commit, read back: until what is there is what shall be there.
+//! Read, compare, commit and read back, until the rules are the desired ones.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use super::{BackendError, Outcome, Preview};
 use crate::net::Family;
 use crate::rules::{Ruleset, TableId};
 
-/// How often the whole is begun again, because somebody else changed the rules in between, before it is an error.
+/// How many rounds of reading and committing a pass makes, because others change the rules in between, before it is an error.
 /// Each round takes a fraction of a millisecond at ordinary sizes, so this outlasts kube-proxy writing its services.
 const MAX_ROUNDS: usize = 16;
 
-/// How often in a row a commit may fail before the pass does. After the first time all is read again: that tells what became
-/// of a commit whose answer was lost, and what was misread or has passed does not come again.
+/// How many commits in a row may fail before the pass does. After the first failure all is read again: that shows whether a
+/// commit whose answer was lost was carried out, and an error that came from a misreading or passed by itself does not recur.
 const MAX_FAILURES: usize = 2;
 
 /// How the rules are brought into force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileOptions {
-    /// The families of which whatever rules of ours are found standing stay as they are: the desired ones only fill the place
-    /// of missing ones.
+    /// The families in which our rules are left standing as they are; the desired rules are only put in place where none
+    /// stand.
     pub keep_standing: Vec<Family>,
-    /// Shall this process own its protected tables for as long as it lives?
+    /// Whether this process owns its protected tables for as long as it lives.
     pub hold: bool,
     /// How thoroughly the rules are read, before the first commit and at the end.
     pub look: Look,
-    /// Is nothing written if there is a conflict that the rules would not meet with in another layout?
+    /// Whether nothing is written if there is a conflict that another layout would not have.
     pub only_if_layout_fits: bool,
 }
 
@@ -37,26 +37,26 @@ pub enum ReconcileError {
     /// The rules could not be read, so that nothing is known of them.
     #[error("{}: {source}", unread(*.committed))]
     Look {
-        /// Why.
+        /// The error of the backend.
         source: BackendError,
-        /// Was a change sent before, in the same pass?
+        /// Whether a change was sent before, in the same pass.
         committed: bool,
     },
     /// A change was refused.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// Something of somebody else stands in the way.
+    /// An object of another process is in the way.
     #[error(transparent)]
     Conflict(Box<Partial>),
-    /// Every time that we looked, somebody else had changed the rules again.
+    /// In every round another process had changed the rules again.
     #[error(
         "the rules were changed by somebody else {MAX_ROUNDS} times in a row while ours were being put in place; {remaining}"
     )]
     Unsettled {
         /// What was left to be done.
         remaining: Remaining,
-        /// How often ours were in place, and were changed before that was read back. The other times somebody else's
-        /// commit came between our reading and our writing, which need not have touched what is ours.
+        /// How often our rules were in place, but had been changed when they were read back. In the other rounds a commit of
+        /// another process came between reading and committing, which need not have touched our rules.
         undone: usize,
     },
 }
@@ -67,13 +67,13 @@ pub enum ReconcileError {
 pub struct Partial {
     /// What stands in the way, one for each family that it concerns.
     pub conflicts: Vec<Conflict>,
-    /// The families whose rules are as they shall be.
+    /// The families whose rules are the desired ones.
     pub others: Vec<Family>,
     /// What was done to them.
     pub outcome: Outcome,
 }
 
-/// What is left of a change, in a few words.
+/// What is left to be done of a change, in a few words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
     changes: usize,
@@ -90,7 +90,7 @@ fn rest(others: &[Family]) -> String {
 }
 
 impl ReconcileError {
-    /// Does it concern the layout of the rules or the backend, so that the same policy may stand by another candidate?
+    /// Whether it concerns the layout of the rules or the backend, so that another candidate may carry the same policy.
     #[must_use]
     pub fn is_of_the_candidate(&self) -> bool {
         match self {
@@ -100,13 +100,13 @@ impl ReconcileError {
         }
     }
 
-    /// What was done all the same.
+    /// What was done in the families without a conflict, if the error is a conflict.
     #[must_use]
     pub fn partial(&self) -> Option<&Partial> {
         if let Self::Conflict(partial) = self { Some(partial) } else { None }
     }
 
-    /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
+    /// Whether the next pass may succeed without anybody having repaired anything, so that it should not wait for long.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -116,7 +116,7 @@ impl ReconcileError {
         }
     }
 
-    /// Have others only changed the rules again and again in the meantime? Nothing is wrong then, and nothing was undone.
+    /// Whether others only changed the rules again and again in the meantime. Nothing is wrong then, and nothing was undone.
     #[must_use]
     pub const fn is_contention(&self) -> bool {
         match self {
@@ -126,7 +126,7 @@ impl ReconcileError {
         }
     }
 
-    /// Is a privilege missing, so that trying again is of no use?
+    /// Whether a privilege is missing, so that trying again is of no use.
     #[must_use]
     pub const fn is_denied(&self) -> bool {
         matches!(self, Self::Look { source, .. } | Self::Backend(source) if source.is_denied())
@@ -151,16 +151,16 @@ fn unread(committed: bool) -> &'static str {
     }
 }
 
-/// Brings the rules into the desired state and proves it by reading back. Nothing is written if nothing differs.
+/// Brings the rules into the desired state and verifies that by reading back. Nothing is written if nothing differs.
 ///
-/// A commit that fails is followed by a new look at the rules and by one more try, if that can fare better.
+/// After a commit that fails the rules are read again and committed once more, if that may succeed.
 ///
-/// A family of [`ReconcileOptions::keep_standing`] of which rules are seen not to stand is brought into the desired state as a
-/// whole, however many commits that takes.
+/// A family of [`ReconcileOptions::keep_standing`] in which no rules stand is brought into the desired state as a whole,
+/// however many commits that takes.
 ///
 /// # Errors
 ///
-/// [`ReconcileError`]; what was there before is there still, or was replaced by a whole commit of ours. A conflict in one
+/// [`ReconcileError`]; the rules of before are still there, or were replaced by whole commits of ours. A conflict in one
 /// family does not keep the other from the desired state.
 pub fn reconcile<B: Backend>(
     backend: &mut B,
@@ -170,14 +170,14 @@ pub fn reconcile<B: Backend>(
     let mut outcome = Outcome::default();
     let mut done = B::Change::default();
     let mut remaining = B::Change::default();
-    // The last commit, if it is not known what became of it, and what it was built on.
+    // The last commit, if it is not known whether it was carried out, and the token of the rules that it was made from.
     let mut unsure = None;
     let mut failures = 0;
     let mut keep_standing = options.keep_standing.clone();
-    // Was all done by the last commit, as far as nobody interferes? And how often had somebody then?
+    // Whether the last commit was to complete the rules, and how often they were found changed after such a commit.
     let (mut complete, mut undone) = (false, 0);
     let unread = |committed| move |source| ReconcileError::Look { source, committed };
-    // A commit that builds on it is refused if somebody else has committed since.
+    // A commit that builds on what is cached is refused if another process has committed since.
     let mut at_hand = backend.begin().map_err(unread(false))?;
     let mut look = options.look;
     let (mut rounds, mut parts) = (0, None);
@@ -209,7 +209,7 @@ pub fn reconcile<B: Backend>(
             let (token, is_partly_assumed) = (have.token(), have.is_partly_assumed());
             backend.settle(have);
             if !was_read {
-                // What is reported as in force was read in this pass.
+                // Only rules that were read in this pass are reported as in force.
                 continue;
             }
             if is_partly_assumed && options.look != Look::Quick {
@@ -233,7 +233,7 @@ pub fn reconcile<B: Backend>(
                 if !complete && *parts > 0 {
                     (rounds, *parts) = (0, *parts - 1);
                 }
-                // Until all is done, what we wrote counts as it was written.
+                // Until all is done, what we committed is taken for what is there.
                 look = Look::Quick;
             }
             Ok(Committed::Stale) => {
@@ -242,7 +242,7 @@ pub fn reconcile<B: Backend>(
             }
             Ok(Committed::InUse) => {}
             Err(error) => {
-                // It may have been carried out, with only the answer lost.
+                // The commit may have been carried out, with only the answer lost.
                 failures += 1;
                 if failures == MAX_FAILURES || !error.is_worth_another_look() {
                     return Err(error.into());
@@ -255,7 +255,7 @@ pub fn reconcile<B: Backend>(
     Err(ReconcileError::Unsettled { remaining: Remaining::of(&remaining), undone })
 }
 
-/// What [`reconcile`] would commit now, if the kernel would take it: it is asked, and takes everything back.
+/// What [`reconcile`] would commit now. The kernel is asked whether it would accept it; it tries, and rolls everything back.
 ///
 /// # Errors
 ///
@@ -290,7 +290,7 @@ pub fn preview<B: Backend>(
     }
 }
 
-/// The families of which something shall be there.
+/// The families that have desired rules.
 fn families(desired: &Ruleset) -> Vec<Family> {
     desired.tables.iter().map(|table| table.id.family).collect()
 }

@@ -1,4 +1,4 @@
-//! What an error of a pass says: whether the rules could be read, and whether anybody undid ours.
+//! What an error of a pass says: whether the rules could be read, and whether others undid ours.
 
 use nix::errno::Errno;
 

@@ -1,4 +1,4 @@
-//! Reconciling against a kernel in memory: from any state to the desired one, and no further.
+//! Reconciling against a kernel in memory: any state becomes the desired one, and nothing else changes.
 
 use nix::errno::Errno;
 use proptest::prelude::*;
@@ -63,7 +63,7 @@ fn what_was_read_back_is_not_read_again_before_a_change_but_what_is_reported_as_
         assert_eq!(kernel.get().readings - before, readings, "{step}");
         assert_eq!(previewed(&kernel, &of(range)).unwrap(), [], "{step}");
     }
-    // Somebody is quicker than our commit, which is refused.
+    // Another process commits before we do, so that our commit is refused.
     kernel.get().interference.push(|kernel| kernel.state.tables.clear());
     assert_eq!(pass(of("11.0.0.0/8")).unwrap().restarts, 1);
     assert_eq!(previewed(&kernel, &of("11.0.0.0/8")).unwrap(), []);
@@ -101,7 +101,7 @@ fn somebody_who_never_stops_is_an_error_that_names_what_is_left_to_do() {
 
 #[test]
 fn rules_flushed_between_our_commit_and_our_reading_back_are_put_back() {
-    // The interference strikes at the commit after the first look, as a flush of the whole table would.
+    // The interference happens at the commit after the first look, as a flush of the whole table would.
     let kernel = Kernel::default();
     let before = desired("IP-MASQ-AGENT", &[Family::Ipv4], &[]);
     pass(&kernel, &before).unwrap();
@@ -159,7 +159,8 @@ fn after_a_failed_commit_all_is_read_again_which_tells_what_became_of_it_and_it_
     let desired = desired("IP-MASQ-AGENT", &Family::ALL, &ranges(&["10.0.0.0/8", "fd00::/8"]));
     let wanted = previewed(&Kernel::default(), &desired).unwrap();
     let make = "could not make the change \"+ table ip nat\": the kernel refused the request at change 0: ";
-    // Of each trouble: was the change carried out? Then how often something is sent, and the error, if it ends with one.
+    // For each trouble: whether the change was carried out, how many messages are sent, and the error, if the pass ends
+    // with one.
     for (troubles, sent, error) in [
         (vec![(true, lost)], 1, None),
         (vec![(false, lost)], 2, None),
@@ -193,7 +194,7 @@ fn after_a_failed_commit_all_is_read_again_which_tells_what_became_of_it_and_it_
             }
             (outcome, _) => panic!("{troubles:?}: {outcome:?}"),
         }
-        // Whatever it ended with, the next pass ends with the desired rules.
+        // Whatever the result, the next pass ends with the desired rules.
         reconcile(&mut backend, &desired, &ReconcileOptions::default()).unwrap();
         assert_eq!(previewed(&kernel, &desired).unwrap(), []);
     }
@@ -236,7 +237,7 @@ fn what_stands_is_left_family_by_family_until_it_stands_no_more() {
 
 #[test]
 fn a_family_that_does_not_stand_is_finished_although_it_stands_before_the_last_commit() {
-    // The tables of our own come first, and stand; only then does what is left of the other layout go.
+    // The tables of our own are added first; only when they stand is what is left of the other layout removed.
     let policy = crate::rules::tests::policy(&["10.0.0.0/8", "fd00::/8"], "");
     let kernel = Kernel::default();
     pass(&kernel, &compile(&policy, Layout::IptablesNat)).unwrap();
@@ -299,7 +300,7 @@ prop_compose! {
     }
 }
 
-/// The rules in POSTROUTING that are nobody's jump of ours, with their handles.
+/// The rules in POSTROUTING that are not a jump of ours, with their handles.
 fn foreign(kernel: &Memory) -> Vec<ObservedRule> {
     let is_foreign = |rule: &&ObservedRule| rule.rule.as_ref().ok().is_none_or(|rule| our_jump(rule).is_none());
     let postrouting = kernel.state.tables.iter().filter_map(|table| table.chain(BaseChain::POSTROUTING));

@@ -1,5 +1,6 @@
-//! Which backend and which layout of rules this kernel can carry: found out by handing it the rules themselves. A transaction
-//! that the kernel refuses leaves nothing behind, and one that it takes is what was wanted.
+//! Backend selection: which backend and which layout of rules this kernel can carry. That is found out by sending it the
+//! rules themselves: a transaction that the kernel refuses leaves nothing behind, and one that it accepts is what was
+//! wanted.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,32 +38,32 @@ pub enum Protect {
     Off,
 }
 
-/// The rules that shall be in force, by the first candidate that the kernel has not refused.
+/// The desired rules, and the first candidate that the kernel has not refused to carry them.
 #[derive(Debug)]
 pub struct Selection {
     backends: Backends,
     candidate: Candidate,
-    /// What to try if the kernel refuses the candidate, in order. A refused one goes to the end of the queue: the modules that
-    /// it needs may come later.
+    /// The candidates to try if the kernel refuses this one, in order. A refused one goes to the end of the queue: the kernel
+    /// modules that it needs may be loaded later.
     others: VecDeque<Candidate>,
     ruleset: Ruleset,
-    /// That of the last [`Selection::reconcile`].
+    /// The times of the last [`Selection::reconcile`].
     stopwatch: Stopwatch,
 }
 
-/// What was done by which candidate.
+/// What was done, and by which candidate.
 #[derive(Debug)]
 pub struct Selected<R> {
     /// Its layout.
     pub layout: Layout,
-    /// The candidates that were tried before it, this time.
+    /// The candidates that were tried before it in this pass.
     pub refused: Vec<Refusal>,
     /// What was done.
     pub result: R,
 }
 
 impl<R> Selected<R> {
-    /// Which candidate the kernel takes, in words.
+    /// Which candidate the kernel accepts, in words.
     #[must_use]
     pub fn choice(&self) -> String {
         format!("backend: {}, which the kernel takes", self.layout)
@@ -79,7 +80,7 @@ pub struct Refusal {
 /// Why the rules could not be brought into force by any candidate.
 #[derive(Debug, Error)]
 pub enum SelectError {
-    /// By the only candidate that is left, or whatever the candidate.
+    /// The only candidate failed, or the error has nothing to do with the candidate.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
     /// The kernel refused every candidate.
@@ -92,7 +93,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// May the next pass succeed without anybody having mended anything, so that it should not wait for long?
+    /// Whether the next pass may succeed without anybody having repaired anything, so that it should not wait for long.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -101,13 +102,13 @@ impl SelectError {
         }
     }
 
-    /// Is a privilege missing, so that trying again is of no use?
+    /// Whether a privilege is missing, so that trying again is of no use.
     #[must_use]
     pub const fn is_denied(&self) -> bool {
         matches!(self, Self::Reconcile(error) if error.is_denied())
     }
 
-    /// Could the rules not even be read? Then nothing is known of them.
+    /// Whether the rules could not even be read. Then nothing is known of them.
     #[must_use]
     pub const fn is_of_looking(&self) -> bool {
         matches!(self, Self::Reconcile(ReconcileError::Look { .. }))
@@ -123,11 +124,11 @@ impl SelectError {
     }
 }
 
-/// Rules in a layout.
+/// Compiles the rules for a layout.
 pub type Compile<'a> = &'a dyn Fn(Layout) -> Ruleset;
 
 impl Selection {
-    /// The rules by the candidate that is preferred. No backend is opened yet.
+    /// Begins with the preferred candidate. No backend is opened yet.
     #[must_use]
     pub fn new(backends: Backends, option: BackendOption, protect: Protect, compile: Compile<'_>) -> Self {
         let protections = match protect {
@@ -151,24 +152,24 @@ impl Selection {
         Self { backends, candidate, others: candidates, ruleset, stopwatch }
     }
 
-    /// The rules shall be others from now on.
+    /// Replaces the desired rules.
     pub fn renew(&mut self, compile: Compile<'_>) {
         self.ruleset = compile(self.candidate.layout);
     }
 
-    /// The rules, in the layout that the kernel has not refused so far.
+    /// The desired rules, in the layout of the current candidate.
     #[must_use]
     pub const fn ruleset(&self) -> &Ruleset {
         &self.ruleset
     }
 
-    /// Brings the rules into force ([`reconcile`](super::reconcile())). A candidate that the kernel refuses, twice and on two
-    /// readings of the rules, or that meets with a conflict which others would not, is not tried again before all others were.
-    /// Where each is refused or has a conflict, one with a conflict is put in place as far as that goes.
+    /// Brings the rules into force ([`reconcile`](super::reconcile())). A candidate that the kernel refuses, twice and on
+    /// two readings of the rules, or that has a conflict of its layout, is not tried again before all others were. If every
+    /// candidate is refused or has a conflict, the first with a conflict is put in place in the families without one.
     ///
     /// # Errors
     ///
-    /// [`SelectError`]; what was there before is there still, or was replaced by a whole commit of ours.
+    /// [`SelectError`]; the rules of before are still there, or were replaced by whole commits of ours.
     pub fn reconcile(
         &mut self,
         options: &ReconcileOptions,
@@ -194,7 +195,7 @@ impl Selection {
         let (is_refusal, is_conflict) = (error.is_refusal(), error.is_conflict_of_the_layout());
         let Ok(backend) = self.backends.of_kind(self.candidate.kind).get() else { return selected };
         if is_refusal || is_conflict {
-            // Of several commits the first may have been taken, and another not.
+            // The first of several commits may have been accepted, and a later one refused.
             backend.take_back(&self.ruleset.chain);
         }
         if !is_conflict {
@@ -220,27 +221,27 @@ impl Selection {
         self.stopwatch.longest_reading()
     }
 
-    /// Are there lists that take long to read?
+    /// Whether there are lists that take long to read.
     #[must_use]
     pub fn has_long_lists(&mut self) -> bool {
         self.backends.of_kind(self.candidate.kind).opened().is_some_and(Reconciler::has_long_lists)
     }
 
-    /// Are the rules those of this token still? What cannot be told is for a pass to find out.
+    /// Whether the rules are still those of this token; `false` if that cannot be read, so that a pass finds out.
     #[must_use]
     pub fn is_current(&mut self, token: Token) -> bool {
         let backend = self.backends.of_kind(self.candidate.kind).get();
         backend.and_then(|backend| backend.is_current(token)).unwrap_or(false)
     }
 
-    /// Does another process own this table still? What cannot be told is for a pass to find out.
+    /// Whether another process still owns this table; `false` if that cannot be read, so that a pass finds out.
     #[must_use]
     pub fn is_owned_by_another(&mut self, table: TableId) -> bool {
         let backend = self.backends.of_kind(self.candidate.kind).get();
         backend.and_then(|backend| backend.is_owned_by_another(table)).unwrap_or(false)
     }
 
-    /// What [`Selection::reconcile`] would commit now, if the kernel would take it.
+    /// What [`Selection::reconcile`] would commit now, if the kernel would accept it.
     ///
     /// # Errors
     ///
@@ -276,7 +277,7 @@ impl Selection {
                 break;
             }
         }
-        // Of all these a conflict tells most: one family may have none, and somebody can mend the other's.
+        // A conflict is the most useful of these errors: it may concern one family only, and an administrator can resolve it.
         let Some(at) = refused.iter().position(|refusal| refusal.error.partial().is_some()) else {
             return Err(SelectError::Nothing(refused));
         };
@@ -296,12 +297,12 @@ impl Selection {
 }
 
 impl SelectError {
-    /// Would the rules stand in tables of our own, or in iptables' once somebody has mended something there?
+    /// Whether it is a conflict with the layout of the candidate: another layout would not have it.
     fn is_conflict_of_the_layout(&self) -> bool {
         matches!(self, Self::Reconcile(error @ ReconcileError::Conflict(_)) if error.is_of_the_candidate())
     }
 
-    /// Has the kernel refused the rules, by whatever candidate?
+    /// Whether the kernel refused the rules of every candidate that was tried.
     fn is_refusal(&self) -> bool {
         match self {
             Self::Reconcile(ReconcileError::Backend(error) | ReconcileError::Look { source: error, .. }) => {

@@ -1,4 +1,4 @@
-//! Which candidate is chosen on which kernel.
+//! Which candidate is selected on which kernel.
 
 use nix::errno::Errno;
 
@@ -67,7 +67,7 @@ fn the_first_candidate_that_the_kernel_takes_is_chosen_and_the_refused_ones_are_
         assert_eq!(told.len(), refused.len(), "{told:?}");
         assert!(told.iter().zip(refused).all(|(told, expected)| told.starts_with(expected)), "{told:?}");
 
-        // What was refused once is not tried again, and what is in force is not sent again.
+        // A refused candidate is not tried again, and rules that are in force are not sent again.
         let sent = kernel.get().sent;
         kernel.get().state.tables.clear();
         kernel.get().changed();
@@ -93,7 +93,7 @@ fn after_all_candidates_were_refused_the_next_pass_begins_with_the_first_again()
     let mut selection = selection(&kernel, BackendOption::Auto, Protect::Auto);
     let error = pass(&mut selection, &rules).unwrap_err();
     assert!(matches!(&error, SelectError::Nothing(refused) if refused.len() == 3) && !error.is_transient(), "{error}");
-    // Its modules have come.
+    // Its modules have been loaded.
     kernel.get().refuses = None;
     assert_eq!(pass(&mut selection, &rules).unwrap().layout, Layout::IptablesNat);
 }
@@ -141,7 +141,7 @@ fn a_missing_privilege_is_no_reason_to_try_another_layout() {
     assert_eq!(kernel.get().sent, 1);
 }
 
-/// A kernel that has not what a backend works with.
+/// A kernel that lacks what a backend works with.
 fn missing() -> Result<Box<dyn Reconciler>, BackendError> {
     let source = "Protocol not supported".into();
     Err(BackendError { kind: ErrorKind::Unsupported, doing: "reach nf_tables".to_owned(), source })
@@ -174,7 +174,7 @@ fn a_backend_that_cannot_be_opened_for_now_is_opened_by_a_later_pass() {
     assert!(error.is_transient() && error.is_of_looking() && error.partial().is_none(), "{error}");
 }
 
-/// So many prefix lengths that they are kept in an interval set, which comes before the rules in a commit of its own.
+/// So many prefix lengths that the ranges are in an interval set, which is added before the rules in a commit of its own.
 const SEVEN_LENGTHS: [&str; 14] = [
     "10.0.0.0/8",
     "20.0.0.0/9",
@@ -257,9 +257,9 @@ fn where_iptables_table_is_in_a_state_in_which_ours_cannot_stand_in_it_tables_of
         let told: Vec<String> = selected.refused.iter().map(ToString::to_string).collect();
         assert!(matches!(told.as_slice(), [told] if told.starts_with("not nft-compat: table ip")), "{told:?}");
         assert!(told[0].contains("switched off") && !told[0].contains("not affected"), "{told:?}");
-        // Never both: what stood there without effect has gone.
+        // Never both: what stood there without effect was removed.
         assert_eq!(tables_with_rules(&kernel), Family::ALL.map(TableId::own));
-        // The tables of our own come, the other rules go; nothing was put in the wrong place before.
+        // The tables of our own are added and the other rules removed; nothing was put in the wrong place before.
         assert_eq!(kernel.get().commits, commits + 2);
         let settled = pass(&mut selection, &rules).unwrap();
         assert!(settled.refused.is_empty() && settled.result.changes.is_empty());

@@ -7,17 +7,17 @@ use super::{BackendError, ChangeSource};
 use crate::net::ChainName;
 use crate::rules::{Ruleset, TableId};
 
-/// The time that a pass took for the rules.
+/// The time that a pass spent on the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Took {
-    /// Reading them, and comparing them with what shall be.
+    /// Reading them, and comparing them with the desired ones.
     pub looking: Duration,
-    /// Having the kernel commit changes.
+    /// Waiting for the kernel to commit changes.
     pub committing: Duration,
 }
 
 impl Took {
-    /// All of it.
+    /// The sum of both.
     #[must_use]
     pub const fn whole(self) -> Duration {
         self.looking.saturating_add(self.committing)
@@ -35,7 +35,7 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// The time runs from now on.
+    /// Starts now.
     pub(super) fn start() -> Self {
         let [whole, committing, reading, longest_reading] = [Duration::ZERO; 4];
         Self { began: Instant::now(), whole, committing, reading, longest_reading }
@@ -45,7 +45,7 @@ impl Stopwatch {
         self.whole = self.began.elapsed();
     }
 
-    /// What was not committing was reading and comparing.
+    /// The time that was not spent on committing counts as reading and comparing.
     pub(super) const fn took(&self) -> Took {
         Took { looking: self.whole.saturating_sub(self.committing), committing: self.committing }
     }
@@ -61,7 +61,7 @@ impl Stopwatch {
     }
 }
 
-/// A backend whose time is taken.
+/// A backend whose reads and commits are timed.
 pub(super) struct Timed<'a, B> {
     pub(super) backend: &'a mut B,
     pub(super) stopwatch: &'a mut Stopwatch,

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::rules::TableId;
 
-/// The backend, or the way to it, failed. Nothing was changed; where the answer to a commit went missing, it may have been.
+/// The backend failed, or could not be reached. Nothing was changed, unless the answer to a commit was lost: then the commit
+/// may have been carried out.
 #[derive(Debug, Error)]
 #[error("{}{source}", could_not(.doing))]
 pub struct BackendError {
@@ -23,9 +24,9 @@ pub struct BackendError {
 pub enum ErrorKind {
     /// A privilege is missing: trying again is of no use.
     Denied,
-    /// This kernel cannot carry the rules, or has not what this backend works with: another layout or backend may fare better.
+    /// This kernel cannot carry the rules, or lacks what this backend works with: another layout or backend may succeed.
     Unsupported,
-    /// Others are at work, and nothing is wrong: trying again later is enough.
+    /// Another process is in the way for the time being, and nothing is wrong: trying again later is enough.
     Busy {
         /// The table that another process owns, if that is in the way ([`Backend::is_owned_by_another`]); otherwise the rules
         /// changed faster than they could be read.
@@ -33,12 +34,12 @@ pub enum ErrorKind {
         /// [`Backend::is_owned_by_another`]: super::Backend::is_owned_by_another
         owned: Option<TableId>,
     },
-    /// It passes by itself, such as a lost answer or a want of memory.
+    /// It passes by itself, such as a lost answer or a lack of memory.
     Transient,
-    /// The change was refused as it stands. What it was made from may have been misread, so that one made from a new reading
-    /// may be taken; otherwise somebody has to mend something.
+    /// The change was refused as it is. The rules that it was made from may have been misread, so that a change made from a
+    /// new reading may be accepted; otherwise an administrator has to repair something.
     Rejected,
-    /// Somebody has to mend something.
+    /// An administrator has to repair something.
     Fatal,
 }
 
@@ -47,21 +48,22 @@ fn could_not(doing: &str) -> String {
 }
 
 impl BackendError {
-    /// Has the kernel refused the rules themselves, or has it not what the backend works with, so that another candidate may
-    /// fare better?
+    /// Whether the kernel refused the rules themselves, or lacks what the backend works with, so that another candidate may
+    /// succeed.
     #[must_use]
     pub const fn is_unsupported(&self) -> bool {
         matches!(self.kind, ErrorKind::Unsupported)
     }
 
-    /// May the same succeed when it is tried again, without anybody having mended anything?
+    /// Whether the same may succeed when it is tried again, without anybody having repaired anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self.kind, ErrorKind::Transient | ErrorKind::Busy { .. })
     }
 
-    /// May a change made from a new reading fare better at once? So it is after what passes, after a lost answer to a commit,
-    /// of which the reading tells what became, and after a refusal, as what the change was made from may have been misread.
+    /// Whether a change made from a new reading may succeed at once. That is so after an error that passes by itself; after a
+    /// lost answer to a commit, as the reading shows whether it was carried out; and after a refusal, as the rules that the
+    /// change was made from may have been misread.
     pub(crate) const fn is_worth_another_look(&self) -> bool {
         match self.kind {
             ErrorKind::Unsupported | ErrorKind::Busy { owned: None } | ErrorKind::Transient | ErrorKind::Rejected => {
@@ -71,13 +73,13 @@ impl BackendError {
         }
     }
 
-    /// Have others changed the rules again and again in the meantime? Nothing is wrong then.
+    /// Whether others changed the rules again and again while they were being read. Nothing is wrong then.
     #[must_use]
     pub const fn is_contention(&self) -> bool {
         matches!(self.kind, ErrorKind::Busy { owned: None })
     }
 
-    /// Is a privilege missing, so that trying again is of no use?
+    /// Whether a privilege is missing, so that trying again is of no use.
     #[must_use]
     pub const fn is_denied(&self) -> bool {
         matches!(self.kind, ErrorKind::Denied)

@@ -1,4 +1,4 @@
-//! What every backend is: reads the rules of a network namespace, tells what differs, commits.
+//! What every backend does: it reads the rules of a network namespace, finds what differs, and commits changes.
 
 mod error;
 mod watch;
@@ -12,71 +12,71 @@ use std::fmt;
 use crate::net::{ChainName, Family};
 use crate::rules::{Ruleset, TableId};
 
-/// A way to the rules of a network namespace. What it remembers to read less is its own affair.
+/// Access to the rules of a network namespace. A backend may cache what it read, in order to read less.
 pub trait Backend {
     /// What was read.
     type Snapshot: Snapshot;
     /// What has to change, committed as a whole or not at all.
     type Change: Change;
 
-    /// A pass begins. What was read or written last, if the rules are so still: that spares reading them before a change.
+    /// Begins a pass. Returns what was read last if the rules are still the same, which spares reading them before a change.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn begin(&mut self) -> Result<Option<Self::Snapshot>, BackendError>;
 
-    /// Reads what concerns the rules of ours that go by `chain` or did so before.
+    /// Reads what concerns our rules, whether their chain has the name `chain` or an earlier one.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn read(&mut self, chain: &ChainName, look: Look) -> Result<Self::Snapshot, BackendError>;
 
-    /// What has to change so that what there is becomes what shall be.
+    /// What has to change so that `have` becomes `want`.
     fn diff(&self, want: &Ruleset, have: &Self::Snapshot, options: &DiffOptions<'_>) -> Difference<Self::Change>;
 
-    /// Would the kernel carry out this change? It tries, and takes everything back.
+    /// Asks the kernel whether it would carry out this change. It tries, and rolls everything back.
     ///
     /// # Errors
     ///
     /// As [`Backend::commit`].
     fn probe(&mut self, change: &Self::Change) -> Result<(), BackendError>;
 
-    /// Carries out a change as a whole or not at all, if nobody has changed the rules since `on` was read, from which it was
-    /// made.
+    /// Carries out a change as a whole or not at all. `on` is the snapshot from which the change was made: if anybody has
+    /// changed the rules since, nothing is done.
     ///
     /// # Errors
     ///
-    /// [`BackendError`] says why the kernel took nothing, or that its answer went missing. Then it may have taken the change all
-    /// the same, which only reading tells.
+    /// [`BackendError`] says why the kernel changed nothing, or that its answer was lost. In that case it may have carried
+    /// out the change all the same, which only reading shows.
     fn commit(&mut self, change: &Self::Change, on: Self::Snapshot) -> Result<Committed, BackendError>;
 
-    /// What was read is as it shall be. What of it spares work later may be remembered.
+    /// Called when what was read is as desired. The backend may cache whatever of it spares work later.
     fn settle(&mut self, have: Self::Snapshot);
 
-    /// Takes back what commits of ours have begun that were to be followed by others. It is without effect on packets, so that
-    /// it is no error if that fails: the next pass tries again.
+    /// Removes what the first of several commits left behind when the others could not follow. It has no effect on packets,
+    /// so that a failure is no error: the next pass tries again.
     fn take_back(&mut self, chain: &ChainName);
 
-    /// Are the rules of the network namespace those of this token still? That costs one short request.
+    /// Whether the rules of the network namespace are still those of this token. That costs one short request.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn is_current(&mut self, token: Token) -> Result<bool, BackendError>;
 
-    /// Does another process own this table ([`Conflict::owned_by_another`])? That costs one short request.
+    /// Whether another process owns this table ([`Conflict::owned_by_another`]). That costs one short request.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the kernel does not answer, or not to us.
     fn is_owned_by_another(&mut self, table: TableId) -> Result<bool, BackendError>;
 
-    /// Are there lists that take long to read, so that [`Look::Quick`] spares time?
+    /// Whether there are lists that take long to read, so that [`Look::Quick`] spares time.
     fn has_long_lists(&self) -> bool;
 
-    /// Begins to listen to what others commit; `None` if nobody tells of it.
+    /// Begins to listen to the commits of others; `None` if nothing announces them.
     ///
     /// # Errors
     ///
@@ -86,29 +86,30 @@ pub trait Backend {
 
 /// What was read of the rules.
 pub trait Snapshot {
-    /// Says as of when.
+    /// The state of the rules that was read.
     fn token(&self) -> Token;
 
-    /// Were long lists not read, but taken to be what they were before somebody else committed?
+    /// Whether long lists were not read, but assumed to be what they were before another process committed.
     fn is_partly_assumed(&self) -> bool;
 }
 
 /// What is committed as a whole or not at all.
 pub trait Change: Clone + Default + PartialEq {
-    /// Is there nothing to do?
+    /// Whether there is nothing to do.
     fn is_empty(&self) -> bool;
 
-    /// Is it to be followed by another, made from what is there then?
+    /// Whether another change has to follow, made from a new reading.
     fn is_followed(&self) -> bool;
 
     /// What it does, in order.
     fn lines(&self) -> Vec<ChangeLine>;
 
-    /// Adds what was committed after it. What that does again, somebody has undone in between: it counts once.
+    /// Adds a change that was committed later. Where both do the same, another process has undone it in between: it counts
+    /// once.
     fn append(&mut self, later: Self);
 }
 
-/// Stands for a state of the rules. Two tokens of one backend are equal if nobody has changed anything in between.
+/// Identifies a state of the rules. Two tokens of one backend are equal if nobody has changed anything in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Token(pub(super) u64);
 
@@ -117,20 +118,20 @@ pub struct Token(pub(super) u64);
 pub enum Look {
     /// Everything.
     Fresh,
-    /// Everything that others can have changed since it was read or written last.
+    /// Everything that others may have changed since it was last read or written.
     #[default]
     Thorough,
-    /// The same, but long lists are taken to be what they were as long as the kernel says that they are as long: that is quick
-    /// enough to find between two commits of others that a jump is missing ([`Snapshot::is_partly_assumed`]).
+    /// The same, but a long list is assumed to be unchanged if the kernel says that its length is
+    /// ([`Snapshot::is_partly_assumed`]). That is quick enough to notice a missing jump even if others commit all the time.
     Quick,
 }
 
 /// How the rules are compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiffOptions<'a> {
-    /// Shall this process own its protected tables for as long as it lives?
+    /// Whether this process owns its protected tables for as long as it lives.
     pub hold: bool,
-    /// The families of which rules of ours that stand stay as they are, whatever they say.
+    /// The families in which our rules are left as they are if any stand, whatever they say.
     pub keep_standing: &'a [Family],
 }
 
@@ -139,31 +140,31 @@ pub struct DiffOptions<'a> {
 pub struct Difference<C> {
     /// What is to be committed now, in the families without a conflict.
     pub change: C,
-    /// Why nothing is done in other families, of which something shall be there, or nothing of any family.
+    /// Why nothing is done in other families that have desired rules, or in any family if no rules are desired at all.
     pub conflicts: Vec<Conflict>,
-    /// Why what is left of ours stays in families that are off.
+    /// Why what is left of our rules stays in families that are switched off.
     pub leftovers: Vec<Conflict>,
-    /// Those of [`DiffOptions::keep_standing`] of which rules of ours stand.
+    /// Those of [`DiffOptions::keep_standing`] in which rules of ours stand.
     pub left_standing: Vec<Family>,
-    /// The removals that cannot be done in this pass because others use what would go.
+    /// The removals that cannot be done in this pass because others use the object.
     pub in_use: Vec<ChangeLine>,
-    /// What others have that can undo what ours decide, in sentences.
+    /// Overlapping NAT chains: what others have that can undo what our rules decide, in sentences.
     pub overlaps: Vec<String>,
-    /// Of how many commits that are only the next part of a large change it takes at most.
+    /// The largest number of commits that each add or remove only the next part of large sets.
     pub parts: usize,
 }
 
-/// What became of a change.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
     /// It was carried out, and nothing is left to do.
     Done,
-    /// It was carried out, and is followed by another, made from what is there then.
+    /// It was carried out, and another change has to follow, made from a new reading.
     More,
-    /// Nothing was changed: somebody else changed the rules since they were read.
+    /// Nothing was changed: another process has changed the rules since they were read.
     Stale,
-    /// Nothing was changed: others use something that it would have removed. The next difference leaves that out, and names it
-    /// ([`Difference::in_use`]).
+    /// Nothing was changed: others use something that it would have removed. The next difference leaves that removal out, and
+    /// lists it in [`Difference::in_use`].
     InUse,
 }
 
@@ -174,11 +175,11 @@ pub struct ChangeLine {
     pub family: Family,
     /// What it does, in one line: `+` for what is added and `-` for what is removed.
     pub text: String,
-    /// Can packets fare otherwise after it?
+    /// Whether packets may be treated otherwise after it.
     pub affects_packets: bool,
 }
 
-/// Something of somebody else stands where ours would have to stand, and it is not ours to remove.
+/// An object of another process stands where one of ours would have to stand, and it is not ours to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     family: Family,
@@ -188,7 +189,7 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Something in the way of one layout of the rules, so that the same policy may stand in another.
+    /// A conflict with one layout of the rules, so that the same policy may be possible in another.
     pub(crate) const fn of_the_layout(family: Family, sentence: String) -> Self {
         Self { family, is_of_the_layout: true, owned_by_another: None, sentence }
     }
@@ -204,7 +205,7 @@ impl Conflict {
         self.family
     }
 
-    /// Does it hinder the rules in one layout only?
+    /// Whether it stands in the way of the rules in one layout only.
     #[must_use]
     pub const fn is_of_the_layout(&self) -> bool {
         self.is_of_the_layout
@@ -216,8 +217,8 @@ impl Conflict {
         self.owned_by_another
     }
 
-    /// May it end without anybody having mended anything? An owner may end at any moment, as an agent does that is being
-    /// replaced.
+    /// Whether it may end without anybody having repaired anything. The process that owns a table may end at any moment, as
+    /// an agent does that is being replaced.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         self.owned_by_another.is_some()

@@ -1,4 +1,4 @@
-//! Hearing of what others commit, whatever tells of it.
+//! Listening to the commits of others, whatever announces them.
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -8,17 +8,17 @@ use super::BackendError;
 /// How many processes are remembered at most.
 const NAMES: usize = 4;
 
-/// Tells of commits of others. Readable while there is something to tell.
+/// Receives the announcements of commits of others. Its file descriptor is readable while any are queued.
 #[derive(Debug)]
 pub struct ChangeSource(Box<dyn Listen>);
 
-/// Where a [`ChangeSource`] hears of commits.
+/// What a [`ChangeSource`] listens to.
 pub(crate) trait Listen: AsFd + fmt::Debug {
     /// As [`ChangeSource::listen`].
     fn listen(&mut self, heard: &mut Heard) -> Result<bool, BackendError>;
 }
 
-/// What was heard of others.
+/// What was announced about the commits of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// How many commits were announced.
@@ -34,7 +34,7 @@ pub struct Heard {
 pub struct Process {
     /// Its number in the initial pid namespace.
     pub pid: u32,
-    /// What it calls itself, at most 15 bytes.
+    /// Its name, at most 15 bytes.
     pub name: String,
 }
 
@@ -66,7 +66,7 @@ impl AsRawFd for ChangeSource {
 }
 
 impl Heard {
-    /// Whether somebody else committed anything.
+    /// Whether another process committed anything.
     pub(crate) const fn is_something(&self) -> bool {
         self.commits > 0 || self.lost
     }
@@ -80,9 +80,9 @@ impl Heard {
         }
     }
 
-    /// Adds a process as the latest, in place of an earlier one of the same name, or of the earliest if there are too many.
+    /// Adds a process as the latest. It replaces an earlier one of the same name, or the earliest if there are too many.
     pub(crate) fn remember(&mut self, process: Process) {
-        self.processes.retain(|known| known.name != process.name);
+        self.processes.retain(|earlier| earlier.name != process.name);
         if self.processes.len() == NAMES {
             self.processes.remove(0);
         }
@@ -92,7 +92,7 @@ impl Heard {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A process can give itself any name, with control characters in it.
+        // A process can give itself any name, even one with control characters.
         write!(f, "{} (pid {})", self.name.escape_debug(), self.pid)
     }
 }

@@ -1,34 +1,36 @@
-//! What is known without reading it: because nobody has committed anything since it was read or written by us, or because
-//! nobody but us can have changed the table. And what is remembered, to see what others changed.
+//! The cache of what need not be read again: because nobody has committed anything since we read or wrote it, or because
+//! nobody but us can have changed the table. It also has the rules that stood before our jump, which shows whether others
+//! moved it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Generation, Handle, Observed, ObservedTable, Owner, Plan, Rules, our_jump};
+use super::{Action, Change, Generation, Handle, Observed, ObservedChain, ObservedTable, Owner, Plan, Rules, our_jump};
 use crate::rules::{BaseChain, Elements, Protection, TableId};
 
-/// What there is in a generation. While the generation lasts, so does it; and the elements of sets in a table that our socket
-/// owns last for as long as it does.
+/// What is there in a generation. It is valid as long as that is the current generation; the elements of sets in a table that
+/// our socket owns are valid as long as it owns the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
     generation: Generation,
-    /// Were long lists in that generation themselves taken to be what they were before?
+    /// Whether long lists were themselves assumed, and not read, in that generation.
     is_assumption: bool,
-    /// The tables that were ours alone when their sets were as they are here.
+    /// The tables that our socket owned when their sets were as they are here.
     owned: BTreeSet<TableId>,
     extent: Extent,
-    /// By table and name, the rules of long chains, and how many uses of the chain go with them.
+    /// By table and name, how many uses each long chain had, and its rules.
     chains: BTreeMap<(TableId, String), (u32, Rules)>,
-    /// Do long lists count as known in later generations too, as long as the kernel says that they are as long?
+    /// Whether long lists are assumed to be unchanged in later generations, as long as the kernel says that their lengths
+    /// are.
     assumes: bool,
-    /// By table, other people's rules of POSTROUTING in front of our jump.
+    /// By table, the rules of others before our jump in POSTROUTING.
     preceding: BTreeMap<TableId, Vec<Handle>>,
 }
 
-/// From so many elements or rules on a list is not read again if it is known. The kernel takes a millisecond to list 1,000
-/// of them, and for each further part of the list begins again at its start.
+/// From this many elements or rules on a list is long, and is not read again while it is cached. The kernel takes a
+/// millisecond to list 1,000 of them, and for each further part of the list it begins again at the start.
 pub(crate) const LONG: usize = 1_000;
 
-/// How much is known.
+/// How much is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Extent {
     /// All that was read.
@@ -38,7 +40,7 @@ enum Extent {
 }
 
 impl Cache {
-    /// What was read.
+    /// Caches what was read.
     #[must_use]
     pub fn of(observed: Observed) -> Self {
         let (owned, preceding, chains) = (owned(&observed), preceding(&observed), long_chains(&observed));
@@ -47,26 +49,26 @@ impl Cache {
         Self { generation, is_assumption, owned, chains, assumes: false, preceding, extent: Extent::Whole(observed) }
     }
 
-    /// The same, with long lists taken to be in later generations what they were: as long as the kernel says that they have
-    /// as many entries. Then what others may have changed in them is found only by reading them without that.
+    /// The same cache, which assumes long lists to be unchanged in later generations as long as the kernel says that they
+    /// have as many entries. Changes of others in them are found only by reading without this assumption.
     #[must_use]
     pub fn assuming(mut self, assumes: bool) -> Self {
         self.assume(assumes);
         self
     }
 
-    /// Shall long lists count as known in later generations?
+    /// Sets whether long lists are assumed to be unchanged in later generations.
     pub const fn assume(&mut self, assumes: bool) {
         self.assumes = assumes;
     }
 
-    /// Do long lists count as known in later generations?
+    /// Whether long lists are assumed to be unchanged in later generations.
     #[must_use]
     pub const fn assumes(&self) -> bool {
         self.assumes
     }
 
-    /// Is a list known by now that takes long to read?
+    /// Whether any list is cached that takes long to read.
     #[must_use]
     pub fn has_long_lists(&self) -> bool {
         let is_long = |elements: &Elements| elements.len() >= LONG;
@@ -79,8 +81,9 @@ impl Cache {
             }
     }
 
-    /// What is there after a plan was committed on top of what was read. The kernel took it only because the generation was
-    /// still the same, and made it the next one. What became of the rules is not known before they are read.
+    /// Caches what is there after a plan was committed on top of what was read. The kernel accepted it only because the
+    /// generation was still the same, and made the next one. Rules that the plan changed are not cached before they are
+    /// read.
     #[must_use]
     pub fn after(observed: Observed, plan: &Plan) -> Self {
         let (generation, mut owned) = (observed.generation.next(), owned(&observed));
@@ -103,7 +106,7 @@ impl Cache {
         Self { generation, is_assumption, owned, chains, assumes: false, preceding, extent: Extent::Sets(sets) }
     }
 
-    /// All that was read, if it was in this generation. After that only what is remembered is left.
+    /// Takes out all that was read, if it was in this generation. After that only the rules before our jump are left.
     pub fn take(&mut self, generation: Generation) -> Option<Observed> {
         match std::mem::take(self) {
             Self { generation: of, extent: Extent::Whole(observed), preceding, assumes, .. } if of == generation => {
@@ -117,39 +120,37 @@ impl Cache {
         }
     }
 
-    /// What there is is not known any more; what is remembered stays.
+    /// Forgets everything but the rules before our jump.
     pub fn forget(&mut self) {
         let preceding = std::mem::take(&mut self.preceding);
         *self = Self { preceding, assumes: self.assumes, ..Self::default() };
     }
 
-    /// The rules of others behind which our jump stood in POSTROUTING. The kernel never gives a handle to another rule.
+    /// The rules of others before our jump in POSTROUTING. The kernel never reuses a handle.
     #[must_use]
     pub fn preceding(&self, table: TableId) -> &[Handle] {
         self.preceding.get(&table).map_or(&[], Vec::as_slice)
     }
 
-    /// Is nothing assumed where [`Cache::elements`] or [`Cache::rules`] know something?
+    /// Whether what [`Cache::elements`] and [`Cache::rules`] return is certain, and not an assumption.
     ///
-    /// A table that was ours alone then and is now was so all the while: only its owner can give it up, and only we can come
-    /// to own it by our socket, in a commit of ours, after which it is known anew ([`Cache::after`]).
+    /// A table that our socket owned then and owns now was its own all the time: only the owner can give a table up, and our
+    /// socket comes to own one only in a commit of ours, after which the cache is made anew ([`Cache::after`]).
     #[must_use]
     pub fn is_certain(&self, generation: Generation, table: TableId, owner: Option<Owner>) -> bool {
         (self.generation == generation && !self.is_assumption)
             || owner == Some(Owner::Us) && self.owned.contains(&table)
     }
 
-    /// The rules of a long chain of a shared table, if they are known; `uses` are those in [`ObservedChain`] but for the
+    /// The rules of a long chain of a shared table, if they are cached; `uses` are those in [`ObservedChain`] without the
     /// jumps in POSTROUTING.
-    ///
-    /// [`ObservedChain`]: super::ObservedChain
     #[must_use]
     pub fn rules(&self, generation: Generation, table: TableId, chain: &str, uses: u32) -> Option<&Rules> {
         let (with, rules) = self.chains.get(&(table, chain.to_owned()))?;
         (*with == uses && (self.assumes || self.is_certain(generation, table, None))).then_some(rules)
     }
 
-    /// The elements of a set, if they are known, in a table that is found in this generation with this owner.
+    /// The elements of a set, if they are cached, in a table that has this owner in this generation.
     #[must_use]
     pub fn elements(
         &self,
@@ -184,13 +185,13 @@ fn preceding(observed: &Observed) -> BTreeMap<TableId, Vec<Handle>> {
 fn long_chains(observed: &Observed) -> BTreeMap<(TableId, String), (u32, Rules)> {
     let long = |table: &'_ ObservedTable| -> Vec<_> {
         let chains = table.chains.iter().filter(|chain| chain.base.is_none() && chain.rules.len() >= LONG);
-        let known = |chain: &super::ObservedChain| (table.uses_but_for_our_jump(chain), chain.rules.clone());
-        chains.map(|chain| ((table.id, chain.name.clone()), known(chain))).collect()
+        let cached = |chain: &ObservedChain| (table.uses_but_for_our_jump(chain), chain.rules.clone());
+        chains.map(|chain| ((table.id, chain.name.clone()), cached(chain))).collect()
     };
     observed.tables.iter().flat_map(long).collect()
 }
 
-/// Are the rules of the chain others afterwards, or in another chain of that name?
+/// Whether the action changes the rules of this chain, or replaces the chain.
 fn changes(action: &Action, of: &str) -> bool {
     match action {
         Action::DeleteTable => true,
@@ -216,7 +217,7 @@ fn in_front_of_our_jump(table: &ObservedTable) -> Vec<Handle> {
     rules.iter().take(jump).map(|rule| rule.handle).collect()
 }
 
-/// The tables of which nobody else can have changed what is known. Where lists were assumed, others may have.
+/// The tables in which nobody else can have changed what is cached. Where lists were assumed, others may have changed them.
 fn owned(observed: &Observed) -> BTreeSet<TableId> {
     if observed.is_partly_assumed {
         return BTreeSet::new();
@@ -251,7 +252,7 @@ fn apply(
             let present = present.to_mut();
             present.extend(elements);
             if !is_behind {
-                // Two sorted runs, which is what this sort is quickest at.
+                // This sort is quickest on two sorted runs.
                 present.sort();
             }
         }
@@ -263,7 +264,7 @@ fn apply(
             } else {
                 present.retain(|element| elements.binary_search(element).is_err());
             }
-            // A list that was long once is to cost nothing when it is short.
+            // A list that has become short gives its memory back.
             if present.len() < present.capacity() / 2 {
                 present.shrink_to_fit();
             }
@@ -280,122 +281,5 @@ fn apply(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::nftables::tests::plans::standing;
-    use crate::backend::nftables::{Planned, plan_for};
-    use crate::net::Family;
-    use crate::rules::tests::policy;
-    use crate::rules::{Layout, compile};
-
-    const TABLE: TableId = TableId::own(Family::Ipv4);
-    const SET: &str = "exempt-8";
-    const LATER: Generation = Generation(7);
-
-    fn kernel(owner: Option<Owner>) -> Observed {
-        let mut observed = standing(&compile(&policy(&["10.0.0.0/8"], ""), Layout::OwnTable(Protection::OwnerPersist)));
-        observed.tables.iter_mut().for_each(|table| table.owner = owner);
-        observed
-    }
-
-    #[test]
-    fn elements_outlast_the_generation_only_while_the_table_was_and_is_ours_alone() {
-        let (us, nobody) = (Some(Owner::Us), None);
-        let other = Some(Owner::Other(7));
-        for (was, is, lasts) in [
-            (us, us, true),
-            (us, nobody, false),
-            (us, other, false),
-            (nobody, us, false),
-            (nobody, nobody, false),
-            (other, us, false),
-            (other, other, false),
-        ] {
-            let observed = kernel(was);
-            let generation = observed.generation;
-            let cache = Cache::of(observed);
-            let count = |generation| cache.elements(generation, TABLE, is, SET).map(|elements| elements.len());
-            assert_eq!(count(generation), Some(1), "{was:?} {is:?}");
-            assert_eq!(count(LATER), lasts.then_some(1), "{was:?} {is:?}");
-            assert_eq!(cache.elements(generation, TABLE, is, "exempt-9"), None);
-        }
-    }
-
-    #[test]
-    fn a_long_list_that_is_as_long_as_before_may_be_assumed_and_is_never_certain_from_that() {
-        let mut observed = kernel(None);
-        for certain in [true, false] {
-            observed.is_partly_assumed = !certain;
-            let cache = Cache::of(observed.clone());
-            let is_certain = |generation| cache.is_certain(generation, TABLE, None);
-            assert_eq!((is_certain(observed.generation), is_certain(LATER)), (certain, false));
-            let is_known = |cache: &Cache, generation| cache.elements(generation, TABLE, None, SET).is_some();
-            assert_eq!((is_known(&cache, observed.generation), is_known(&cache, LATER)), (certain, false));
-            let after = Cache::after(observed.clone(), &Plan::default());
-            assert_eq!(after.is_certain(observed.generation.next(), TABLE, None), certain);
-            assert!(is_known(&cache.assuming(true), LATER));
-        }
-    }
-
-    #[test]
-    fn what_was_assumed_is_not_certain_either_once_the_table_is_ours() {
-        let adoption = Action::CreateTable { protection: Protection::OwnerPersist };
-        let plan = Plan { changes: vec![Change { table: TABLE, action: adoption }], more: false };
-        for certain in [true, false] {
-            let is_partly_assumed = !certain;
-            let adopted = Cache::after(Observed { is_partly_assumed, ..kernel(None) }, &plan);
-            let read_back = Cache::of(Observed { is_partly_assumed, ..kernel(Some(Owner::Us)) });
-            for cache in [adopted, read_back] {
-                assert_eq!(cache.is_certain(LATER, TABLE, Some(Owner::Us)), certain, "{cache:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_long_chain_is_known_while_it_has_as_many_uses_and_nothing_of_ours_changes_it() {
-        const NAT: TableId = TableId::nat(Family::Ipv4);
-        let ranges: Vec<String> = (0..LONG).map(|index| format!("10.{}.{}.0/24", index / 200, index % 200)).collect();
-        let ranges: Vec<&str> = ranges.iter().map(String::as_str).collect();
-        let desired = compile(&policy(&ranges, ""), Layout::IptablesNat);
-        let mut observed = standing(&desired);
-        let uses = u32::try_from(LONG).unwrap() + 1;
-        for chain in observed.tables.iter_mut().flat_map(|table| &mut table.chains).filter(|chain| chain.base.is_none())
-        {
-            // The jump in POSTROUTING, and somebody else's elsewhere.
-            chain.uses = uses + 2;
-        }
-        let chain = desired.chain.as_str();
-        let cache = Cache::of(observed.clone()).assuming(true);
-        for (uses, is_known) in [(uses + 1, true), (uses, false), (uses + 2, false)] {
-            assert_eq!(cache.rules(LATER, NAT, chain, uses).is_some(), is_known, "{uses}");
-        }
-        let of_the_jump = |table: &ObservedTable| table.chain(BaseChain::POSTROUTING).unwrap().rules.first().cloned();
-        let was = observed.table(NAT).and_then(of_the_jump).unwrap();
-        let jump = Action::Delete { chain: BaseChain::POSTROUTING.to_owned(), was };
-        let flush = Action::Flush { chain: chain.to_owned() };
-        for (action, is_known) in [(jump, true), (flush, false), (Action::DeleteTable, false)] {
-            let plan = Plan { changes: vec![Change { table: NAT, action }], more: false };
-            let cache = Cache::after(observed.clone(), &plan);
-            assert_eq!(cache.rules(observed.generation.next(), NAT, chain, uses + 1).is_some(), is_known, "{plan:?}");
-        }
-    }
-
-    #[test]
-    fn what_we_commit_is_known_and_a_table_is_ours_from_the_commit_that_makes_it_so() {
-        let desired = |exempt: &[&str], protection| compile(&policy(exempt, ""), Layout::OwnTable(protection));
-        for (observed, desired, lasts) in [
-            (Observed::default(), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::OwnerPersist), true),
-            (kernel(None), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::OwnerPersist), true),
-            (kernel(Some(Owner::Us)), desired(&["20.0.0.0/8", "30.0.0.0/8"], Protection::OwnerPersist), true),
-            (kernel(Some(Owner::Us)), desired(&["10.0.0.0/8", "20.0.0.0/8"], Protection::Off), false),
-        ] {
-            let Planned { plan, .. } = plan_for(&Family::ALL, &desired, &observed, &Cache::default(), true);
-            let next = observed.generation.next();
-            let cache = Cache::after(observed, &plan);
-            let elements = |generation| cache.elements(generation, TABLE, Some(Owner::Us), SET);
-            let wanted = desired.table(TABLE).unwrap().set(SET).map(|set| &set.elements);
-            assert_eq!(elements(next), wanted, "{plan:?}");
-            assert_eq!(elements(LATER), wanted.filter(|_| lasts), "{plan:?}");
-        }
-    }
-}
+#[path = "cache_tests.rs"]
+mod tests;

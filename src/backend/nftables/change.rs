@@ -1,4 +1,4 @@
-//! What has to change in the kernel: a list of changes that is committed as a whole or not at all.
+//! Plans: lists of changes to nf_tables, each committed as a whole or not at all.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,16 @@ use super::{ForeignObject, Handle, ObservedRule, change_line};
 use crate::backend::interface::{self, ChangeLine};
 use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId};
 
-/// The changes that turn what is there into what shall be there, in the order in which they are sent.
+/// The changes that lead from the rules that are there to the desired ones, in the order in which they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Empty if there is nothing to do.
     pub changes: Vec<Change>,
-    /// Is this the first of several plans? The next one is made from what is there then.
+    /// Whether more plans have to follow this one. The next one is made from a new reading.
     pub more: bool,
 }
 
-/// One change, in one table. It never names a chain or rule of somebody else as its object.
+/// One change, in one table. Its object is never a chain or a rule of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The table.
@@ -53,7 +53,7 @@ pub enum Action {
         set: String,
         /// How the kernel keeps it.
         kind: SetKind,
-        /// The elements, none of which touches one that is there then.
+        /// The elements, none of which touches one that is there at that time.
         elements: Elements,
     },
     /// Elements are removed from a set.
@@ -65,12 +65,12 @@ pub enum Action {
         /// The elements, as they were found.
         elements: Elements,
     },
-    /// What has no place in a table of ours is removed. No rule uses it any more.
+    /// A foreign object is removed from a table of our own. No rule uses it any more.
     DeleteForeignObject {
         /// What it is.
         foreign_object: ForeignObject,
     },
-    /// A chain is created, or, if it is there, lets pass from then on what none of its rules decides.
+    /// A chain is created. If it exists as a base chain, its policy becomes `accept`.
     CreateChain {
         /// Its name.
         chain: String,
@@ -112,28 +112,28 @@ pub enum Action {
     },
 }
 
-/// Among so many of the last changes one is sought that goes on with the next: that of the same set in the commit before.
+/// How many of the last changes are searched for one of the same set that the next change can be merged into.
 const MERGED_NEAR: usize = 256;
 
 impl Change {
-    /// Takes in another one, if that brings more elements into the same set, or takes more out of it.
-    fn goes_on_with(&mut self, next: &Self) -> bool {
+    /// Merges the next change into this one, if both add elements to the same set or both remove elements from it.
+    fn merge(&mut self, next: &Self) -> bool {
         let ((Action::AddElements { set, elements, .. }, Action::AddElements { set: of, elements: more, .. })
         | (Action::DeleteElements { set, elements, .. }, Action::DeleteElements { set: of, elements: more, .. })) =
             (&mut self.action, &next.action)
         else {
             return false;
         };
-        let goes_on = self.table == next.table && set == of;
-        if goes_on {
+        let is_same_set = self.table == next.table && set == of;
+        if is_same_set {
             elements.to_mut().extend(more);
         }
-        goes_on
+        is_same_set
     }
 }
 
 impl Plan {
-    /// Is there nothing to do?
+    /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -153,7 +153,7 @@ impl interface::Change for Plan {
         self.changes.iter().map(line).collect()
     }
 
-    /// What comes into a set part by part is one change.
+    /// Elements that are added to a set part by part count as one change.
     fn append(&mut self, later: Self) {
         if !self.is_empty() {
             let mut again: HashMap<String, usize> = HashMap::new();
@@ -167,14 +167,14 @@ impl interface::Change for Plan {
             });
         }
         for change in later.changes {
-            if !self.changes.iter_mut().rev().take(MERGED_NEAR).any(|earlier| earlier.goes_on_with(&change)) {
+            if !self.changes.iter_mut().rev().take(MERGED_NEAR).any(|earlier| earlier.merge(&change)) {
                 self.changes.push(change);
             }
         }
     }
 }
 
-/// A change in words. To come to own a table that exists is no change to packets, nor is a new one by itself.
+/// A change in words. Neither owning an existing table nor creating a table affects packets by itself.
 pub(super) fn line(change: &Change) -> ChangeLine {
     ChangeLine {
         family: change.table.family,
@@ -183,7 +183,7 @@ pub(super) fn line(change: &Change) -> ChangeLine {
     }
 }
 
-/// What a change does, whichever number the kernel gave to the rule that is removed.
+/// What a change does, without the handle of a rule that it removes.
 fn effect(change: &Change) -> String {
     let mut change = change.clone();
     if let Action::Delete { was, .. } = &mut change.action {

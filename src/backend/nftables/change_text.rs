@@ -1,4 +1,4 @@
-//! A plan for people: a line a change, `+` for what is added and `-` for what is removed.
+//! A plan as text: one line for each change, with `+` for what is added and `-` for what is removed.
 
 use crate::backend::nftables::{Action, Change, ObservedRule, Plan};
 use crate::net::AddressRange;
@@ -6,12 +6,12 @@ use crate::rules::render::{iptables_rule, nft_rule};
 use crate::rules::{Protection, Rule, TableId, TableName};
 use crate::text::visible;
 
-/// The changes of a plan, in their order, a line each.
+/// The changes of a plan, in their order, one line each.
 pub fn plan_lines(plan: &Plan) -> impl Iterator<Item = String> {
     plan.changes.iter().map(change_line)
 }
 
-/// One change, in a line. What a chain of others is called cannot make two of it.
+/// One change, in one line, whatever characters the names of others have.
 #[must_use]
 pub fn change_line(change: &Change) -> String {
     visible(&words(change))

@@ -1,4 +1,4 @@
-//! The real kernel and the one in memory keep what every backend promises.
+//! Both the real kernel and the one in memory pass the tests of the contract of backends.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::fake::Kernel;
 use super::*;
 use crate::backend::contract::{Others, contract};
 use crate::net::AddressRange;
-use crate::rules::{Rule, Verdict};
+use crate::rules::{BaseChain, Elements, Rule, Verdict};
 
 impl<T: Transport> Others for Nftables<T> {
     const PART: usize = super::diff::PART;
@@ -59,7 +59,7 @@ fn the_kernel_in_memory_keeps_what_every_backend_promises() {
     contract(&|| kernel.backend());
 }
 
-/// A network namespace is a process's own, and a test is one thread among others: so it runs itself again in one.
+/// A test is one thread among others of its process, so it runs itself again, as a process in a network namespace of its own.
 #[test]
 fn the_real_kernel_keeps_what_every_backend_promises() {
     const CHILD: &str = "IP_MASQ_AGENT_TEST_CONTRACT_CHILD";

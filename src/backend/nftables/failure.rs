@@ -1,4 +1,4 @@
-//! What an error of the kernel means for what is done next.
+//! What an error of the kernel means for what the agent does next.
 
 use nix::errno::Errno;
 
@@ -11,7 +11,7 @@ use crate::rules::Protection;
 /// Why a transaction was not carried out, or may not have been.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Somebody else committed between reading and writing.
+    /// Another process committed between reading and writing.
     Stale,
     /// A chain cannot be deleted while a rule jumps to it.
     InUse(Box<Change>),
@@ -20,7 +20,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// That of a transaction with these changes. The change that the kernel refused is named.
+    /// The failure of a transaction with these changes. The error names the change that the kernel refused.
     pub(super) fn of(changes: &[Change], error: NetlinkError) -> Self {
         let refused = match &error {
             NetlinkError::StaleGeneration => return Self::Stale,
@@ -34,7 +34,7 @@ impl Failure {
         }
     }
 
-    /// What the kernel's refusal of a change amounts to.
+    /// The failure that follows from the kernel's refusal of a change.
     pub(super) fn of_change(change: &Change, errno: Errno, source: NetlinkError) -> Self {
         match errno {
             Errno::EBUSY if matches!(change.action, Action::DeleteChain { .. }) => {
@@ -59,12 +59,12 @@ impl Failure {
     }
 }
 
-/// The error that comes of something else than a change.
+/// The error of anything but a change.
 pub(super) fn doing(doing: impl Into<String>, source: NetlinkError) -> BackendError {
     BackendError { kind: kind(&source), doing: with_need(doing.into(), &source), source: source.into() }
 }
 
-/// The error that comes of what no kernel with nf_tables refuses.
+/// The error of a request that no kernel with nf_tables refuses.
 pub(super) fn reaching(what: &str, source: NetlinkError) -> BackendError {
     let is_missing = matches!(source, NetlinkError::Unsupported { .. });
     let error = doing(what, source);
@@ -81,7 +81,7 @@ fn kind(error: &NetlinkError) -> ErrorKind {
     }
 }
 
-/// Does the change make something of the rules' layout? What takes something away is known to every kernel.
+/// Whether the change creates something, so that the kernel may lack a feature for it. Every kernel knows how to remove.
 const fn makes_something(action: &Action) -> bool {
     match action {
         Action::CreateTable { .. }
@@ -100,7 +100,7 @@ const fn makes_something(action: &Action) -> bool {
     }
 }
 
-/// Does a kernel say this of an expression, an extension, a flag, an attribute or a kind of set that it does not have?
+/// Whether a kernel answers this to an expression, an extension, a flag, an attribute or a kind of set that it does not have:
 /// `ENOENT` for an expression or a chain type, `EPROTOTYPE` for another revision of an extension (`xt_find_match`), `EINVAL`
 /// and `ERANGE` for attributes (`nla_policy`), the others for flags, kinds of sets and families.
 const fn is_for_the_unknown(errno: Errno) -> bool {

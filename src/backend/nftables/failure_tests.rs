@@ -1,4 +1,4 @@
-//! What an error of the kernel means for what is done next.
+//! What an error of the kernel means for what the agent does next.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::backend::nftables::{ForeignKind, ForeignObject, Handle, ObservedRule,
 use crate::net::Family;
 use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId, Verdict};
 
-/// Does the kernel say this of what it does not know?
+/// Whether the kernel answers this to what it does not know.
 const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
     (Errno::ENOENT, true),
     (Errno::EPROTOTYPE, true),
@@ -31,7 +31,7 @@ const OF_THE_UNKNOWN: [(Errno, bool); 20] = [
     (Errno::EIO, false),
 ];
 
-/// Every kind of change, and whether it makes something.
+/// Every kind of change, and whether it creates something.
 fn every_action() -> [(Action, bool); 13] {
     let (chain, set, kind) = ("C".to_owned(), "S".to_owned(), SetKind::Intervals);
     let rule = Rule::new(Vec::new(), None, Verdict::Return);

@@ -1,4 +1,4 @@
-//! nf_tables over netlink: both layouts, whichever table a plan names.
+//! The nf_tables backend, over netlink. It carries both layouts.
 
 mod cache;
 mod change;
@@ -10,10 +10,10 @@ mod diff;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
-mod legacy;
 mod monitor;
 mod observed;
 mod overlap;
+mod read;
 mod requests;
 mod standing;
 mod transaction;
@@ -34,8 +34,6 @@ pub use overlap::{NatChain, NatOverlap, nat_overlaps};
 pub use standing::stands;
 pub use transaction::{Probe, Transaction};
 
-use std::collections::BTreeSet;
-
 use tracing::debug;
 
 use self::change::line;
@@ -48,25 +46,21 @@ use super::interface::{
 
 use crate::net::{ChainName, Family};
 use crate::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket, Transport};
-use crate::rules::{BaseChain, Elements, Ruleset, TableId};
+use crate::rules::{Ruleset, TableId};
 
-/// Begins to listen to commits over other sockets than that of a connection.
+/// Begins to listen to commits over sockets other than that of a connection.
 type BeginToListen<T> = fn(&Connection<T>) -> Result<ChangeSource, NetlinkError>;
 
-/// How often reading is begun again because the rules changed in the meantime. After that the last reading stands: a commit
-/// that builds on it is refused as stale.
-const READINGS: usize = 8;
-
-/// The socket that the agent keeps for its life, what is done over it, and what is remembered of it.
+/// The backend: the socket, which stays open as long as the agent lives, and the cache of what was read over it.
 #[derive(Debug)]
 pub struct Nftables<T> {
     connection: Connection<T>,
     cache: Cache,
-    /// The deletions of chains that the kernel refused in this pass, because others jump to these.
+    /// The deletions of chains that the kernel refused in this pass, because rules of others jump to these chains.
     in_use: Vec<Change>,
-    /// `None` if nobody tells of others' commits.
+    /// `None` if nothing announces the commits of others.
     listen: Option<BeginToListen<T>>,
-    /// The families of which iptables-legacy has a `nat` table.
+    /// Reads of which families iptables-legacy has a `nat` table.
     legacy: fn() -> Vec<Family>,
 }
 
@@ -85,139 +79,15 @@ impl Nftables<NetlinkSocket> {
 }
 
 impl<T: Transport> Nftables<T> {
-    /// Works over a conversation that was begun already.
+    /// Works over a connection that is open already.
     pub fn over(connection: Connection<T>) -> Self {
-        Self { connection, cache: Cache::default(), in_use: Vec::new(), listen: None, legacy: legacy::nat_tables }
-    }
-
-    /// Reads what the cache does not hold, until nobody commits in the meantime.
-    fn observe(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
-        let mut observed = self.read_once(ours, cache)?;
-        for _ in 1..READINGS {
-            if self.generation()? == observed.generation {
-                break;
-            }
-            // Others committed in the meantime. The long lists were read, and that is not begun again while they are as long: all
-            // else is read in a fraction of the time between two commits.
-            let is_partly_assumed = observed.is_partly_assumed;
-            let just_read = Cache::of(observed).assuming(true);
-            observed = self.read_once(ours, &just_read)?;
-            observed.is_partly_assumed = is_partly_assumed;
+        Self {
+            connection,
+            cache: Cache::default(),
+            in_use: Vec::new(),
+            listen: None,
+            legacy: read::iptables_legacy_nat_tables,
         }
-        Ok(observed)
-    }
-
-    fn read_once(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
-        let generation = self.generation()?;
-        let mut observed = Observed { generation, legacy: (self.legacy)(), ..Observed::default() };
-        let mut what = Remembered { cache, generation, is_partly_assumed: false };
-        for family in TableFamily::ALL {
-            let tables = self.read_list("list the tables", |connection| connection.tables(family))?;
-            let chains = self.read_list("list the chains", |connection| connection.chains(family))?;
-            for id in tables_of_interest(family) {
-                if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
-                    let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
-                    let table = self.table(id, info, chains, ours, &mut what)?;
-                    observed.tables.push(table);
-                }
-            }
-            observed.nat_chains.extend(chains.into_iter().filter_map(|chain| nat_chain(family, &tables, chain)));
-        }
-        observed.is_partly_assumed = what.is_partly_assumed;
-        Ok(observed)
-    }
-
-    fn generation(&mut self) -> Result<Generation, BackendError> {
-        self.connection.generation().map_err(|error| reaching("read the generation of the rules", error))
-    }
-
-    fn table(
-        &mut self,
-        id: TableId,
-        info: &TableInfo,
-        chains: Vec<ObservedChain>,
-        ours: &ChainName,
-        cache: &mut Remembered<'_>,
-    ) -> Result<ObservedTable, BackendError> {
-        let port = self.connection.port();
-        let owner = info.owner.map(|owner| if owner == port { Owner::Us } else { Owner::Other(owner) });
-        let (protection, sets, foreign_objects) = (info.protection.clone(), Vec::new(), Vec::new());
-        let mut table = ObservedTable { id, protection, dormant: info.dormant, owner, sets, foreign_objects, chains };
-        if id == TableId::own(id.family) {
-            table.foreign_objects = self.read_list("list the stateful objects and flowtables", |connection| {
-                connection.foreign_objects(id.family, id.name.as_str())
-            })?;
-            table.sets = self.sets(id, owner, cache)?;
-            for index in 0..table.chains.len() {
-                self.fill(id, table.chains.get_mut(index))?;
-            }
-            return Ok(table);
-        }
-        // The jumps in POSTROUTING tell which other chains are ours, so their rules are read first.
-        self.fill_named(&mut table, BaseChain::POSTROUTING)?;
-        let rules = table.chains.iter().flat_map(|chain| &chain.rules);
-        let jumps = rules.filter_map(|rule| our_jump(rule.rule.as_ref().ok()?));
-        let led_to: BTreeSet<ChainName> = jumps.chain([ours.clone()]).collect();
-        for name in &led_to {
-            let uses = table.chain(name.as_str()).map(|chain| table.uses_but_for_our_jump(chain));
-            let chain = table.chains.iter_mut().find(|chain| chain.name == name.as_str());
-            match uses.and_then(|uses| cache.rules(id, name.as_str(), uses)) {
-                Some(rules) => chain.into_iter().for_each(|chain| chain.rules = rules.clone()),
-                None => self.fill(id, chain)?,
-            }
-        }
-        Ok(table)
-    }
-
-    fn fill_named(&mut self, table: &mut ObservedTable, name: &str) -> Result<(), BackendError> {
-        let chain = table.chains.iter_mut().find(|chain| chain.name == name);
-        self.fill(table.id, chain)
-    }
-
-    /// Reads the rules of a chain, if there is one.
-    fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
-        let Some(chain) = chain else { return Ok(()) };
-        let rules = self.connection.rules(id.family, id.name.as_str(), &chain.name);
-        let rules =
-            rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
-        let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: decode(id, &rule) };
-        chain.rules = rules.into_iter().map(observe).collect();
-        Ok(())
-    }
-
-    fn sets(
-        &mut self,
-        id: TableId,
-        owner: Option<Owner>,
-        cache: &mut Remembered<'_>,
-    ) -> Result<Vec<ObservedSet>, BackendError> {
-        let table = id.name.as_str();
-        let infos = self.read_list("list the sets", |connection| connection.sets(id.family, table))?;
-        let mut sets = Vec::with_capacity(infos.len());
-        for info in infos {
-            let mut set = ObservedSet { name: info.name, kind: info.kind, elements: Elements::default() };
-            if let Some(elements) = info.count.and_then(|count| cache.elements(id, owner, &set.name, count)) {
-                set.elements = elements.clone();
-            } else if let Ok(kind) = set.kind {
-                let read = self.read_list("list the elements of a set", |connection| {
-                    connection.elements(id.family, table, &set.name, kind)
-                })?;
-                match read {
-                    Ok(elements) => set.elements = elements.into(),
-                    Err(odd) => set.kind = Err(odd),
-                }
-            }
-            sets.push(set);
-        }
-        Ok(sets)
-    }
-
-    fn read_list<A>(
-        &mut self,
-        what: &str,
-        read: impl FnOnce(&mut Connection<T>) -> Result<A, NetlinkError>,
-    ) -> Result<A, BackendError> {
-        read(&mut self.connection).map_err(|error| doing(what, error))
     }
 
     fn send(&mut self, plan: &Plan, generation: Generation) -> Result<(), Failure> {
@@ -275,7 +145,7 @@ impl<T: Transport> Backend for Nftables<T> {
             .seal_as_probe()
             .map_err(|error| doing("ask the kernel", error))?;
         match self.connection.probe(&probe).map_err(|error| Failure::of(&plan.changes, error)) {
-            // A chain that has to stay is told of when it matters.
+            // A chain that others use is reported by the commit that has to leave it.
             Ok(()) | Err(Failure::Stale | Failure::InUse(_)) => Ok(()),
             Err(Failure::Error(error)) => Err(error),
         }
@@ -284,7 +154,7 @@ impl<T: Transport> Backend for Nftables<T> {
     fn commit(&mut self, plan: &Plan, on: Observed) -> Result<Committed, BackendError> {
         match self.send(plan, on.generation) {
             Ok(()) => {
-                // First, so that what was known is changed and not copied.
+                // The old cache is dropped first, so that shared lists are changed in place and not copied.
                 self.cache.forget();
                 self.cache = Cache::after(on, plan);
                 Ok(if plan.more { Committed::More } else { Committed::Done })
@@ -298,7 +168,7 @@ impl<T: Transport> Backend for Nftables<T> {
                 Ok(Committed::InUse)
             }
             Err(Failure::Error(error)) => {
-                // It may have been carried out, with only the answer lost.
+                // The commit may have been carried out, with only the answer lost.
                 self.cache.forget();
                 Err(error)
             }
@@ -355,63 +225,11 @@ impl From<Generation> for Token {
     }
 }
 
-/// What need not be read.
-struct Remembered<'a> {
-    cache: &'a Cache,
-    /// In which the rest is read.
-    generation: Generation,
-    /// Was something taken for known that others can have changed?
-    is_partly_assumed: bool,
-}
-
-impl<'a> Remembered<'a> {
-    fn rules(&mut self, table: TableId, chain: &str, uses: u32) -> Option<&'a Rules> {
-        let rules = self.cache.rules(self.generation, table, chain, uses)?;
-        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, None);
-        Some(rules)
-    }
-
-    fn elements(&mut self, table: TableId, owner: Option<Owner>, set: &str, count: u32) -> Option<&'a Elements> {
-        let elements = self.cache.elements(self.generation, table, owner, set)?;
-        if elements.len() < LONG || elements.len() != count as usize {
-            return None;
-        }
-        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, owner);
-        Some(elements)
-    }
-}
-
 fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
     for change in &plan.changes {
         transaction.push(change);
     }
     transaction
-}
-
-/// A chain whose rules have not been read.
-fn unread(info: &ChainInfo) -> ObservedChain {
-    ObservedChain {
-        name: info.name.clone(),
-        base: info.base.clone(),
-        drops: info.drops,
-        uses: info.uses,
-        rules: Rules::default(),
-    }
-}
-
-/// The tables in which rules of ours can stand.
-fn tables_of_interest(family: TableFamily) -> Vec<TableId> {
-    match family {
-        TableFamily::Of(family) => vec![TableId::nat(family), TableId::own(family)],
-        TableFamily::Inet => Vec::new(),
-    }
-}
-
-/// A chain that translates sources, unless its table is switched off.
-fn nat_chain(family: TableFamily, tables: &[TableInfo], info: ChainInfo) -> Option<NatChain> {
-    let base = info.base.as_ref()?;
-    let is_off = tables.iter().any(|table| table.dormant && table.name == info.table);
-    NatChain::of(family, info.table, info.name, base, info.drops).filter(|_| !is_off)
 }
 
 #[cfg(test)]

@@ -14,14 +14,14 @@ use crate::netlink::{Content, Messages, NetlinkError, NetlinkFamily, NetlinkSock
 /// The multicast group to which the kernel announces every change of nf_tables (`enum nfnetlink_groups`).
 const NFNLGRP_NFTABLES: u32 = 7;
 
-/// How many announcements are taken at once; the rest stays queued.
+/// How many announcements are received at once; the rest stays queued.
 const AT_ONCE: usize = 1024;
 
 /// Listens to what others commit. The kernel announces a commit while it makes it, so what was heard has happened.
 #[derive(Debug)]
 pub struct Monitor<T> {
     transport: T,
-    /// The port of the socket over which we commit ourselves.
+    /// The port of the socket over which the agent commits.
     own: u32,
     datagram: Vec<u8>,
 }

@@ -5,7 +5,7 @@ use super::*;
 /// The port of our own socket.
 const OWN: u32 = 4711;
 
-/// What a socket queued.
+/// What the socket has queued.
 struct Queue(VecDeque<io::Result<Vec<u8>>>);
 
 impl Transport for Queue {
@@ -96,7 +96,7 @@ fn what_was_lost_or_cannot_be_read_still_counts_as_something() {
         let heard = heard(queue);
         assert!(heard.lost && heard.is_something(), "{shown}");
     }
-    // No process named: an older kernel.
+    // An older kernel, which names no process.
     let mut anonymous = commit(5, 7, b"nft\0")[..28].to_vec();
     anonymous[..4].copy_from_slice(&28_u32.to_ne_bytes());
     let heard = heard(vec![Ok(anonymous)]);

@@ -1,4 +1,4 @@
-//! What the kernel said is there.
+//! What was read of the kernel.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -19,7 +19,7 @@ pub struct Observed {
     pub nat_chains: Vec<NatChain>,
     /// The families of which iptables-legacy has a `nat` table.
     pub legacy: Vec<Family>,
-    /// Were long lists not read, but taken to be what they were before somebody else committed?
+    /// Whether long lists were not read, but assumed to be what they were before another process committed.
     pub is_partly_assumed: bool,
 }
 
@@ -30,16 +30,16 @@ pub struct ObservedTable {
     pub id: TableId,
     /// Who may change it, or why it cannot be as ours would be.
     pub protection: Result<Protection, Unrecognised>,
-    /// Is it switched off (`flags dormant`)? The kernel then enters none of its chains.
+    /// Whether it is switched off (`flags dormant`). The kernel then enters none of its chains.
     pub dormant: bool,
     /// Whose open socket owns it; only that may change it.
     pub owner: Option<Owner>,
     /// All its sets, if the table is our own.
     pub sets: Vec<ObservedSet>,
-    /// What else is in it, if the table is our own.
+    /// The foreign objects in it, if the table is our own.
     pub foreign_objects: Vec<ForeignObject>,
-    /// All its chains. The rules are read of POSTROUTING, of the chain of our name, and of chains to which a jump of
-    /// ours leads, and of all chains in a table of our own; of the others they are left out.
+    /// All its chains. In the shared table rules are read only of POSTROUTING, of the chain with our name, and of chains to
+    /// which a jump of ours leads; in a table of our own, of all chains.
     pub chains: Vec<ObservedChain>,
 }
 
@@ -50,15 +50,15 @@ pub struct ObservedChain {
     pub name: String,
     /// Where the kernel enters it, if it does.
     pub base: Option<BaseChain>,
-    /// Does it, being a base chain, drop what none of its rules decides?
+    /// Whether it is a base chain that drops what none of its rules decides (`policy drop`).
     pub drops: bool,
-    /// How many rules it has and jumps lead to it, together, as far as the kernel says it (`NFTA_CHAIN_USE`).
+    /// The number of its rules and of the jumps to it, together (`NFTA_CHAIN_USE`); 0 if the kernel does not say.
     pub uses: u32,
     /// The rules, in order.
     pub rules: Rules,
 }
 
-/// Rules that were read, shared by all who hold them: our chain can have tens of thousands.
+/// Rules that were read. Copies share them, as our chain can have tens of thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules(Arc<Vec<ObservedRule>>);
 
@@ -67,7 +67,7 @@ pub struct Rules(Arc<Vec<ObservedRule>>);
 pub enum Owner {
     /// Ours.
     Us,
-    /// Somebody else's, with this port id (`NFTA_TABLE_OWNER`).
+    /// That of another process, with this port id (`NFTA_TABLE_OWNER`).
     Other(u32),
 }
 
@@ -76,13 +76,13 @@ pub enum Owner {
 pub struct ObservedSet {
     /// The name.
     pub name: String,
-    /// How the kernel keeps it, or why it cannot be one of ours.
+    /// How the kernel stores it, or why it cannot be one of ours.
     pub kind: Result<SetKind, Unrecognised>,
     /// The elements.
     pub elements: Elements,
 }
 
-/// A thing in a table that is no set, chain or rule. None of ours has any.
+/// A foreign object: anything in a table but sets, chains and rules. The agent makes none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignObject {
     /// The name.
@@ -103,7 +103,7 @@ pub enum ForeignKind {
 /// A rule that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedRule {
-    /// What the kernel calls it, within its table.
+    /// The number by which the kernel knows it, within its table.
     pub handle: Handle,
     /// The rule, or why it cannot be one of ours.
     pub rule: Result<Rule, Unrecognised>,
@@ -117,7 +117,7 @@ pub struct Handle(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generation(pub u32);
 
-/// Why a rule of the kernel cannot be expressed in our types. Such a rule is never one of ours.
+/// Why an object of the kernel cannot be expressed in our types. Such an object is never one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unrecognised(pub String);
 
@@ -155,7 +155,7 @@ impl ObservedTable {
 }
 
 impl ObservedTable {
-    /// How many rules a chain has, and how many jumps lead to it from elsewhere than POSTROUTING.
+    /// The uses of a chain ([`ObservedChain::uses`]) without the jumps to it in POSTROUTING.
     #[must_use]
     pub fn uses_but_for_our_jump(&self, chain: &ObservedChain) -> u32 {
         let rules = self.chain(BaseChain::POSTROUTING).map_or(&[][..], |postrouting| &postrouting.rules);
@@ -175,7 +175,7 @@ impl Deref for Rules {
 }
 
 impl DerefMut for Rules {
-    /// To change them. Whoever else holds them keeps what there was.
+    /// Gives access to change them. Other copies stay as they are.
     fn deref_mut(&mut self) -> &mut Vec<ObservedRule> {
         Arc::make_mut(&mut self.0)
     }
@@ -212,7 +212,7 @@ impl<'a> IntoIterator for &'a Rules {
 }
 
 impl ObservedRule {
-    /// Is this the rule `wanted`?
+    /// Whether this is the rule `wanted`.
     #[must_use]
     pub fn is(&self, wanted: &Rule) -> bool {
         self.rule.as_ref() == Ok(wanted)

@@ -1,4 +1,4 @@
-//! What other programs have in the kernel that can undo what our rules decide.
+//! Overlapping NAT chains: what other programs have in the kernel that can undo what our rules decide.
 
 use std::fmt;
 
@@ -19,28 +19,28 @@ pub struct NatChain {
     pub chain: String,
     /// Its priority.
     pub priority: i32,
-    /// Does it drop what none of its rules decides (`policy drop`)?
+    /// Whether it drops what none of its rules decides (`policy drop`).
     pub drops: bool,
 }
 
-/// Something of somebody else's that can undo what our rules decide.
+/// Something of another program that can undo what our rules decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NatOverlap {
-    /// A chain that runs after ours, or nobody knows when: what ours exempt, it may still masquerade.
+    /// A chain that runs after ours, or may do so as it has the same priority: it may still masquerade what our rules exempt.
     Translates {
         /// The chain.
         nat_chain: NatChain,
-        /// The priority of ours.
+        /// The priority of our chain.
         ours: i32,
     },
-    /// A chain that drops the packets that ours exempt.
+    /// A chain that drops packets that our rules exempt.
     Drops(NatChain),
     /// The nat table of iptables-legacy, which nf_tables does not list.
     Legacy(Family),
 }
 
-/// What can undo what the desired rules decide. A chain that runs before ours decides first, as a rule that stands before ours
-/// would.
+/// What can undo what the desired rules decide. A chain that runs before ours is none of it: it decides first, as a rule
+/// before ours would.
 #[must_use]
 pub fn nat_overlaps(desired: &Ruleset, observed: &Observed) -> Vec<NatOverlap> {
     let mut nat_overlaps = Vec::new();
@@ -52,14 +52,14 @@ pub fn nat_overlaps(desired: &Ruleset, observed: &Observed) -> Vec<NatOverlap> {
             nat_overlaps
                 .extend(others.map(|other| NatOverlap::Translates { nat_chain: other.clone(), ours: base.priority }));
         }
-        // In a table of our own the policy is mended.
+        // In a table of our own the plan sets the policy to `accept`.
         let drops = nat_chains().filter(|other| other.drops && !other.is_in(TableId::own(family)));
         nat_overlaps.extend(drops.cloned().map(NatOverlap::Drops));
         if observed.legacy.contains(&family) {
             nat_overlaps.push(NatOverlap::Legacy(family));
         }
     }
-    // A chain of family inet was found for each of the two.
+    // A chain of family inet was found for both IPv4 and IPv6.
     let mut once: Vec<NatOverlap> = Vec::new();
     for nat_overlap in nat_overlaps {
         if !once.contains(&nat_overlap) {
@@ -70,7 +70,7 @@ pub fn nat_overlaps(desired: &Ruleset, observed: &Observed) -> Vec<NatOverlap> {
 }
 
 impl NatChain {
-    /// The part that concerns us of a base chain; `None` if it is not of type nat at the postrouting hook.
+    /// A base chain as a NAT chain; `None` if it is not of type nat at the postrouting hook.
     #[must_use]
     pub fn of(family: TableFamily, table: String, chain: String, base: &BaseChain, drops: bool) -> Option<Self> {
         let translates = base.kind == "nat" && base.hook == BaseChain::HOOK_POSTROUTING;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_family_that_is_off_is_a_rivalry() {
+    fn nothing_of_a_family_that_is_off_is_an_overlap() {
         let mut desired = compile(&policy(&[], ""), Layout::IptablesNat);
         desired.tables.truncate(1);
         let nat_chains = vec![nat_chain(IP6, "t", 200, true)];

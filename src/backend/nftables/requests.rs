@@ -1,4 +1,4 @@
-//! What is asked of nf_tables over a connection.
+//! The requests that read nf_tables over a connection.
 
 use nix::errno::Errno;
 
@@ -11,7 +11,7 @@ use super::codec::{
 };
 use super::{ForeignObject, Generation, Unrecognised};
 
-/// What was being done, with what the kernel needs for it if the kernel said that it cannot do it.
+/// What was being done, followed by what the kernel needs for it if the error says that the kernel does not support it.
 pub(crate) fn with_need(doing: String, source: &NetlinkError) -> String {
     match source {
         NetlinkError::Unsupported { .. } => format!("{doing} (which takes nf_tables with nat for this family)"),
@@ -35,7 +35,7 @@ impl<T: Transport> Connection<T> {
         };
         match self.read(&request, |attributes| generation::parse(attributes).map(Some)) {
             Ok(mut found) => found.pop().ok_or(NetlinkError::NoAnswer),
-            // So netfilter answers a message to a subsystem that it does not have (`nfnetlink_rcv_msg`).
+            // This is how netfilter answers a message to a subsystem that it does not have (`nfnetlink_rcv_msg`).
             Err(NetlinkError::Rejected { change: None, errno: errno @ Errno::EINVAL, text }) => {
                 Err(NetlinkError::Unsupported { change: None, errno, text })
             }

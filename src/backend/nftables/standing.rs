@@ -1,4 +1,4 @@
-//! Do rules of ours stand already, whatever they exempt?
+//! Whether rules of ours stand already, whatever they exempt.
 
 use super::{Observed, ObservedChain, ObservedTable, our_jump};
 use crate::net::{ChainName, Family};
@@ -7,13 +7,12 @@ use crate::rules::{
     BaseChain, Chain, Masquerade, Protection, Rule, Ruleset, Table, TableName, TracedRule, Verdict, trace,
 };
 
-/// Is outbound traffic of this family masqueraded by rules of ours as they were found: of either layout, under whatever
-/// chain name, with whatever decisions? They are complete, if not necessarily what shall be there: a packet of which
-/// nothing is known but that it does not go to this node itself, and that no rule returns, is masqueraded by them, if it
-/// is one that they are about.
+/// Whether rules of ours, as they were found, masquerade outbound traffic of this family: in either layout, under any chain
+/// name, whatever they exempt. Such rules are complete, but need not be the desired ones. Tested is a packet of which nothing
+/// is known but that its destination is not this node: rules of ours have to masquerade it if no rule returns it.
 ///
-/// The rules with ports that a decision to masquerade is carried out by share the flows of some protocols; the last of
-/// its rules is without ports, and tells that all of them are there.
+/// A decision to masquerade may be compiled to several rules, of which those with ports share the flows of some protocols.
+/// The last of them is without ports; where it stands, all of them do.
 #[must_use]
 pub fn stands(family: Family, observed: &Observed) -> bool {
     let tables = observed.tables.iter().filter(|table| table.id.family == family && !table.dormant);
@@ -25,8 +24,8 @@ pub fn stands(family: Family, observed: &Observed) -> bool {
     trace(&ruleset, &packet).by.iter().any(masquerades_the_rest)
 }
 
-/// The chains that the kernel enters, with the rules in them that lead on to ours, and all other chains: of their rules those
-/// that can be read and do not return.
+/// The table as [`stands`] tests it: of base chains that the kernel enters, the rules that lead to a chain of ours; of other
+/// chains, the recognised rules that do not return.
 fn without_returns(table: &ObservedTable) -> Table {
     let chain = |chain: &ObservedChain| {
         let is_entered = is_entered(table, chain);
@@ -40,8 +39,8 @@ fn without_returns(table: &ObservedTable) -> Table {
     Table { id: table.id, protection: Protection::Off, sets: Vec::new(), chains }
 }
 
-/// Does the kernel enter the chain where sources are translated? In iptables' table that is its POSTROUTING, as everywhere
-/// else in this room; in a table of our own any base chain is ours, also at the priority of another version.
+/// Whether the kernel enters the chain where it translates sources. In iptables' table only POSTROUTING counts, as everywhere
+/// else in this module; in a table of our own every base chain is ours, even if another version gave it another priority.
 fn is_entered(table: &ObservedTable, chain: &ObservedChain) -> bool {
     let Some(base) = &chain.base else { return false };
     match table.id.name {
@@ -50,7 +49,7 @@ fn is_entered(table: &ObservedTable, chain: &ObservedChain) -> bool {
     }
 }
 
-/// Does the rule lead to a chain of ours?
+/// Whether the rule leads to a chain of ours.
 fn leads_on(table: &ObservedTable, rule: &Rule) -> bool {
     match table.id.name {
         TableName::Nat => our_jump(rule).is_some(),
@@ -76,7 +75,7 @@ mod tests {
         compile(&policy(exempt, "1024-2047,3000-3999"), layout)
     }
 
-    /// The kernel with these rules, but for what is done to the family's table.
+    /// The kernel with these rules, after a change to the family's table.
     fn but(layout: Layout, family: Family, change: impl Fn(&mut ObservedTable)) -> Observed {
         let mut observed = standing(&rules(layout, &["10.0.0.0/8", "fd00::/8"]));
         change(observed.tables.iter_mut().find(|table| table.id.family == family).unwrap());

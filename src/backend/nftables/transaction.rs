@@ -12,8 +12,8 @@ use super::codec::{
 #[derive(Debug)]
 pub struct Transaction(BatchWriter);
 
-/// A transaction without its end (`NFNL_MSG_BATCH_END`). The kernel does every change that is in it, loading what modules
-/// they need, and then takes all back, as for `nft --check`. It does not do the checks of a commit, such as whether a jump
+/// A transaction without its end (`NFNL_MSG_BATCH_END`). The kernel carries out every change in it, loading the modules that
+/// they need, and then rolls all back, as for `nft --check`. It does not make the checks of a commit, such as whether a jump
 /// leads from a base chain at the wrong hook to a rule that masquerades.
 #[derive(Debug)]
 pub struct Probe(pub(super) Batch);
@@ -26,7 +26,7 @@ enum Place {
 }
 
 impl Transaction {
-    /// An empty transaction. With a generation, the kernel commits only if that is still the current one, and else
+    /// An empty transaction. With a generation, the kernel commits only if that is still the current one; otherwise it
     /// answers [`NetlinkError::StaleGeneration`].
     #[must_use]
     pub fn begin(expected: Option<Generation>) -> Self {
@@ -45,7 +45,7 @@ impl Transaction {
                 self.message(*id, table::DELETE, 0, |writer| table::emit_name(writer, name));
             }
             Action::CreateSet { set, kind } => {
-                // The sequence number is one that no other set of the transaction has.
+                // The sequence number serves as the id, as no other set of the transaction has it.
                 let number = self.0.next_sequence();
                 self.message(*id, set::NEW, flag::CREATE, |writer| {
                     set::emit(writer, id.family, name, set, *kind, number);
@@ -103,7 +103,7 @@ impl Transaction {
         self.0.seal()
     }
 
-    /// Closes the transaction as one that the kernel only tries ([`Connection::probe`]).
+    /// Closes the transaction as a probe, which the kernel only tries ([`Connection::probe`]).
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Transaction {
             Encoding::Compat => (compat::encode(id.family, rule), compat::comment_beside(rule)),
             Encoding::Native => (native::encode(id.family, rule), rule.comment()),
         };
-        // Without APPEND the kernel puts a rule before the position, or first.
+        // Without APPEND the kernel puts a rule before the position, or first in the chain.
         let flags = match place {
             Place::Last => flag::CREATE | flag::APPEND,
             Place::Before(_) => flag::CREATE,
@@ -145,13 +145,13 @@ impl Transaction {
 }
 
 impl<T: Transport> Connection<T> {
-    /// An empty transaction whose answers can be told from all that came before, if it is the next thing that is sent.
+    /// An empty transaction. Its sequence numbers tell its answers from all earlier ones, provided that it is sent next.
     pub fn begin(&self, expected: Option<Generation>) -> Transaction {
         Transaction(self.begin_batch(SUBSYSTEM, expected.map(|generation| generation.0)))
     }
 
-    /// Asks whether the kernel would commit this transaction. It tries, takes everything back, and announces nothing to
-    /// anybody; the generation stays the same.
+    /// Asks whether the kernel would commit this transaction. The kernel tries, rolls everything back, and announces
+    /// nothing; the generation stays the same.
     ///
     /// # Errors
     ///

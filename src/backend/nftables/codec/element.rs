@@ -43,13 +43,13 @@ pub(crate) struct Boundary {
     is_first: bool,
 }
 
-/// The set whose elements are meant.
+/// Writes the set whose elements are meant.
 pub(crate) fn emit_set(writer: &mut Writer, table: &str, set: &str) {
     writer.text(NFTA_SET_ELEM_LIST_TABLE, table);
     writer.text(NFTA_SET_ELEM_LIST_SET, set);
 }
 
-/// At most [`PER_MESSAGE`] elements to be added or to be deleted.
+/// Writes at most [`PER_MESSAGE`] elements to be added or deleted.
 pub(crate) fn emit(
     writer: &mut Writer,
     family: Family,
@@ -162,12 +162,12 @@ fn parse_key(key: &Attribute<'_>, family: Family) -> Result<Option<u128>, Malfor
     Ok(address)
 }
 
-/// The elements of a set, sorted, or why they cannot be those of a set of ours; `None` if one was dumped twice, which makes
-/// the dump worthless.
+/// The elements of a set, sorted, or why they cannot be those of a set of ours; `None` if one was dumped twice, so that
+/// others may be missing.
 ///
 /// The kernel dumps a hash table in parts, and for each part skips as many elements as it has dumped already. A table that
-/// grew lately still moves its elements to other places (`rhashtable`), so that some are dumped twice and others not at all.
-/// As a dump has as many elements as the set, none is missing if none came twice.
+/// grew recently still moves its elements to other places (`rhashtable`), so that some are dumped twice and others not at
+/// all. As a dump has as many elements as the set, none is missing if none was dumped twice.
 pub(crate) fn ranges(
     mut boundaries: Vec<Boundary>,
     family: Family,

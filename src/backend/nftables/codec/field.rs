@@ -1,4 +1,4 @@
-//! The fields of packets in rules of either layout: how the kernel loads each, and what a register then holds.
+//! The fields of packets in rules of either layout: how the kernel loads each of them, and what the register then holds.
 //!
 //! A field is a row in [`load`], one in the function that knows the expression which loads it, and, unless it is an
 //! address, one in [`compared`].
@@ -13,7 +13,7 @@ use super::expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, PayloadBase, REGISTER,
 };
 
-/// Loads a field: of an address so many leading bytes, of others all.
+/// Loads a field: `len` leading bytes of an address, all bytes of other fields.
 fn load(family: Family, field: Field, len: usize) -> Expression {
     let payload = |offset| {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
@@ -47,7 +47,7 @@ pub(in crate::backend::nftables) fn of_payload(family: Family, payload: &Payload
     [AddressField::Source, AddressField::Destination].into_iter().find(|field| offset(family, *field) == payload.offset)
 }
 
-/// What the kernel knows about a packet under this key.
+/// The field that the kernel loads under this key (`meta`).
 pub(in crate::backend::nftables) const fn of_meta(meta: Meta) -> Option<Field> {
     match meta.key {
         Meta::L4PROTO => Some(Field::Protocol),
@@ -55,7 +55,7 @@ pub(in crate::backend::nftables) const fn of_meta(meta: Meta) -> Option<Field> {
     }
 }
 
-/// What the routing table is asked.
+/// The field that this question to the routing table (`fib`) answers.
 pub(in crate::backend::nftables) const fn of_fib(fib: Fib) -> Option<Field> {
     match (fib.result, fib.flags) {
         (Fib::ADDRESS_TYPE, Fib::DESTINATION) => Some(Field::DestinationType),
@@ -75,7 +75,7 @@ fn bytes(value: Value) -> Data {
     }
 }
 
-/// How rules of ours compare a field other than an address, and the match that the comparison with these bytes is.
+/// How rules of ours compare a field other than an address, and which match the comparison with these bytes is.
 pub(in crate::backend::nftables) fn compared(field: Field, value: &[u8]) -> (CmpOp, Option<Match>) {
     match field {
         Field::Protocol => (CmpOp::EQUAL, protocol(value).map(Match::protocol)),
@@ -139,9 +139,9 @@ fn push_in_range(expressions: &mut Vec<Expression>, field: Field, range: Cidr) {
     if prefix_len == 0 {
         return;
     }
-    // nft and iptables load as few bytes as the prefix fills. An IPv4 load of 3 bytes is one that the kernel's fast path
-    // (`nft_payload_fast_eval`: 1, 2 or 4 bytes) does not take, which makes a rule eight times as dear; a /24 behind a
-    // mask means the same, and both read it the same.
+    // nft and iptables load as few bytes as the prefix fills. For an IPv4 load of 3 bytes the kernel does not take its fast
+    // path (`nft_payload_fast_eval`: 1, 2 or 4 bytes), which makes a rule eight times as expensive. A /24 behind a mask
+    // means the same, and both tools read it as the same.
     let is_slow = family == Family::Ipv4 && prefix_len == 24;
     let is_masked = !prefix_len.is_multiple_of(8) || is_slow;
     let len = if is_masked { address_len } else { prefix_len / 8 };
@@ -169,7 +169,7 @@ pub(in crate::backend::nftables) fn range(family: Family, mask: &[u8], value: &[
     (range.network() == address).then_some(range)
 }
 
-/// How many leading bits a mask keeps; `None` if it keeps others, too.
+/// How many leading bits a mask has; `None` if it has other bits too.
 pub(in crate::backend::nftables) fn prefix_len(mask: &[u8]) -> Option<u8> {
     let mut bits = mask.iter().flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0));
     let kept = bits.by_ref().take_while(|bit| *bit).count();
@@ -179,7 +179,7 @@ pub(in crate::backend::nftables) fn prefix_len(mask: &[u8]) -> Option<u8> {
     u8::try_from(kept).ok()
 }
 
-/// Keeps `prefix_len` leading bits of `len` bytes.
+/// A mask of `prefix_len` leading bits, in `len` bytes.
 fn keep(prefix_len: usize, len: usize) -> Expression {
     let byte = |index: usize| {
         let ones = prefix_len.saturating_sub(index * 8).min(8);

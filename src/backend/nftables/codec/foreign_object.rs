@@ -1,5 +1,5 @@
 //! What can be in a table beside sets, chains and rules (`enum nft_object_attributes`, `enum nft_flowtable_attributes`).
-//! The agent makes none of it; what others left in a table of ours is only listed and deleted.
+//! The agent makes none of these; those that others left in a table of ours are only listed and deleted.
 
 use crate::backend::nftables::{ForeignKind, ForeignObject};
 use crate::netlink::{Attributes, Kind, Malformed, Writer};
@@ -8,7 +8,7 @@ use super::kind;
 
 /// `NFT_MSG_NEWOBJ`, the answer to `NFT_MSG_GETOBJ`.
 const NEW_OBJECT: Kind = kind(18);
-/// The requests that list all such things (`NFT_MSG_GETOBJ`, `NFT_MSG_GETFLOWTABLE`), and the messages that answer.
+/// The requests that list all such objects (`NFT_MSG_GETOBJ`, `NFT_MSG_GETFLOWTABLE`), and the messages that answer them.
 pub(crate) const DUMPS: [(Kind, Kind); 2] = [(kind(19), NEW_OBJECT), (kind(23), kind(22))];
 
 /// `NFTA_OBJ_TABLE` and `NFTA_FLOWTABLE_TABLE`.

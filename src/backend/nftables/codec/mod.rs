@@ -1,7 +1,7 @@
-//! The objects of nf_tables as netlink messages have them (`linux/netfilter/nf_tables.h`), and back.
+//! Encoding objects of nf_tables as netlink messages, and decoding them (`linux/netfilter/nf_tables.h`).
 //!
 //! Every object has its emission beside its parsing, and the numbers of its messages (`enum nf_tables_msg_types`). An
-//! expression that is not known here is carried as it was received ([`Expression::Other`]), never guessed at.
+//! expression that is not known here stays as it was received ([`Expression::Other`]), and its meaning is never guessed.
 
 pub(super) mod chain;
 pub mod compat;
@@ -39,12 +39,12 @@ const fn kind(number: u8) -> Kind {
     SUBSYSTEM.kind(number)
 }
 
-/// How rules are written as expressions, which follows from whose table they are in.
+/// The encoding of rules as expressions, which depends on the table they are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// [`compat`]: iptables has to read it.
+    /// [`compat`], for a table that iptables reads.
     Compat,
-    /// [`native`].
+    /// [`native`], for a table of our own.
     Native,
 }
 
@@ -57,11 +57,11 @@ impl Encoding {
     }
 }
 
-/// What a rule of this table, as it was dumped, means.
+/// Decodes a rule of this table, as it was dumped.
 ///
 /// # Errors
 ///
-/// What cannot be said in our types, in words that follow on “the rule”.
+/// What cannot be expressed in our types, in words that follow on “the rule”.
 pub fn decode(table: TableId, rule: &RuleInfo) -> Result<Rule, Unrecognised> {
     let decode = match Encoding::of(table.name) {
         Encoding::Compat => compat::decode,

@@ -1,4 +1,4 @@
-//! Reading the conditions of a rule, one expression after the other: what the two layouts have in common.
+//! Decoding the conditions of a rule, one expression after the other, as far as both layouts have it in common.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ use super::expression::{
 };
 use super::field;
 
-/// The part of a rule that was read so far.
+/// The part of a rule that was decoded so far.
 pub(in crate::backend::nftables) struct Reading {
     family: Family,
-    /// What a register holds that was not yet compared. Our rules, and those of nft and iptables that mean the same, use
-    /// one register at a time.
+    /// The register that was loaded and not compared yet, and what it holds. Our rules, and those of nft and iptables that
+    /// mean the same, use one register at a time.
     loaded: Option<(u32, Value)>,
     matches: Vec<Match>,
 }
@@ -36,7 +36,7 @@ impl Reading {
         Self { family, loaded: None, matches: Vec::new() }
     }
 
-    /// Takes a condition for which the layout has a form of its own.
+    /// Adds a condition for which the layout has a form of its own.
     pub(in crate::backend::nftables) fn condition(&mut self, condition: Match) {
         self.matches.push(condition);
     }
@@ -134,7 +134,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The rule, all of whose conditions were read.
+    /// The rule, once all of its conditions were decoded.
     pub(in crate::backend::nftables) fn finish(
         self,
         comment: Option<&str>,
@@ -185,7 +185,7 @@ pub(in crate::backend::nftables) fn misplaced(expression: &Expression) -> Unreco
     }
 }
 
-/// A comment. Those of our own rules, of which a chain has thousands, are not copied.
+/// A comment. Those of our own rules are not copied, as a chain has thousands of them.
 fn comment_of(text: &str) -> Cow<'static, str> {
     let ours = OUR_COMMENTS.into_iter().find(|ours| *ours == text);
     ours.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)

@@ -31,11 +31,11 @@ const COMMENT_LEN: usize = 128;
 /// A rule that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleInfo {
-    /// What the kernel calls it.
+    /// The number by which the kernel knows it.
     pub handle: Handle,
     /// What it does, in order.
     pub expressions: Vec<Expression>,
-    /// The comment beside its expressions, where nft has it; iptables has comments among the expressions.
+    /// The comment beside its expressions, where nft puts it; iptables puts comments among the expressions.
     pub comment: Option<String>,
 }
 

@@ -36,7 +36,7 @@ const INTERVAL: u32 = 4;
 pub struct SetInfo {
     /// The name.
     pub name: String,
-    /// How the kernel stores it, or in what it differs from a set of ours, in words that follow on “the set”.
+    /// How the kernel stores it, or how it differs from a set of ours, in words that follow on “the set”.
     pub kind: Result<SetKind, Unrecognised>,
     /// How many elements it has, an interval being one; `None` if the kernel does not say.
     pub count: Option<u32>,

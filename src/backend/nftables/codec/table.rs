@@ -43,8 +43,8 @@ pub enum TableFamily {
 pub struct TableInfo {
     /// The name.
     pub name: String,
-    /// Whether only its owner may change it, or in what it differs from a table of ours. While a protected table has no
-    /// owner, everybody may change it.
+    /// Whether only its owner may change it, or how the table differs from one of ours. While a protected table has no owner,
+    /// every process may change it.
     pub protection: Result<Protection, Unrecognised>,
     /// Whether it is switched off.
     pub dormant: bool,
@@ -91,7 +91,7 @@ pub(crate) fn parse(attributes: Attributes<'_>) -> Result<TableInfo, Malformed> 
 }
 
 impl TableFamily {
-    /// Those whose tables are looked at.
+    /// The families whose tables are read.
     pub(crate) const ALL: [Self; 3] = [Self::Of(Family::Ipv4), Self::Of(Family::Ipv6), Self::Inet];
 
     /// Whether its chains see packets of this family.

@@ -1,6 +1,6 @@
 //! The parameters of the xtables extensions that our rules use, as the kernel's C structs lay them out.
 //!
-//! Parsing is strict: parameters that say anything beyond what our types can say are [`Unrecognised`].
+//! Parsing is strict: parameters that our types cannot fully express are [`Unrecognised`].
 
 use crate::backend::nftables::Unrecognised;
 
@@ -76,7 +76,7 @@ pub(super) mod addrtype {
         Extension { name: NAME.to_owned(), revision: REVISION, info: not_local().to_vec() }
     }
 
-    /// `Ok` if it says [`destination_not_local`].
+    /// `Ok` if the parameters are those of [`destination_not_local`].
     pub(crate) fn parse(extension: &Extension) -> Result<(), Unrecognised> {
         if parameters(extension, REVISION, LEN)? == not_local() {
             return Ok(());
@@ -178,12 +178,12 @@ pub(super) mod masquerade {
         let len = front.len() * 4 + 4 + addresses + 4;
         let info = parameters(extension, REVISION, len)?;
         read(info, front, addresses)
-            // The one way to be sure that nothing was overlooked.
+            // Encoding it again is the one way to be sure that nothing was overlooked.
             .filter(|masquerade| emit(family, *masquerade).info.get(..len) == Some(info))
             .ok_or_else(|| Unrecognised("masquerades with options other than --random-fully and --to-ports".to_owned()))
     }
 
-    /// What our types can say of the parameters.
+    /// What our types can express of the parameters.
     fn read(info: &[u8], front: &[u32], addresses: usize) -> Option<Masquerade> {
         let (_, rest) = info.split_at_checked(front.len() * 4)?;
         let (flags, rest) = rest.split_first_chunk()?;

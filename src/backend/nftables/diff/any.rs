@@ -1,4 +1,4 @@
-//! Policies and packets that are worth trying: by chance, but close together.
+//! Random policies and packets that are worth trying, as they are close together.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::policy::{AddressField, Policy};
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Lookup, Protection, Rule, Ruleset, compile};
 
-/// So many addresses are asked about.
+/// How many addresses are tried at most.
 const MOST_ADDRESSES: usize = 150;
 
 /// Rules in either layout, or none.
@@ -69,7 +69,7 @@ pub(super) fn interesting(rulesets: &[&Ruleset]) -> BTreeSet<IpAddr> {
     let of_range =
         |range: AddressRange| [Some(range.first()), Some(range.last()), previous(range.first()), range.next()];
     let all: BTreeSet<IpAddr> = ranges.into_iter().flat_map(of_range).flatten().collect();
-    // Of very many, a sample.
+    // If there are very many, only a sample.
     let step = all.len().div_ceil(MOST_ADDRESSES).max(1);
     all.into_iter().step_by(step).collect()
 }

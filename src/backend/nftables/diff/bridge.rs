@@ -1,9 +1,10 @@
-//! Bridge sets: they hold the addresses that stay in an interval set while its intervals change around them.
+//! Bridge sets. They hold the addresses that stay in an interval set while its intervals change around them.
 //!
-//! Where an interval gives way to another that shares addresses with it, kernels before the one whose interval sets are
-//! arrays (6.12 and 6.1 were seen, 6.18 not) do not find these addresses while they commit: a lookup takes the nearest
-//! beginning of an interval, be it of one that does not count yet, and looks no further (`nft_rbtree_lookup`). So for that
-//! time the addresses are also in sets of single addresses, which a rule next to the other looks up.
+//! If an interval is replaced with another that shares addresses with it, older kernels, whose interval sets are trees and
+//! not arrays (6.1 and 6.12 do this, 6.18 does not), fail to find the shared addresses during the commit: a lookup takes
+//! the interval with the nearest beginning, even if that interval is not active yet, and looks no further
+//! (`nft_rbtree_lookup`). So for that time the addresses are also in sets of single addresses, which an additional rule
+//! looks up.
 
 use std::net::IpAddr;
 
@@ -12,8 +13,8 @@ use crate::backend::nftables::{ObservedSet, ObservedTable};
 use crate::net::AddressRange;
 use crate::rules::{Elements, Rule, SetKind, SetPart, Table, sets_of_addresses};
 
-/// The table on the way to the desired one, with bridge sets, as long as intervals with shared addresses have to change;
-/// `None` if none have.
+/// The table on the way to the desired one, with bridge sets, as long as intervals that share addresses have to be replaced;
+/// `None` if there are none.
 pub(super) fn with_bridge_sets(present: &ObservedTable, desired: &Table) -> Option<Table> {
     if !can_be_compared(present, desired) {
         return None;
@@ -34,7 +35,7 @@ pub(super) fn with_bridge_sets(present: &ObservedTable, desired: &Table) -> Opti
             is_looked_up(present, &set.name) && present.set(&set.name).is_some_and(stands)
         });
         if !stand {
-            // First they are added, and nothing else changes in the interval set.
+            // The bridge sets are added first; the interval set stays as it is in that commit.
             table.sets.iter_mut().filter(|other| other.name == set.name).for_each(|set| {
                 set.elements = before.elements.clone();
             });
@@ -45,7 +46,7 @@ pub(super) fn with_bridge_sets(present: &ObservedTable, desired: &Table) -> Opti
     changes.then_some(table)
 }
 
-/// In front of each rule that looks the set up stand others that do the same by these sets.
+/// Adds rules before each rule that looks the set up, which look up the bridge sets and decide the same.
 fn look_up_as_well(table: &mut Table, set: &str, parts: &[SetPart]) {
     for chain in &mut table.chains {
         let with_others = |rule: &Rule| {
@@ -90,7 +91,7 @@ mod tests {
         texts.iter().map(|text| range(text)).collect::<Vec<_>>().into()
     }
 
-    /// A table with so many prefix lengths that they are kept as intervals, one of which is given.
+    /// A table with so many prefix lengths that it has an interval set, one interval of which is given.
     fn with_interval(text: &str) -> Table {
         let exempt = [&[text], &SEVEN_LENGTHS[1..], &["80.0.0.0/15"]].concat();
         compile(&policy(&exempt, ""), Layout::OwnTable(Protection::Off)).tables.remove(0)
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(second.set("exempt-bridge-16"), Some(set));
         assert_eq!(with_bridge_sets(&kernel_with(&second), &narrow), None, "then the set may be removed");
 
-        // As an agent leaves it that is stopped in between: the set is there, but incomplete or not looked up.
+        // What an agent leaves that is stopped in between: the bridge set is there, but incomplete or not looked up.
         let mut incomplete = kernel_with(&first);
         incomplete.sets.iter_mut().filter(|found| found.name == set.name).for_each(|found| {
             found.elements = Elements::default();

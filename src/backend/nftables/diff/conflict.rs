@@ -6,7 +6,7 @@ use crate::backend::interface;
 use crate::net::ChainName;
 use crate::rules::{TableId, TableName};
 
-/// Something of somebody else stands where ours would have to stand, and it is not ours to remove. The table stays as it is.
+/// An object of others stands where one of ours would have to stand, and it is not ours to remove. The table stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Conflict {
     /// POSTROUTING is there, but not as iptables registers it, so that a jump in it would not see the traffic.
@@ -28,7 +28,7 @@ pub enum Conflict {
          everything that others have in it"
     )]
     Dormant(TableId),
-    /// The chain of our name is a base chain: the kernel enters it by itself.
+    /// The chain with our name is a base chain, which the kernel enters by itself.
     #[error(
         "chain {chain} of table {table} is a base chain, not one of ours; the table was left as it is; choose another name \
          with --masq-chain, or delete that chain"
@@ -48,7 +48,7 @@ impl From<Conflict> for interface::Conflict {
     fn from(conflict: Conflict) -> Self {
         let sentence = conflict.to_string();
         match conflict {
-            // They hinder rules in iptables' table only, so that the same policy could stand in tables of our own.
+            // These stand in the way of rules in iptables' table only, so that tables of our own could carry the same policy.
             Conflict::Postrouting { table, .. } | Conflict::OurName { table, .. } | Conflict::Dormant(table) => {
                 Self::of_the_layout(table.family, sentence)
             }

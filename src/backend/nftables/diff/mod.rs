@@ -1,4 +1,4 @@
-//! What has to change, so that what is there becomes what shall be there.
+//! The difference: what has to change so that the observed rules become the desired ones.
 
 mod bridge;
 mod conflict;
@@ -22,31 +22,31 @@ use crate::rules::{Chain, Ruleset, TableId, TableName};
 pub struct Planned {
     /// The changes in the families without a conflict.
     pub plan: Plan,
-    /// Why nothing is planned for the others, of which something shall be there, or nothing of any family.
+    /// Why nothing is planned for other families that have desired rules, or for any family if no rules are desired at all.
     pub conflicts: Vec<Conflict>,
-    /// Why what is left of ours stays in families that are off.
+    /// Why what is left of our rules stays in families that are switched off.
     pub leftovers: Vec<Conflict>,
 }
 
 /// The changes that turn `observed` into `desired`. Rules and elements that already stand are left alone, with their
 /// counters.
 ///
-/// Where a packet on its way could meet an answer that neither the old nor the new rules give, if all were committed at
-/// once, the plan is the first of several: what is missing is added, and the next plan, made from what is there then, removes
-/// what is too much. So it is where a table is left for another: its rules are removed only after the new ones stand.
+/// If a packet on its way could get an answer that neither the old nor the new rules give, were all committed at once, the
+/// plan is the first of several: it adds what is missing, and the next plan, made from a new reading, removes what is not
+/// desired. The same holds where one table replaces another: the old rules are removed only after the new ones stand.
 ///
-/// What is in the `cache` of the last look tells whether somebody has moved our jump since.
+/// The `cache` of the last look shows whether another process has moved our jump since.
 ///
 /// # Errors
 ///
-/// The first [`Conflict`], if something of somebody else would have to go first.
+/// The first [`Conflict`], if an object of others is in the way.
 pub fn plan(desired: &Ruleset, observed: &Observed, cache: &Cache) -> Result<Plan, Conflict> {
     let Planned { plan, conflicts, .. } = plan_for(&Family::ALL, desired, observed, cache, false);
     conflicts.into_iter().next().map_or(Ok(plan), Err)
 }
 
-/// The same for some families, each by itself: a conflict in one does not keep the others from what can be done for them.
-/// What there is of families that are not named is left alone. To `hold` a protected table is to own it.
+/// The same for some families, each by itself: a conflict in one does not keep the others from being changed. Families that
+/// are not named are left alone. With `hold`, this process becomes the owner of its protected tables.
 #[must_use]
 pub fn plan_for(families: &[Family], desired: &Ruleset, observed: &Observed, cache: &Cache, hold: bool) -> Planned {
     let mut planned = Planned::default();
@@ -99,8 +99,7 @@ fn plan_family(
     Ok(Plan { changes: first, more })
 }
 
-/// The deletion of tables of our own that were begun and not brought to an end: no rule stands in them, so they decide about no
-/// packet.
+/// The deletion of tables of our own that were begun and not completed: they have no rules, so they decide about no packet.
 #[must_use]
 pub(super) fn unfinished(observed: &Observed) -> Plan {
     let own = observed.tables.iter().filter(|table| table.id.name == TableName::Own);
@@ -115,13 +114,13 @@ struct Differ<'a> {
     table: TableId,
     observed: Option<&'a ObservedTable>,
     changes: &'a mut Vec<Change>,
-    /// Is there more to do afterwards?
+    /// Whether another commit has to follow.
     more: bool,
 }
 
 impl<'a> Differ<'a> {
-    /// A chain whose rules are all ours: what stands at its head and at its tail as desired stays, the middle is
-    /// replaced.
+    /// A chain whose rules are all ours: the rules at its head and at its tail that are as desired stay, and those between
+    /// them are replaced.
     fn own_chain(&mut self, desired: &Chain) {
         let present = self.chain(&desired.name).map_or(&[][..], |chain| &chain.rules);
         let head = present.iter().zip(&desired.rules).take_while(|(is, wanted)| is.is(wanted)).count();
@@ -158,8 +157,9 @@ impl<'a> Differ<'a> {
     }
 }
 
-/// Is it cheaper to make a chain anew than to touch rules in it? For each rule that is touched by its handle the kernel
-/// walks the chain (6 ns a rule), for each rule that stays nothing is to be done (a new one takes it 10 µs).
+/// Whether it is cheaper to make a chain anew than to change single rules in it. For each rule that is changed by its
+/// handle the kernel walks the chain (6 ns for each rule in it); for each rule that is made anew it takes 10 µs, which a
+/// rule that stays spares.
 const fn is_cheaper_anew(staying: usize, touched: usize, chain: usize) -> bool {
     const STEPS_PER_RULE: usize = 1_600;
     staying.saturating_mul(STEPS_PER_RULE) < touched.saturating_mul(chain)
@@ -167,6 +167,8 @@ const fn is_cheaper_anew(staying: usize, touched: usize, chain: usize) -> bool {
 
 #[cfg(test)]
 mod any;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -17,7 +17,7 @@ impl Differ<'_> {
             (Some(desired), None) => self.create(desired),
             (Some(desired), Some(present)) if !can_become(present, desired) => {
                 self.push(Action::DeleteTable);
-                // What stands without a rule decides about no packet, so nothing has to take its place at once.
+                // A table without rules decides about no packet, so nothing has to take its place at once.
                 if present.chains.iter().all(|chain| chain.rules.is_empty()) {
                     self.create(desired);
                 } else {
@@ -28,8 +28,8 @@ impl Differ<'_> {
             (Some(desired), Some(present)) => {
                 if hold && desired.protection == Protection::OwnerPersist && present.owner.is_none() {
                     self.push(Action::CreateTable { protection: desired.protection });
-                    // The commit that takes a table over must not bring a base chain: EINVAL (`nf_tables_addchain`, for a
-                    // table in `__NFT_TABLE_F_UPDATE`).
+                    // The commit that adopts a table must not add a base chain: EINVAL (`nf_tables_addchain`, for a table in
+                    // `__NFT_TABLE_F_UPDATE`).
                     if lacks_a_base_chain(present, desired) {
                         self.more = true;
                         return;
@@ -74,8 +74,8 @@ impl Differ<'_> {
         }
     }
 
-    /// What can take the place of other rules in one commit: the desired table, with sets of addresses instead of staged
-    /// ones. If there are any, these follow.
+    /// What can replace other rules in one commit: the desired table, with sets of addresses instead of staged ones. Staged
+    /// sets, if there are any, follow in later commits.
     fn without_staged_sets<'t>(&mut self, desired: &'t Table) -> Cow<'t, Table> {
         let table = without_staged_sets(desired);
         self.more |= matches!(table, Cow::Owned(_));
@@ -94,7 +94,7 @@ impl Differ<'_> {
             if present.set(&set.name).is_none() {
                 self.push(Action::CreateSet { set: set.name.clone(), kind: set.kind });
             }
-            // In an interval set what is added may lie where something is removed, which has to be done first.
+            // In an interval set an added interval may overlap a removed one, so that the removal has to be first.
             if step == Step::All || !is_looked_up(present, &set.name) {
                 self.elements(set, &delta.removed, false);
             }
@@ -107,8 +107,8 @@ impl Differ<'_> {
         for chain in &desired.chains {
             self.own_chain(chain);
         }
-        let foreign = |chain: &&ObservedChain| desired.chain(&chain.name).is_none();
-        for chain in present.chains.iter().filter(foreign).filter(|chain| !chain.rules.is_empty()) {
+        let is_undesired = |chain: &&ObservedChain| desired.chain(&chain.name).is_none();
+        for chain in present.chains.iter().filter(is_undesired).filter(|chain| !chain.rules.is_empty()) {
             self.push(Action::Flush { chain: chain.name.clone() });
         }
         let removed: Vec<&ObservedSet> = present.sets.iter().filter(|set| desired.set(&set.name).is_none()).collect();
@@ -119,8 +119,8 @@ impl Differ<'_> {
         self.delete_the_rest(present, desired);
     }
 
-    /// All sets and the rules that look them up are made anew: a packet meets the old ones with the old ones or the new
-    /// ones with the new ones, because a set that is deleted keeps its elements for whoever has still to look at them.
+    /// All sets and the rules that look them up are made anew. A packet meets either the old rules with the old sets or the
+    /// new rules with the new sets, because a deleted set keeps its elements for packets that still look them up.
     fn exchange(&mut self, present: &ObservedTable, desired: &Table) {
         for chain in present.chains.iter().filter(|chain| !chain.rules.is_empty()) {
             self.push(Action::Flush { chain: chain.name.clone() });
@@ -138,7 +138,7 @@ impl Differ<'_> {
         self.delete_the_rest(present, desired);
     }
 
-    /// Chains and other things of which nothing makes use any more: neither a rule nor a map.
+    /// Deletes chains and foreign objects that neither a rule nor a map uses any more.
     fn delete_the_rest(&mut self, present: &ObservedTable, desired: &Table) {
         for chain in present.chains.iter().filter(|chain| desired.chain(&chain.name).is_none()) {
             self.push(Action::DeleteChain { chain: chain.name.clone() });
@@ -180,8 +180,9 @@ impl Differ<'_> {
     }
 }
 
-/// Can the table be changed into the desired one? Its owner's flags and its base chains' hooks are fixed when it is created, and
-/// one that is switched off decides about no packet, so that nothing is lost if it is made anew.
+/// Whether the table can be changed into the desired one. The flags about its owner and the hooks of its base chains are
+/// fixed when it is created. A table that is switched off decides about no packet, so that nothing is lost if it is made
+/// anew.
 fn can_become(present: &ObservedTable, desired: &Table) -> bool {
     let same_base = |chain: &Chain| present.chain(&chain.name).is_none_or(|present| present.base == chain.base);
     !present.dormant && present.protection == Ok(desired.protection) && desired.chains.iter().all(same_base)

@@ -1,9 +1,10 @@
 //! Large sets in several commits.
 //!
-//! The kernel looks whether a process shall end before each message of a transaction, but finishes one whose messages are
-//! through, which takes it as long as making room for them did. So a commit is small: a set that no rule looks up yet is
-//! filled part by part, a rule looks it up once it is full, and one that no rule looks up any more is emptied part by part.
-//! What changes much is a new set beside the old one, under the other of two names, so that no packet meets half of a change.
+//! The kernel checks before each message of a transaction whether the process is to end. Once it has handled all messages
+//! it finishes the transaction, which takes as long again. So that the agent can end at any time, each commit is small: a
+//! set that no rule looks up yet is filled part by part, a rule looks it up once it is full, and a set that no rule looks
+//! up any more is emptied part by part. A set that changes much is made anew beside the old one, under the other of two
+//! names, so that no packet meets half of a change.
 
 use std::borrow::Cow;
 
@@ -12,44 +13,46 @@ use super::step::{Delta, can_be_compared, can_hold, is_looked_up};
 use crate::backend::nftables::{Action, Observed, ObservedSet, ObservedTable};
 use crate::rules::{Elements, Ruleset, Set, SetKind, Table};
 
-/// So many elements are added or removed in one commit, of one table. With somebody who listens to every change, as the agent itself
-/// does, the kernel takes 5 µs for each. In unit tests so few that random lists are large.
+/// How many elements one commit adds to one table or removes from it. While a process listens to every change, as the agent
+/// itself does, the kernel takes 5 µs for each. In unit tests it is so low that random lists are large.
 pub(in crate::backend::nftables) const PART: usize = if cfg!(test) { 100 } else { 8_192 };
 
-/// What a set's other name has at its end.
+/// The suffix of a set's other name.
 const OTHER: &str = "-b";
 
-/// Are there more elements in the table than one commit adds?
+/// Whether there are more elements in the table than one commit adds.
 pub(super) fn is_large(desired: &Table) -> bool {
     desired.sets.iter().map(|set| set.elements.len()).sum::<usize>() > PART
 }
 
-/// Of how many commits that are only the next part of a large change it takes at most: as many as it takes to make each set
-/// anew, and to empty those that are there.
+/// The largest number of commits that each add or remove only the next part of large sets: as many as it takes to make each
+/// set anew, and to empty those that are there.
 pub(in crate::backend::nftables) fn most_parts(desired: &Ruleset, observed: &Observed) -> usize {
     let wanted = desired.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
     let present = observed.tables.iter().flat_map(|table| &table.sets).map(|set| set.elements.len());
     wanted.chain(present).map(|elements| elements.div_ceil(PART)).sum::<usize>()
 }
 
-/// Is it to be emptied part by part before it is deleted? An interval set is rebuilt for each part, and never that large.
+/// Whether the set is to be emptied part by part before it is deleted. An interval set would be rebuilt for each part, and
+/// is never that large.
 pub(super) fn is_emptied_first(set: &ObservedSet) -> bool {
     matches!(set.kind, Ok(SetKind::Addresses { .. })) && set.elements.len() > PART
 }
 
-/// The table with each set under that of its two names under which it is to be found, or to be filled. A set that rules
-/// look up is changed in place if that takes one commit; else it is made anew under its other name.
+/// The table with each set under that one of its two names under which it is present or is to be filled. A set that rules
+/// look up is changed in place if that takes one commit; otherwise it is made anew under its other name.
 pub(super) fn under_present_names<'t>(present: &ObservedTable, desired: &'t Table) -> Cow<'t, Table> {
     let sets: Vec<(&Set, Option<InUse<'_>>)> = desired.sets.iter().map(|set| (set, InUse::of(present, set))).collect();
     let changes: usize = sets.iter().filter_map(|(_, in_use)| in_use.as_ref()).map(|in_use| in_use.delta.len()).sum();
     let is_large = is_large(desired);
-    // Where sets cannot be compared a change in place takes all sets and rules anew, of a large table in one commit.
+    // If the sets cannot be compared, a change in place would make all sets and rules anew, those of a large table in one
+    // commit.
     let in_place = changes <= PART && (changes == 0 || !is_large || can_be_compared(present, desired));
     let mut table = Cow::Borrowed(desired);
     for (set, in_use) in sets {
         let [name, other] = names(set);
         let name = match in_use {
-            // A small table is made anew as a whole where a set has no room.
+            // A small table is made anew as a whole if a set has no room.
             Some(in_use) if in_use.serves(set, in_place) && (!is_large || in_use.has_room(set)) => in_use.name,
             Some(in_use) => {
                 if in_use.name == name {
@@ -72,11 +75,11 @@ pub(super) fn under_present_names<'t>(present: &ObservedTable, desired: &'t Tabl
     table
 }
 
-/// What rules look up for a set that is desired.
+/// The present set that rules look up in the place of a desired set.
 struct InUse<'a> {
     name: String,
     standing: &'a ObservedSet,
-    /// What differs, or as much of it as is too much for one commit.
+    /// What differs; if that is too much for one commit, only the first part of it.
     delta: Delta,
 }
 
@@ -91,13 +94,13 @@ impl<'a> InUse<'a> {
         in_place || self.standing.elements == set.elements
     }
 
-    /// Can it take what is added while what is removed is still there?
+    /// Whether it has room for what is added while what is removed is still there.
     fn has_room(&self, set: &Set) -> bool {
         can_hold(self.standing, set.kind, self.standing.elements.len() + self.delta.added.len())
     }
 }
 
-/// The name without what the other name has at its end.
+/// The name without the suffix of the other name.
 pub(super) fn first_name(set: &str) -> &str {
     set.strip_suffix(OTHER).unwrap_or(set)
 }
@@ -116,7 +119,8 @@ fn rename(table: &mut Table, from: &str, to: &str) {
 }
 
 impl Differ<'_> {
-    /// Adds the next part of what is missing in sets that no rule looks up, if that takes more than one commit.
+    /// Adds the next part of what is missing in sets that no rule looks up, if that takes more than one commit. Returns
+    /// whether it does.
     pub(super) fn fill(&mut self, present: &ObservedTable, desired: &Table) -> bool {
         let is_large = is_large(desired);
         let idle: Vec<Idle<'_>> = desired
@@ -131,14 +135,14 @@ impl Differ<'_> {
         }
         let mut room = PART;
         for idle in &idle {
-            let Idle { set: Set { name, kind, .. }, present, selection, delta } = idle;
+            let Idle { set: Set { name, kind, .. }, is_usable, delta, .. } = idle;
             if idle.is_misfit() {
                 self.push(Action::DeleteSet { set: name.clone() });
             }
-            if !(*present && *selection) {
+            if !is_usable {
                 self.push(Action::CreateSet { set: name.clone(), kind: *kind });
             }
-            // In an interval set what is added may lie where something is removed, which has to be done first.
+            // In an interval set an added interval may overlap a removed one, so that the removal has to be first.
             for (elements, added) in [(&delta.removed, false), (&delta.added, true)] {
                 let (part, _) = elements.split_at(room.min(elements.len()));
                 room -= part.len();
@@ -149,13 +153,13 @@ impl Differ<'_> {
         true
     }
 
-    /// Takes the next part out of sets that no rule looks up any more. Are there any of that size?
+    /// Removes the next part from large sets that no rule will look up any more. Returns whether there are any such sets.
     pub(super) fn empty(&mut self, present: &ObservedTable, sets: &[&ObservedSet]) -> bool {
         let mut room = PART;
         for set in sets.iter().filter(|set| is_emptied_first(set)) {
             self.more = true;
             let (Ok(kind), false) = (set.kind.clone(), is_looked_up(present, &set.name)) else { continue };
-            // From the end, so that what is left is the beginning of a list that is known.
+            // From the end, so that what is left is the beginning of a list that is cached.
             let (_, part) = set.elements.split_at(set.elements.len() - room.min(set.elements.len()));
             room -= part.len();
             if !part.is_empty() {
@@ -166,8 +170,8 @@ impl Differ<'_> {
         sets.iter().any(|set| is_emptied_first(set))
     }
 
-    /// The table is removed; before it its rules, and its large sets part by part: whoever closes a netlink socket has to wait
-    /// until the kernel has freed what was deleted.
+    /// Removes the table; before that, its rules, and its large sets part by part, because a process that closes a netlink
+    /// socket has to wait until the kernel has freed what was deleted.
     pub(super) fn remove_table(&mut self, present: &ObservedTable) {
         let sets: Vec<&ObservedSet> = present.sets.iter().collect();
         if !sets.iter().any(|set| is_emptied_first(set)) {
@@ -180,25 +184,25 @@ impl Differ<'_> {
     }
 }
 
-/// A set that is desired and that no rule looks up.
+/// A desired set that no rule looks up.
 struct Idle<'a> {
     set: &'a Set,
-    present: bool,
-    /// Is what is there one that can become the desired one?
-    selection: bool,
-    /// What differs, or as much of it as is too much for one commit.
+    is_present: bool,
+    /// Whether the present set can become the desired one.
+    is_usable: bool,
+    /// What differs; if that is too much for one commit, only the first part of it.
     delta: Delta,
 }
 
 impl<'a> Idle<'a> {
     fn of(table: &ObservedTable, set: &'a Set) -> Self {
         let present = table.set(&set.name);
-        let selection = present.filter(|present| can_hold(present, set.kind, set.elements.len()));
-        let delta = Delta::of_at_most(PART + 1, selection, set);
-        Self { set, present: present.is_some(), selection: selection.is_some(), delta }
+        let usable = present.filter(|present| can_hold(present, set.kind, set.elements.len()));
+        let delta = Delta::of_at_most(PART + 1, usable, set);
+        Self { set, is_present: present.is_some(), is_usable: usable.is_some(), delta }
     }
 
     fn is_misfit(&self) -> bool {
-        self.present && !self.selection
+        self.is_present && !self.is_usable
     }
 }

@@ -1,8 +1,8 @@
-//! Large sets come and go in parts.
+//! Large sets are added and removed in parts.
 
 use super::*;
 
-/// So many addresses that none is next to another, from this one on.
+/// This many addresses from this number on, of which no two touch.
 fn addresses(first: u32, count: u32) -> Vec<String> {
     (0..count).map(|index| std::net::Ipv4Addr::from((10 << 24) + first + 2 * index).to_string() + "/32").collect()
 }
@@ -55,7 +55,7 @@ fn a_large_set_comes_and_goes_in_parts_and_no_packet_meets_half_of_it() {
                 })
                 .sum();
             assert!(moved <= 2 * PART, "{what}: {moved} elements in one commit: {plan:#?}");
-            // All new rules, or all old ones: nothing is looked up that is not whole.
+            // Either all new rules or all old ones: no set is looked up that is not complete.
             for set in after
                 .tables
                 .iter()

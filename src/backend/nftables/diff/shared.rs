@@ -1,5 +1,5 @@
-//! The `nat` table that everybody shares. Three things in it are ours and nothing else: the chain of our name, a rule in
-//! POSTROUTING that equals our jump, and a chain to which such a jump leads under an earlier name.
+//! The `nat` table that all programs share. Only three things in it are ours: the chain with our name, a rule in
+//! POSTROUTING that equals our jump, and a chain with an earlier name to which such a jump leads.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ impl Differ<'_> {
             self.push(Action::CreateTable { protection: Protection::Off });
         }
         let chains = desired.map_or(&[][..], |table| &table.chains);
-        // Chains first, so that a jump never names one that is not there.
+        // The chains are created first, so that a jump never names one that is not there.
         for chain in chains {
             if self.chain(&chain.name).is_none() {
                 self.push(Action::CreateChain { chain: chain.name.clone(), base: chain.base.clone() });
@@ -59,11 +59,11 @@ impl Differ<'_> {
         }
     }
 
-    /// Each wanted jump stands once in POSTROUTING, not in front of rules behind which it stood before, and no other jump
-    /// of ours is there. Returns the chains of ours to which nothing of ours leads any more.
+    /// Puts each wanted jump into POSTROUTING once, behind all rules behind which it stood before, and removes all other
+    /// jumps of ours. Returns the chains of ours to which no rule of ours leads any more.
     fn jumps(&mut self, wanted: &[&Rule], ours: &ChainName, preceding: &[Handle]) -> BTreeSet<String> {
         let mut abandoned = BTreeSet::new();
-        // A base chain of that name is somebody else's.
+        // A base chain with that name belongs to another program.
         if self.chain(ours.as_str()).is_some_and(|chain| chain.base.is_none()) {
             abandoned.insert(ours.to_string());
         }
@@ -82,7 +82,7 @@ impl Differ<'_> {
                 abandoned.insert(target.to_string());
             }
         }
-        // It comes last, unless it was moved: then it comes back to where it was.
+        // The jump is added at the end; if another process moved it, it is put back where it was.
         let was_moved = present.iter().take(place).any(|rule| as_our_jump(rule).is_some());
         let next = present.iter().skip(place).find(|rule| was_moved && as_our_jump(rule).is_none());
         for rule in wanted.iter().filter(|rule| !standing.contains(*rule)) {
@@ -108,8 +108,8 @@ fn as_our_jump(rule: &ObservedRule) -> Option<(&Rule, ChainName)> {
     Some((rule, our_jump(rule)?))
 }
 
-/// The chain to which a rule jumps, if the rule is the jump that we make for this chain. Such a rule is ours, also under
-/// a chain name that is no longer in use.
+/// The chain to which a rule jumps, if the rule is the jump that the agent makes for this chain. Such a rule is ours, even
+/// if the chain has an earlier name.
 #[must_use]
 pub fn our_jump(rule: &Rule) -> Option<ChainName> {
     let Verdict::Jump(target) = rule.verdict() else { return None };

@@ -1,11 +1,13 @@
-//! How far a table of our own can be changed in one commit, so that every packet on its way meets the old answer or the new.
+//! How far one commit can change a table of our own, so that every packet on its way gets either the old answer or the new
+//! one.
 //!
-//! For its whole way through a base chain a packet meets the rules of one moment, but each set in the moment in which it is
-//! looked up (`nft_do_chain`, `nft_set_elem_active`). So it can meet the rules and the first sets as they were before a
-//! commit, and the other sets as they are after it. A set that is deleted keeps its elements for those who still look.
-//! An interval set is for a moment after a commit what it was before it, and empty if it is new: a change counts once the
-//! set's tree has become an array, which is the last thing that a commit does. No rule may begin to look it up before. So it is
-//! staged: one commit fills it, and only the next one has rules look it up.
+//! On its whole way through a base chain a packet meets the rules of one moment, but each set as it is at the moment of the
+//! lookup (`nft_do_chain`, `nft_set_elem_active`). So it can meet the rules and the first sets as they were before a
+//! commit, and the other sets as they are after it. A deleted set keeps its elements for packets that still look it up.
+//!
+//! An interval set stays for a moment after a commit what it was before, or empty if it is new: changes become effective
+//! when the kernel has made an array of the set's tree, which is the last thing that a commit does. No rule may begin to
+//! look the set up before that. So it is staged: one commit fills it, and only the next one has rules look it up.
 
 use std::borrow::Cow;
 
@@ -23,8 +25,8 @@ pub(super) enum Step {
     All,
     /// What is missing in the sets is added. Nothing is removed, and the rules stay.
     Additions,
-    /// What is missing is added, the rules change, and sets that they do not look up any more are removed. Elements of other
-    /// sets stay.
+    /// What is missing is added, the rules change, and sets that they no longer look up are removed. In other sets no
+    /// element is removed.
     Rules,
     /// All sets and all rules are made anew.
     Exchange,
@@ -54,13 +56,13 @@ impl Step {
     }
 }
 
-/// Is a set staged, because its elements count only a moment after the commit that adds them?
+/// Whether a set is staged, because its elements become effective only a moment after the commit that adds them.
 pub(super) fn is_staged(set: &Set) -> bool {
     set.kind == SetKind::Intervals && !set.elements.is_empty()
 }
 
-/// The table with sets of addresses, which count at once, instead of staged ones. Each such set becomes one for each prefix
-/// length, and each rule that looks it up becomes one for each of these.
+/// The table with sets of addresses, which are effective at once, instead of staged ones. Each staged set becomes one set
+/// for each prefix length, and each rule that looks it up becomes one rule for each of these.
 pub(super) fn without_staged_sets(desired: &Table) -> Cow<'_, Table> {
     if !desired.sets.iter().any(is_staged) {
         return Cow::Borrowed(desired);
@@ -77,7 +79,7 @@ pub(super) fn without_staged_sets(desired: &Table) -> Cow<'_, Table> {
     Cow::Owned(table)
 }
 
-/// Does a rule that is there look the set up?
+/// Whether a present rule looks the set up.
 pub(super) fn is_looked_up(present: &ObservedTable, set: &str) -> bool {
     lookups_of(present).iter().any(|(name, _)| *name == set)
 }
@@ -100,7 +102,7 @@ impl Delta {
         }
     }
 
-    /// The first elements of each list, at most so many.
+    /// The first elements of each list, at most this many.
     pub(super) fn of_at_most(most: usize, present: Option<&ObservedSet>, desired: &Set) -> Self {
         let present = present.map_or(&[][..], |present| &present.elements);
         let same = present.iter().zip(&desired.elements).take_while(|(is, wanted)| is == wanted).count();
@@ -114,7 +116,7 @@ impl Delta {
     }
 }
 
-/// The first elements of a sorted list that another does not have, at most so many.
+/// The first elements of a sorted list that another does not have, at most this many.
 fn missing(of: &[AddressRange], from: &[AddressRange], most: usize) -> Elements {
     let mut from = from.iter().peekable();
     let is_missing = |element: &&AddressRange| {
@@ -124,7 +126,7 @@ fn missing(of: &[AddressRange], from: &[AddressRange], most: usize) -> Elements 
     of.iter().filter(is_missing).take(most).copied().collect::<Vec<_>>().into()
 }
 
-/// Can the set take so many elements? A hash table may have more room than it would be given today.
+/// Whether the present set has room for this many elements. A hash table may have more room than a new one would be given.
 pub(super) fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) -> bool {
     match (&present.kind, kind) {
         (Ok(SetKind::Addresses { size }), SetKind::Addresses { .. }) => {
@@ -134,7 +136,7 @@ pub(super) fn can_hold(present: &ObservedSet, kind: SetKind, elements: usize) ->
     }
 }
 
-/// Can the sets that are looked up take what is added while what is removed is still there?
+/// Whether the sets that are looked up have room for what is added while what is removed is still there.
 fn can_hold_both(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     desired.sets.iter().zip(deltas).all(|(set, Delta { added, removed })| match (present.set(&set.name), set.kind) {
         (None, _) => true,
@@ -144,8 +146,8 @@ fn can_hold_both(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> 
     })
 }
 
-/// Is an address that is looked up in one set removed from there and added to another? A packet that looks up one before a
-/// commit and the other after it would find the address in neither.
+/// Whether an address is removed from one set that is looked up and added to another. A packet that looks up one before a
+/// commit and the other after it could find the address in neither.
 fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     let (before, after) = (lookups_of(present), desired_lookups(desired));
     let (mut added, mut removed) = (Vec::new(), Vec::new());
@@ -162,7 +164,7 @@ fn moves_between_sets(present: &ObservedTable, desired: &Table, deltas: &[Delta]
     meet(added, removed)
 }
 
-/// Is an address removed from a set that stays, and is it in another that other rules will look up?
+/// Whether an address is removed from a set that stays, and is in another set that the new rules look up.
 fn leaves_a_set_for_another(present: &ObservedTable, desired: &Table, deltas: &[Delta]) -> bool {
     let (before, after) = (lookups_of(present), desired_lookups(desired));
     let mut removed = Vec::new();
@@ -172,12 +174,12 @@ fn leaves_a_set_for_another(present: &ObservedTable, desired: &Table, deltas: &[
     if removed.is_empty() {
         return false;
     }
-    // All that shall be there, which can be a million elements.
+    // All desired elements, which can be a million.
     let there = desired.sets.iter().flat_map(|set| covered(&set.elements, &set.name, &after));
     meet(there.collect(), removed)
 }
 
-/// Is there an address of both lists, in different sets? No two ranges of `added` share an address.
+/// Whether both lists have an address in common, in different sets. No two ranges of `added` share an address.
 fn meet(mut added: Vec<(AddressRange, &str)>, mut removed: Vec<(AddressRange, &str)>) -> bool {
     added.sort_unstable();
     removed.sort_unstable();
@@ -189,7 +191,7 @@ fn meet(mut added: Vec<(AddressRange, &str)>, mut removed: Vec<(AddressRange, &s
     })
 }
 
-/// The addresses that elements of a set stand for, by how the set is looked up; none if it is not.
+/// The addresses that the elements of a set cover, given how the set is looked up; none if it is not looked up.
 fn covered<'a>(
     elements: &'a [AddressRange],
     set: &'a str,
@@ -222,11 +224,11 @@ fn desired_rules(table: &Table) -> impl Iterator<Item = &Rule> {
     table.chains.iter().flat_map(|chain| &chain.rules)
 }
 
-/// Can what one set has be compared with what another has, to find out what a packet may meet that looks one up before a
-/// commit and the other after it? That is so where each lookup is all that its rule asks for, is of the destination, in
-/// a set that is looked up in one way, and all rules with lookups do the same. Where a rule asks for more, a source in
-/// another set for one, an address is exempt by a pair of sets, and a pair of which one is old and the other new gives
-/// an answer of its own.
+/// Whether sets can be compared with each other, to find out which answers a packet may get that looks one up before a
+/// commit and another after it. That is possible if each rule with a lookup has no other condition, looks up the
+/// destination and returns, and if each set is looked up in one way only. With more conditions, such as a source in another
+/// set, an address is exempt by a pair of sets, and an old set together with a new one may give an answer that neither the
+/// old nor the new rules give.
 pub(super) fn can_be_compared(present: &ObservedTable, desired: &Table) -> bool {
     fn of_destinations<'a>(rules: impl Iterator<Item = &'a Rule>) -> bool {
         let mut ways: Vec<Lookup<'_>> = Vec::new();

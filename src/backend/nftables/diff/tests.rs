@@ -1,5 +1,5 @@
-//! Never a third answer: whatever a packet can see while the plans that lead from one policy to another are committed, it
-//! is treated as the old policy has it or as the new one.
+//! Never a third answer: whatever a packet meets while the plans that lead from one policy to another are committed, it is
+//! treated as either the old or the new policy has it.
 
 #[path = "parts_tests.rs"]
 mod parts_tests;
@@ -12,17 +12,17 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::any::{any_ruleset, interesting};
+use super::model::Commit;
 use super::parts::PART;
 use super::*;
-use crate::backend::nftables::ObservedSet;
 use crate::backend::nftables::fake::Memory;
-use crate::net::{AddressRange, ChainName, Cidr};
-use crate::policy::{Holds, Packet, Value};
+use crate::net::{AddressRange, ChainName};
+use crate::policy::Packet;
 use crate::rules::tests::policy;
-use crate::rules::{Field, Layout, Lookup, Outcome, Protection, Rule, SetKind, Test, Verdict, compile, trace};
+use crate::rules::{Layout, Protection, Rule, SetKind, Verdict, compile, trace};
 
-/// The most commits that a change takes: additions, rules, removals, and the rules of the table that is left; and in parts what
-/// comes and what goes.
+/// The most commits that a change takes: for additions, rules, removals and the rules of the table that is left, and for
+/// the parts in which large sets are added and removed.
 const MOST_COMMITS: usize = 20;
 
 pub(super) const SEVEN_LENGTHS: [&str; 7] =
@@ -35,9 +35,9 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
     let many: Vec<String> = (0..65).map(|number| format!("10.0.{}.0/24", number * 2)).collect();
     for (what, old, new, commits) in [
         ("the same", (native, &["10.0.0.0/8"][..]), (native, &["10.0.0.0/8"][..]), 0),
-        ("a range comes", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/8"]), 1),
-        ("a range of a new length comes", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/16"]), 1),
-        ("the last of a length goes", (native, &["10.0.0.0/8", "12.0.0.0/16"]), (native, &["10.0.0.0/8"]), 1),
+        ("a range is added", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/8"]), 1),
+        ("a range of a new length is added", (native, &["10.0.0.0/8"]), (native, &["10.0.0.0/8", "12.0.0.0/16"]), 1),
+        ("the last of a length is removed", (native, &["10.0.0.0/8", "12.0.0.0/16"]), (native, &["10.0.0.0/8"]), 1),
         (
             "a range moves to another set: additions, removals",
             (native, &["10.0.0.0/8", "12.1.0.0/16"]),
@@ -51,7 +51,7 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             (native, &["10.1.0.0/16", "12.0.0.0/8"]),
             3,
         ),
-        ("an interval set comes: the set, the rules", (native, &["10.0.0.0/8"]), (native, &SEVEN_LENGTHS), 2),
+        ("an interval set is added: the set, the rules", (native, &["10.0.0.0/8"]), (native, &SEVEN_LENGTHS), 2),
         ("it grows", (native, &SEVEN_LENGTHS), (native, &[&SEVEN_LENGTHS[..], &["80.0.0.0/8"]].concat()), 1),
         (
             "an interval of it becomes wider: sets for what stays, the intervals, an end to these sets",
@@ -155,7 +155,7 @@ fn bridge_sets_under_the_name_that_an_older_version_gave_them_are_removed() {
     let older = |name: &str| name.replace("-bridge-", "-meanwhile-");
     let mut found = 0;
     for mut state in left {
-        // As an older version leaves it that is stopped in between.
+        // What an older version leaves that is stopped in between.
         for table in &mut state.tables {
             for set in table.sets.iter_mut().filter(|set| set.name.contains("-bridge-")) {
                 found += 1;
@@ -175,8 +175,8 @@ fn bridge_sets_under_the_name_that_an_older_version_gave_them_are_removed() {
     assert!(found > 0);
 }
 
-/// Whatever a packet can see while the kernel, in which the old rules are, comes to have the new ones, it gets the answer of
-/// the one or of the other.
+/// Asserts that every packet gets the answer of either the old or the new rules, whatever it meets while the kernel is
+/// brought from the old ones to the new ones.
 fn assert_no_third_answer(kernel: &mut Memory, old: &Ruleset, new: &Ruleset) {
     let packets: Vec<Packet> = interesting(&[old, new]).into_iter().map(Packet::to).collect();
     assert_no_third_answer_for(kernel, old, new, &packets);
@@ -191,7 +191,7 @@ fn assert_no_third_answer_for(kernel: &mut Memory, old: &Ruleset, new: &Ruleset,
     });
 }
 
-/// Commits plans until nothing differs, and shows each of them. What there is then is what shall be there.
+/// Commits plans until nothing differs, and shows each of them to `seen`. Asserts that the desired rules are there then.
 pub(super) fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
     for _ in 0..=MOST_COMMITS {
         let before = kernel.state.clone();
@@ -206,7 +206,7 @@ pub(super) fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnM
     panic!("more than {MOST_COMMITS} commits");
 }
 
-/// Without asking the code that makes plans.
+/// Asserts that the desired rules are there, without the code that makes plans.
 fn assert_stands(kernel: &Observed, desired: &Ruleset) {
     let tables = kernel.tables.iter().filter(|table| table.id.name == TableName::Own).map(|table| table.id);
     let wanted = desired.tables.iter().filter(|table| table.id.name == TableName::Own).map(|table| table.id);
@@ -225,7 +225,7 @@ fn assert_stands(kernel: &Observed, desired: &Ruleset) {
     }
 }
 
-/// Each set has two names.
+/// The first of the two names that each set has.
 fn first_name(name: &str) -> &str {
     name.strip_suffix("-b").unwrap_or(name)
 }
@@ -233,168 +233,6 @@ fn first_name(name: &str) -> &str {
 fn by_first_name(rule: &Rule) -> Rule {
     let sets: Vec<&str> = rule.lookups().map(|lookup| lookup.set).collect();
     sets.into_iter().fold(rule.clone(), |rule, set| rule.with_set_named(set, first_name(set)))
-}
-
-/// A commit: what was there before it, what is there after it, and how it came about.
-struct Commit<'a> {
-    states: [&'a Observed; 2],
-    plan: &'a Plan,
-}
-
-/// Before a commit or after it: an index into its states.
-type Moment = usize;
-
-impl Commit<'_> {
-    fn assert_answers(&self, packet: &Packet, allowed: &BTreeSet<Outcome>) {
-        let seen = self.answers(packet);
-        assert!(
-            seen.is_subset(allowed),
-            "{packet:?}: {seen:?} of {allowed:?} by {:#?} on {:#?}",
-            self.plan,
-            self.states
-        );
-    }
-
-    /// All answers that a packet can meet whose way through the rules begins before the commit or after it, and may go on
-    /// after it.
-    fn answers(&self, packet: &Packet) -> BTreeSet<Outcome> {
-        let family = packet.family;
-        let mut bases: Vec<(i32, TableId, &str)> = Vec::new();
-        for table in self.states.iter().flat_map(|state| &state.tables).filter(|table| table.id.family == family) {
-            bases.extend(
-                table
-                    .chains
-                    .iter()
-                    .filter_map(|chain| chain.base.as_ref().map(|base| (base.priority, table.id, chain.name.as_str()))),
-            );
-        }
-        bases.sort_unstable();
-        bases.dedup();
-        let mut answers = BTreeSet::new();
-        let mut on_the_way = BTreeSet::from([0]);
-        for (_, table, chain) in bases {
-            // The rules are taken when the packet enters the base chain.
-            let entries: BTreeSet<Moment> = on_the_way.iter().flat_map(|moment| *moment..2).collect();
-            on_the_way.clear();
-            for moment in entries {
-                for (masqueraded, moment) in self.walk(packet, table, chain, moment, moment) {
-                    if masqueraded {
-                        answers.insert(Outcome::Masqueraded);
-                    } else {
-                        on_the_way.insert(moment);
-                    }
-                }
-            }
-        }
-        if !on_the_way.is_empty() {
-            answers.insert(Outcome::Kept);
-        }
-        answers
-    }
-
-    /// The ends of a packet's way through a chain, whose rules are of one moment: is it masqueraded, and when is that?
-    fn walk(
-        &self,
-        packet: &Packet,
-        table: TableId,
-        chain: &str,
-        rules: Moment,
-        now: Moment,
-    ) -> BTreeSet<(bool, Moment)> {
-        let mut ends = BTreeSet::new();
-        let mut on_the_way = BTreeSet::from([now]);
-        let present = self.states[rules].table(table).and_then(|table| table.chain(chain));
-        for rule in present.map_or(&[][..], |chain| &chain.rules) {
-            let rule = rule.rule.as_ref().unwrap();
-            for now in std::mem::take(&mut on_the_way) {
-                for (holds, now) in self.match_(packet, table, rule, rules, now) {
-                    match rule.verdict() {
-                        _ if !holds => _ = on_the_way.insert(now),
-                        Verdict::Return => _ = ends.insert((false, now)),
-                        Verdict::Masquerade(_) => _ = ends.insert((true, now)),
-                        Verdict::Jump(target) => {
-                            for (masqueraded, now) in self.walk(packet, table, target, rules, now) {
-                                if masqueraded {
-                                    ends.insert((true, now));
-                                } else {
-                                    on_the_way.insert(now);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        ends.extend(on_the_way.into_iter().map(|now| (false, now)));
-        ends
-    }
-
-    fn match_(
-        &self,
-        packet: &Packet,
-        table: TableId,
-        rule: &Rule,
-        rules: Moment,
-        now: Moment,
-    ) -> BTreeSet<(bool, Moment)> {
-        let mut states = BTreeSet::from([(true, now)]);
-        for condition in rule.matches() {
-            states = states
-                .into_iter()
-                .flat_map(|(holds, now)| match (condition.lookup(), condition.test(), condition.field()) {
-                    _ if !holds => vec![(false, now)],
-                    (Some(Lookup { field, set, prefix_len }), ..) => {
-                        let Some(Value::Address(address)) = packet.value(field.into()) else { panic!("{packet:?}") };
-                        let key = prefix_len.map_or(Some(address), |len| Some(Cidr::around(address, len)?.network()));
-                        let found = |now| {
-                            self.elements(table, set, rules, now)
-                                .into_iter()
-                                .map(move |elements| (key.is_some_and(|key| is_element(&elements, key)), now))
-                        };
-                        (now..2).flat_map(found).collect()
-                    }
-                    (_, Test::Packet(test), Field::Packet(field)) => {
-                        vec![(test.holds(field, packet) == Holds::Yes, now)]
-                    }
-                    _ => panic!("{rule:?} is not in these rulesets"),
-                })
-                .collect();
-        }
-        states
-    }
-
-    /// What a lookup can find in the set that a rule of one moment names, in another.
-    fn elements(&self, table: TableId, set: &str, rules: Moment, now: Moment) -> Vec<Vec<AddressRange>> {
-        let of = |moment: Moment| -> &ObservedSet { self.states[moment].table(table).unwrap().set(set).unwrap() };
-        let does = |done: &dyn Fn(&Action) -> bool| {
-            self.plan.changes.iter().any(|change| change.table == table && done(&change.action))
-        };
-        let made_anew = does(&|action| matches!(action, Action::CreateSet { set: created, .. } if created == set));
-        let deleted = does(&|action| match action {
-            Action::DeleteTable => true,
-            Action::DeleteSet { set: deleted } => deleted == set,
-            _ => false,
-        });
-        match (rules, now) {
-            (0, 0) => vec![of(0).elements.to_vec()],
-            // It keeps its elements for whoever has still to look.
-            (0, _) if deleted => vec![of(0).elements.to_vec()],
-            _ if of(1).kind != Ok(SetKind::Intervals) => vec![of(1).elements.to_vec()],
-            // The array is exchanged for the new one at the end of the commit.
-            _ if made_anew => vec![Vec::new(), of(1).elements.to_vec()],
-            _ => {
-                // Where there is no array, intervals that go and come are both out of sight for a while.
-                let (before, after) = (&of(0).elements, &of(1).elements);
-                let stay = before.iter().filter(|element| after.contains(element)).copied().collect();
-                vec![before.to_vec(), after.to_vec(), stay]
-            }
-        }
-    }
-}
-
-fn is_element(elements: &[AddressRange], address: IpAddr) -> bool {
-    let behind = elements.partition_point(|element| element.first() <= address);
-    behind.checked_sub(1).is_some_and(|at| elements[at].contains(address))
 }
 
 fn nothing() -> Ruleset {

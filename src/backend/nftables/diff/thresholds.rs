@@ -1,4 +1,4 @@
-//! Where one way to change a table gives way to another.
+//! The sizes from which on a table is changed in another way.
 
 use super::parts::PART;
 use super::step::{Delta, Step};
@@ -61,7 +61,7 @@ fn a_chain_of_which_little_differs_keeps_its_other_rules_and_one_of_which_much_d
     };
     assert_eq!(flushes(&long[1..]), (0, 1));
     let half: Vec<String> = long.iter().step_by(2).cloned().collect();
-    // The flush, and the rules of the new chain: the ranges and the one that masquerades.
+    // The flush, and the rules of the new chain: those of the ranges and the one that masquerades.
     assert_eq!(flushes(&half), (1, 1 + 1_500 + 1));
 }
 
@@ -89,15 +89,15 @@ fn a_list_that_outgrows_its_set_or_the_sets_room_for_both_lists_has_all_made_ane
 
 #[test]
 fn what_moves_between_sets_comes_first_if_both_lists_fit_and_else_all_is_made_anew() {
-    // A /16 gives way to /24s in it, or the other way round, in sets that both lists look up.
+    // A /16 is replaced with /24s in it, or the other way round, in sets that both lists look up.
     let with = |sixteens: &[&str], ranges: Vec<String>| {
         exempting(&[sixteens.iter().map(|text| (*text).to_owned()).collect(), ranges].concat())
     };
     let old = with(&["11.0.0.0/16", "12.0.0.0/16"], slash_24s(0..20));
     let elevens = |count: usize| (0..count).map(|number| format!("11.0.{}.0/24", number * 2));
-    for (what, come, anew) in [("fits beside what goes", 44, false), ("does not", 45, true)] {
-        // 20 go, so many come, and 64 have room.
-        let new = with(&["12.0.0.0/16"], elevens(come).collect());
+    for (what, added, anew) in [("fits beside what is removed", 44, false), ("does not", 45, true)] {
+        // 20 are removed, this many are added, and 64 have room.
+        let new = with(&["12.0.0.0/16"], elevens(added).collect());
         let plan = plan(&new, &kernel_with(&old).state, &Cache::default()).unwrap();
         let makes = |change: &Change| matches!(change.action, Action::CreateSet { .. });
         let removes = |change: &Change| matches!(change.action, Action::DeleteElements { .. });
@@ -116,23 +116,23 @@ fn intervals_are_changed_in_place_while_nobody_looks_them_up_or_while_they_only_
     let (addresses, lookup) = (&with_addresses.sets[0], &with_addresses.chains[1].rules[0]);
     assert_eq!((long.tables[0].sets[0].kind, addresses.name.as_str()), (SetKind::Intervals, "exempt-8"));
 
-    // As an agent leaves it that is stopped between two commits, the list being another then: of old intervals, not used yet.
+    // What an agent leaves that is stopped between two commits, with another list: old intervals that no rule looks up yet.
     let mut unused = with_addresses.clone();
     let stale = ObservedSet { elements: vec![range("99.0.0.0/8")].into(), ..with_intervals.sets[0].clone() };
     unused.sets.push(stale);
-    // 10.0.0.0/8 is found by its own set, which shall go, and not yet among the intervals.
+    // 10.0.0.0/8 is found in its own set, which is to be removed, and is not yet among the intervals.
     let mut both_used = with_intervals.clone();
     both_used.sets.push(addresses.clone());
     both_used.chains[1].rules.insert(0, lookup.clone());
     both_used.sets[0].elements.to_mut().retain(|element| *element != range("10.0.0.0/8"));
-    // The same, and an interval has to go.
+    // The same, and an interval has to be removed.
     let mut one_goes = both_used.clone();
     one_goes.sets[0].elements.to_mut().push(range("99.0.0.0/8"));
 
     for (what, present, step) in [
         ("unused", unused, Step::Additions),
-        ("used, and something comes", both_used, Step::Additions),
-        ("used, and something comes and goes", one_goes, Step::Exchange),
+        ("used, and something is added", both_used, Step::Additions),
+        ("used, and something is added and removed", one_goes, Step::Exchange),
     ] {
         let desired = &long.tables[0];
         let deltas: Vec<Delta> = desired.sets.iter().map(|set| Delta::of(present.set(&set.name), set)).collect();
@@ -184,7 +184,7 @@ fn chains_in_tables_of_our_own_have_names_that_are_never_the_users() {
     }
 }
 
-/// What somebody made of the table in which our rules stand, or shall stand.
+/// What another process made of the table in which our rules stand or are to stand.
 type Meddling = fn(&mut ObservedTable);
 
 #[test]
@@ -214,7 +214,7 @@ fn what_is_in_the_way_in_one_family_is_in_nobodys_way_in_the_other() {
             assert!(!plan.is_empty() && plan.changes.iter().all(|change| change.table.family == other), "{plan:#?}");
             assert_eq!(leftovers, []);
 
-            // Where the family is off, it is in nobody's way at all.
+            // In a family that is switched off it is in nobody's way.
             let mut only_other = desired.clone();
             only_other.tables.retain(|table| table.id.family == other);
             let Planned { plan, conflicts, leftovers } =

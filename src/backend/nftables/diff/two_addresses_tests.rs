@@ -1,4 +1,4 @@
-//! Rules that look up two addresses, or more than an address: no set of such rules can be compared with another.
+//! Rules that look up two addresses, or have other conditions beside a lookup: their sets cannot be compared with each other.
 
 use super::*;
 use crate::backend::nftables::diff::step::{Delta, Step, can_be_compared};
@@ -22,11 +22,11 @@ fn packets() -> Vec<Packet> {
 /// In which way the two sets are looked up.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// What is in both keeps its source.
+    /// Packets whose addresses are in both sets keep their source.
     Both,
-    /// What is in either keeps its source.
+    /// Packets with an address in either set keep their source.
     Either,
-    /// What is in the second keeps its source, unless it is in the first.
+    /// Packets with an address in the second set keep their source, unless one is in the first.
     Unless,
 }
 

@@ -1,6 +1,8 @@
-//! A kernel in memory, for tests: the same atomicity, the same refusals, no privileges. It speaks netlink, so that everything
-//! above the socket is tested with it.
+//! A kernel in memory, for tests without privileges: it has the atomicity and the refusals of the real one. It speaks
+//! netlink, so that everything above the socket is tested with it.
 
+mod answer;
+mod request;
 mod wire;
 
 use std::cell::{RefCell, RefMut};
@@ -22,34 +24,34 @@ use crate::rules::{Elements, Protection, Rule, SetKind, TableId, Verdict};
 /// The port of the first socket, whose tables are [`Owner::Us`].
 const OURS: u32 = 1;
 
-/// The rules of an imagined network namespace.
+/// The rules of a network namespace, and how the kernel in memory shall behave.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) state: Observed,
     pub(crate) last_handle: u64,
-    /// What somebody else does right before each of our next commits: the head of the list first.
+    /// What another process does right before each of our next commits, in this order.
     pub(crate) interference: Vec<fn(&mut Memory)>,
-    /// How many of our next commits somebody else takes back, right after each.
+    /// How many of our next commits another process undoes, right after each.
     pub(crate) undoing: usize,
     /// What happens right after each of our commits.
     pub(crate) after_commit: Option<fn(&mut Memory)>,
-    /// The changes that it knows no way to make.
+    /// The changes that it does not support.
     pub(crate) refuses: Option<fn(&Change) -> bool>,
-    /// What it says of those, if not `ENOENT`.
+    /// The error that it answers to those, if not `ENOENT`.
     pub(crate) refusal: Option<Errno>,
-    /// After so many refusals it takes everything.
+    /// After this many refusals it accepts everything.
     pub(crate) forgives: Option<usize>,
     /// What goes wrong with the next transactions and probes, and whether they are carried out all the same.
     pub(crate) troubles: VecDeque<(bool, Trouble)>,
-    /// After so many readings this goes wrong with each question but that for the generation.
+    /// After this many readings, this goes wrong with every question but that for the generation.
     pub(crate) looks: Option<(usize, Trouble)>,
-    /// Does it answer no question?
+    /// Whether it answers no question.
     pub(crate) ignores_questions: bool,
-    /// Does it neither carry out nor answer a transaction?
+    /// Whether it neither carries out nor answers a transaction.
     pub(crate) ignores_changes: bool,
     /// How often the rules were read.
     pub(crate) readings: usize,
-    /// How many transactions and probes it was sent.
+    /// How many transactions and probes were sent to it.
     pub(crate) sent: usize,
     /// The commits that changed something.
     pub(crate) commits: usize,
@@ -66,7 +68,7 @@ pub(crate) enum Trouble {
     Garbled,
     /// The answer has no end.
     Endless,
-    /// Somebody else commits while it is given, each time.
+    /// Another process commits while it is given, each time.
     Overtaken,
     /// The answer is an error, of the change with this number or of the whole.
     Refused(Option<usize>, Errno),
@@ -74,14 +76,14 @@ pub(crate) enum Trouble {
     Unsendable(Errno),
 }
 
-/// Such a kernel, for all who talk to it.
+/// A kernel in memory, shared by all sockets to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kernel(Rc<RefCell<Memory>>);
 
 /// Why a change was refused.
 type Refusal = (Errno, &'static str);
 
-/// Why a transaction was not carried out, and because of which of its changes.
+/// Why a transaction was not carried out, and which of its changes was the cause.
 #[derive(Debug)]
 pub(crate) struct Refused {
     change: Option<usize>,
@@ -90,14 +92,14 @@ pub(crate) struct Refused {
 }
 
 impl Kernel {
-    /// A way to it, by a socket of its own.
+    /// A backend with a socket of its own.
     pub(crate) fn backend(&self) -> Nftables<Socket> {
         let listen: BeginToListen<Socket> = |connection| Ok(ChangeSource::new(connection.transport().announcements()));
         let connection = Connection::new(Socket::open(Rc::clone(&self.0)));
         Nftables { listen: Some(listen), legacy: Vec::new, ..Nftables::over(connection) }
     }
 
-    /// The same among the backends from which one is selected.
+    /// The same, as the backends among which one is selected.
     pub(crate) fn backends(&self) -> Backends {
         Backends::over(self.backend())
     }
@@ -119,7 +121,7 @@ impl Memory {
         Handle(self.last_handle)
     }
 
-    /// Somebody else commits.
+    /// Makes a new generation, as a commit of another process does.
     pub(crate) fn changed(&mut self) {
         self.state.generation = self.state.generation.next();
     }
@@ -152,10 +154,10 @@ impl Memory {
         Ok(())
     }
 
-    /// What there would be after a plan.
+    /// What would be there after a plan.
     fn try_out(&mut self, plan: &Plan, port: u32) -> Result<Observed, Refused> {
         let before = self.state.clone();
-        // The tables that come to be owned by this transaction.
+        // The existing tables that this transaction makes its socket the owner of.
         let mut adopted = Vec::new();
         for (index, change) in plan.changes.iter().enumerate() {
             if let Err((errno, text)) = self.apply(change, port, &mut adopted) {
@@ -197,7 +199,7 @@ impl Memory {
         let jumped_to =
             |name: &str| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| jumps_to(rule, name));
         match &change.action {
-            // Without flags a table that is there stays as it is.
+            // Without flags an existing table stays as it is.
             Action::CreateTable { protection: Protection::Off } => {}
             Action::CreateTable { protection } if table.protection == Ok(*protection) => {
                 table.owner = Some(owner(port));
@@ -236,11 +238,11 @@ impl Memory {
                 table.chains.retain(|present| present.name != *chain);
             }
             Action::Append { chain, rule } => {
-                complete(table, rule)?;
+                refer_to_existing(table, rule)?;
                 rules(table, chain)?.push(present(handle, rule));
             }
             Action::Insert { chain, rule, before } => {
-                complete(table, rule)?;
+                refer_to_existing(table, rule)?;
                 let rules = rules(table, chain)?;
                 let at = rules.iter().position(|present| present.handle == *before);
                 rules.insert(at.ok_or((Errno::ENOENT, "no such rule"))?, present(handle, rule));
@@ -256,7 +258,7 @@ impl Memory {
     }
 }
 
-/// Who owns a table by the socket of this port.
+/// The owner whose socket has this port.
 const fn owner(port: u32) -> Owner {
     if port == OURS { Owner::Us } else { Owner::Other(port) }
 }
@@ -268,8 +270,8 @@ const fn port_of(owner: Owner) -> u32 {
     }
 }
 
-/// Is what a rule refers to there?
-fn complete(table: &ObservedTable, rule: &Rule) -> Result<(), Refusal> {
+/// Fails unless the set and the chain that a rule refers to are there.
+fn refer_to_existing(table: &ObservedTable, rule: &Rule) -> Result<(), Refusal> {
     if rule.lookups().any(|lookup| table.set(lookup.set).is_none()) {
         return Err((Errno::ENOENT, "the rule looks up a set that is not there"));
     }
@@ -279,7 +281,7 @@ fn complete(table: &ObservedTable, rule: &Rule) -> Result<(), Refusal> {
     }
 }
 
-/// Makes a change to a set or its elements.
+/// Changes a set or its elements.
 fn change_sets(table: &mut ObservedTable, action: &Action) -> Result<(), Refusal> {
     match action {
         Action::CreateSet { set, kind } if table.set(set).is_none() => {

@@ -24,7 +24,7 @@ pub(super) fn received(family: Family) -> Vec<Capture> {
     })
 }
 
-/// What nft sends to make a table of our own.
+/// What nft sends to create a table of our own.
 pub(super) fn sent_by_nft(family: Family) -> Vec<Capture> {
     captures(match family {
         Family::Ipv4 => include_str!("../../../../testdata/netlink/nft-ip.sent"),
@@ -40,8 +40,8 @@ pub(super) fn received_by_nft(family: Family) -> Vec<Capture> {
     })
 }
 
-/// The messages of a datagram that are no frame, as bytes, without what may differ: sequence number, port id, and the
-/// flag that asks for an acknowledgement.
+/// The messages of a datagram without those that begin and end the batch, as bytes. What may differ is left out: the sequence
+/// number, the port id, and the flag that asks for an acknowledgement.
 fn messages(datagram: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = datagram;
     let mut messages = Vec::new();

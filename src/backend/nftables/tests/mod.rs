@@ -1,4 +1,4 @@
-//! The codec without a kernel: against bytes that were recorded, bytes that make no sense, and a scripted kernel.
+//! Tests without a kernel: the encoding against recorded bytes and bytes that make no sense, and conversations with a script.
 
 mod captures;
 pub(crate) mod plans;
@@ -74,7 +74,7 @@ pub(super) fn expressions(datagram: &[u8]) -> Vec<Vec<Expression>> {
     rules
 }
 
-/// A rule as the kernel would dump it: with a handle, which it alone gives.
+/// A rule as the kernel would dump it: with a handle, which only the kernel assigns.
 pub(super) fn of_kernel(attributes: Attributes<'_>) -> RuleInfo {
     const NFTA_RULE_HANDLE: u16 = 3;
     let mut writer = Writer::new();
@@ -125,7 +125,7 @@ fn with_matches(matches: impl Strategy<Value = Vec<Match>>, comment: &'static st
     (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v))
 }
 
-/// A match that both layouts write in full.
+/// A match that both layouts can write.
 fn any_match(family: Family) -> impl Strategy<Value = Match> {
     let range = (any::<[u8; 16]>(), 1..=family.address_len() * 8).prop_map(move |(octets, prefix_len)| {
         let address = match family {

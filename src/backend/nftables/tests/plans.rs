@@ -1,4 +1,4 @@
-//! Rules compared with imagined kernels.
+//! Plans from made-up states of the kernel.
 
 use crate::backend::nftables::{
     Action, Cache, Change, Conflict, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet,
@@ -14,7 +14,7 @@ fn compat(policy: &Policy) -> Ruleset {
     compile(policy, Layout::IptablesNat)
 }
 
-/// The kernel as it would stand with exactly these rules in it, and these of other people around the jump.
+/// The state of a kernel with exactly these rules in it, and these rules of others around the jump.
 pub(crate) fn standing(ruleset: &Ruleset) -> Observed {
     let mut last = 0;
     let mut observe = |rule: &Rule| {
@@ -234,7 +234,7 @@ fn a_postrouting_that_is_not_iptables_own_is_a_conflict_with_a_way_out() {
     chain_mut(&mut observed, Family::Ipv4, "IP-MASQ-AGENT").base = Some(BaseChain::IPTABLES_POSTROUTING);
     let conflict = Conflict::OurName { table: TableId::nat(Family::Ipv4), chain: ChainName::default() };
     assert_eq!(plan(&desired, &observed, &Cache::default()), Err(conflict));
-    // Where nothing of ours shall be, it is nobody's business of ours.
+    // If no rules of ours are desired, the table does not concern us.
     let jumps_alone = lines(&Ruleset::nothing(ChainName::default()), &observed);
     assert!(!jumps_alone.contains(&"- ip nat chain IP-MASQ-AGENT".to_owned()), "{jumps_alone:#?}");
 }
@@ -246,7 +246,7 @@ fn a_table_of_others_that_is_switched_off_is_a_conflict_that_names_the_command_w
     observed.tables[0].dormant = true;
     let message = plan(&desired, &observed, &Cache::default()).unwrap_err().to_string();
     assert!(message.contains("flags dormant") && message.contains("`nft add table ip nat`"), "{message}");
-    // Rules that have no effect are taken out all the same.
+    // Rules that have no effect are removed all the same.
     let nothing = Ruleset::nothing(ChainName::default());
     assert!(lines(&nothing, &observed).contains(&"- ip nat chain IP-MASQ-AGENT".to_owned()));
 }

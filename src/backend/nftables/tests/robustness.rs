@@ -1,4 +1,4 @@
-//! No bytes make the decoder panic, or go on for ever.
+//! No bytes make decoding panic or run without end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use crate::netlink::{Attributes, Connection, Content, Messages, Transport, Write
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Protection, SetKind, compile};
 
-/// Gives the bytes to every parser there is, whatever they say that they are.
+/// Gives the bytes to every parser, whatever kind of object they claim to be.
 fn read_as_everything(bytes: &[u8]) {
     for message in Messages::new(bytes).flatten() {
         match message.content {
@@ -63,15 +63,15 @@ fn written(list: &[Expression]) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// A byte, and what it becomes.
+/// The index of a byte, and the value it is changed to.
 type Damage = Vec<(prop::sample::Index, u8)>;
 
 /// A kernel that answers with what was recorded of the real one, damaged here and there.
 #[derive(Debug)]
 struct Liar {
     recorded: Vec<Vec<u8>>,
-    /// For every answer in turn, and then from the beginning: which of the recorded ones of its kind, what is damaged in it,
-    /// and whether its end comes.
+    /// For one answer after the other, and then from the beginning: which of the recorded answers of its kind it is, what is
+    /// damaged in it, and whether it has an end.
     whims: Vec<(prop::sample::Index, Damage, bool)>,
     queue: VecDeque<Vec<u8>>,
     sent: usize,
@@ -85,7 +85,7 @@ impl Liar {
         let is_answer = |datagram: &&Vec<u8>| match kind {
             // The answer to a transaction is an error or an acknowledgement.
             0x10 => datagram[4..6] == [2, 0],
-            // `NFT_MSG_GET…` comes behind `NFT_MSG_NEW…`.
+            // The number of `NFT_MSG_GET…` is one above that of `NFT_MSG_NEW…`.
             kind => datagram[4..6] == (kind - 1).to_ne_bytes(),
         };
         let answers: Vec<&Vec<u8>> = self.recorded.iter().filter(is_answer).collect();
@@ -145,13 +145,13 @@ proptest! {
         native in any::<bool>(),
     ) {
         let mut recorded = recorded();
-        // The generation, which no tool was recorded asking for, and the answer to a transaction.
+        // The generation, for which no recorded tool asked, and the answer to a transaction.
         recorded.push([&[28, 0, 0, 0, 15, 10, 0, 0], &[0; 12][..], &[8, 0, 1, 0, 0, 0, 0, 7]].concat());
         recorded.push([&[36, 0, 0, 0, 2, 0, 0, 1], &[0; 28][..]].concat());
         let mut liar = Liar { recorded, whims, queue: VecDeque::new(), sent: 0, received: 0 };
         let layout = if native { Layout::OwnTable(Protection::Off) } else { Layout::IptablesNat };
         let desired = compile(&policy(&["10.0.0.0/8", "fd00::/8"], ""), layout);
-        // Whatever it believes: it comes to an end.
+        // Whatever the backend reads from it, the pass ends.
         let _ = reconcile(&mut Nftables::over(Connection::new(&mut liar)), &desired, &ReconcileOptions::default());
         prop_assert!(liar.sent < 20_000 && liar.received < 60_000, "{} sent, {} received", liar.sent, liar.received);
     }
@@ -180,7 +180,7 @@ proptest! {
         read_as_everything(&datagram);
     }
 
-    /// Also with parts that we do not understand, which have to be kept as they are.
+    /// Even with unrecognised parts, which have to stay as they are.
     #[test]
     fn damaged_expressions_that_can_be_read_are_written_back_the_same(
         datagram in prop::sample::select(recorded()),

@@ -25,10 +25,10 @@ const MULTI: u16 = 2;
 const INTERRUPTED: u16 = 0x10;
 const CAPPED: u16 = 0x100;
 const TLVS: u16 = 0x200;
-/// Stands for the sequence number of the request that is answered.
+/// A placeholder for the sequence number of the request that is answered.
 const SAME: u32 = u32::MAX;
 
-/// What one receive gives.
+/// What one receive returns.
 #[derive(Clone, Debug)]
 enum Step {
     Datagram(Vec<u8>),
@@ -194,7 +194,7 @@ fn answers_to_other_requests_are_not_taken_for_ours() {
     let (found, _) = tables(vec![vec![table(0, 77, "other"), table(0, SAME, "nat"), done(0)]]);
     assert_eq!(found.unwrap(), ["nat"]);
 
-    // The first dump is given up in the middle; what is left of it is still queued.
+    // The first dump is given up in the middle; the rest of it is still queued.
     let broken = vec![error(SAME, Errno::EPERM), table(0, SAME, "old"), done(0)];
     let mut first = script(vec![broken, vec![table(0, SAME, "nat"), done(0)]]);
     let mut kernel = Connection::new(&mut first);
@@ -205,7 +205,7 @@ fn answers_to_other_requests_are_not_taken_for_ours() {
 
 #[test]
 fn a_late_answer_is_not_taken_for_that_to_a_later_transaction() {
-    // What answers the one with the messages 1 to 3 comes while the one with 4 to 6 is being sent.
+    // The answer to the transaction with the messages 1 to 3 arrives while that with 4 to 6 is being sent.
     let late = [vec![acknowledgement(2)], vec![error(1, Errno::ERESTART)], vec![error(2, Errno::ENOENT)]];
     for late in late {
         let mut script = script(vec![vec![], [late, vec![acknowledgement(5)]].concat(), vec![acknowledgement(2)]]);
@@ -339,7 +339,7 @@ fn elements(flags: u16, last_bytes: &[u8]) -> Step {
     message(NEW_ELEMENTS, MULTI | flags, SAME, writer.bytes())
 }
 
-/// The elements that are read, and how often they were asked for.
+/// The elements that are read, and how many requests that took.
 fn listed(answers: Vec<Vec<Step>>) -> (Result<String, NetlinkError>, usize) {
     let mut script = script(answers);
     let kind = SetKind::Addresses { size: 64 };

@@ -40,7 +40,7 @@ fn ip(family: Family, bits: u128) -> IpAddr {
     }
 }
 
-/// Sorted, without those that overlap one before; those that only touch are kept apart.
+/// Sorts the ranges, and leaves out those that overlap an earlier one. Those that only touch stay separate.
 fn disjoint(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     ranges.sort_unstable();
     ranges.dedup_by(|later, earlier| later.overlaps(earlier));

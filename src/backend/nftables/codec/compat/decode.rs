@@ -1,4 +1,4 @@
-//! Expressions as our rules, by meaning.
+//! Decodes expressions to our rules, by their meaning.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,13 @@ use crate::backend::nftables::codec::xt;
 use crate::net::Family;
 use crate::rules::{Match, Rule, Verdict};
 
-/// The rule that these expressions, in a table of `family`, and the comment beside them amount to.
+/// The rule that these expressions, in a table of `family`, and the comment beside them mean.
 ///
 /// All matches of a rule have to hold, so their order does not matter; counters change nothing.
 ///
 /// # Errors
 ///
-/// What cannot be said in our types, in words that follow on “the rule”.
+/// What cannot be expressed in our types, in words that follow on “the rule”.
 pub fn decode(family: Family, expressions: &[Expression], beside: Option<&str>) -> Result<Rule, Unrecognised> {
     let (last, conditions) = expressions.split_last().ok_or_else(|| unrecognised("is empty"))?;
     let verdict = verdict(family, last)?;

@@ -1,4 +1,4 @@
-//! Our rules as expressions.
+//! Encodes our rules as expressions.
 
 use crate::backend::nftables::codec::expression::{Counter, Expression, Extension, VerdictCode};
 use crate::backend::nftables::codec::{field, xt};
@@ -7,15 +7,15 @@ use crate::policy::{self, Transport, Value};
 use crate::rules::{Field, Match, Rule, Test, Verdict};
 
 /// The expressions of a rule in a table of `family`, in the order in which iptables-nft 1.8.9 writes them: protocol,
-/// addresses, xt matches with the comment first, a counter, and what is to happen. Only the comment may be elsewhere
+/// addresses, xt matches with the comment first, a counter, and the verdict. Only the comment may be elsewhere
 /// ([`comment_beside`]).
 #[must_use]
 pub fn encode(family: Family, rule: &Rule) -> Vec<Expression> {
     let mut expressions = Vec::with_capacity(8);
     let (extensions, header): (Vec<&Match>, Vec<&Match>) =
         rule.matches().iter().partition(|condition| extension(condition).is_some());
-    // The protocol comes before the addresses; all else has among matches the order that it has here. A lookup is right for
-    // packets; but iptables, which knows none, would show a rule that matches all of them.
+    // The protocol is written before the addresses; all other matches stay in their order. A lookup would be right for
+    // packets, but iptables does not know lookups and would show a rule that matches all packets.
     let (protocol, others): (Vec<&Match>, Vec<&Match>) =
         header.into_iter().partition(|condition| condition.field() == Field::Packet(policy::Field::Protocol));
     for condition in protocol.into_iter().chain(others) {
@@ -37,14 +37,15 @@ pub fn encode(family: Family, rule: &Rule) -> Vec<Expression> {
 }
 
 /// The comment of a rule that has no other xt match. It goes beside the expressions, where nft has its comments: iptables
-/// shows, checks and deletes such a rule as it does one with the match `comment`, but the kernel keeps no match of 256 bytes
-/// for it and calls none. Among other matches iptables would list the comment in another place, and not find the rule.
+/// shows, checks and deletes such a rule as it does one with the match `comment`, but the kernel neither stores a match of
+/// 256 bytes for it nor calls one. Beside other xt matches iptables would list the comment in another place, and not find
+/// the rule.
 #[must_use]
 pub fn comment_beside(rule: &Rule) -> Option<&str> {
     rule.comment().filter(|_| !rule.matches().iter().any(|condition| extension(condition).is_some()))
 }
 
-/// The protocol of which all packets of a rule are, which goes into the rule beside its expressions.
+/// The protocol of all packets that a rule matches, which is in the rule beside its expressions.
 #[must_use]
 pub fn protocol(rule: &Rule) -> Option<Protocol> {
     rule.matches().iter().find_map(|condition| match condition.test() {
@@ -53,7 +54,7 @@ pub fn protocol(rule: &Rule) -> Option<Protocol> {
     })
 }
 
-/// The extension of xtables that tests for the condition; `None` if the kernel compares it without one.
+/// The xtables extension that tests the condition; `None` if the kernel compares it without one.
 fn extension(condition: &Match) -> Option<Extension> {
     match (condition.field(), condition.test()) {
         (Field::Packet(policy::Field::DestinationType), _) => Some(xt::addrtype::destination_not_local()),

@@ -14,7 +14,7 @@ const FLAG: u32 = 1;
 pub(super) trait Value: Sized {
     fn emit(&self, writer: &mut Writer, kind: u16);
 
-    /// `None` if the attribute holds anything that the type cannot say.
+    /// `None` if the attribute holds anything that the type cannot express.
     fn parse(attribute: &Attribute<'_>) -> Option<Self>;
 }
 

@@ -1,11 +1,11 @@
-//! Values and verdicts that stand in the rule itself: two expressions that the kernel calls by one name.
+//! Values and verdicts that are in the rule itself: two expressions that have the same name in the kernel.
 
 use crate::netlink::{Attribute, Attributes, Writer};
 
 use super::Data;
 use super::attribute::Value;
 
-/// Loads a value that stands in the rule itself into a register (`enum nft_immediate_attributes`).
+/// Loads a value that is in the rule itself into a register (`enum nft_immediate_attributes`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Immediate {
     /// The register to load into; never the verdict's.
@@ -14,7 +14,7 @@ pub struct Immediate {
     pub value: Data,
 }
 
-/// What becomes of the packet (`enum nft_verdict_attributes`). The kernel calls it by the name of [`Immediate`], and loads it
+/// The verdict on the packet (`enum nft_verdict_attributes`). In the kernel it has the name of [`Immediate`], and is loaded
 /// into the register of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictCode {
@@ -29,7 +29,7 @@ const NFTA_IMMEDIATE_DATA: u16 = 2;
 const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CODE: u16 = 1;
 const NFTA_VERDICT_CHAIN: u16 = 2;
-/// The register that holds what becomes of the packet (`NFT_REG_VERDICT`).
+/// The register that holds the verdict on the packet (`NFT_REG_VERDICT`).
 const REGISTER_VERDICT: u32 = 0;
 
 impl Immediate {
@@ -48,9 +48,9 @@ impl Immediate {
 }
 
 impl VerdictCode {
-    /// On to a chain, and back behind this rule if that chain does not decide (`NFT_JUMP`).
+    /// Goes on in a chain, and comes back behind this rule if that chain does not decide (`NFT_JUMP`).
     pub const JUMP: i32 = -3;
-    /// Back to the chain that jumped here (`NFT_RETURN`).
+    /// Goes back to the chain that jumped here (`NFT_RETURN`).
     pub const RETURN: i32 = -5;
 
     pub(super) fn emit(&self, writer: &mut Writer) {

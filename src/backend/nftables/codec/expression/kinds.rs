@@ -87,7 +87,7 @@ of_attributes! {
         register: u32 = NFTA_NG_DREG(1),
         /// How many numbers there are, the smallest being `offset`.
         modulus: u32 = NFTA_NG_MODULUS(2),
-        /// How they follow upon each other (`enum nft_ng_types`).
+        /// How one number follows from another (`enum nft_ng_types`).
         kind: u32 = NFTA_NG_TYPE(3),
         /// Added to the number.
         offset: u32 = NFTA_NG_OFFSET(4) or 0,
@@ -129,7 +129,7 @@ pub struct Bitwise {
     pub source: u32,
     /// The register to write.
     pub destination: u32,
-    /// The bits to keep; its length is the length of the operation.
+    /// The bits that stay; its length is the length of the operation.
     pub mask: Data,
     /// The bits to invert afterwards, as long as `mask`.
     pub xor: Data,

@@ -32,7 +32,7 @@ macro_rules! expressions {
             $($(#[$doc])* $variant($type),)+
             /// An expression that is not known here, or a known one with a part that is not.
             Other {
-                /// What the kernel calls it.
+                /// Its name in the kernel.
                 name: String,
                 /// Its attributes, as received.
                 data: Vec<u8>,
@@ -51,7 +51,7 @@ macro_rules! expressions {
             fn emit_data(&self, writer: &mut Writer) {
                 match self {
                     $(Self::$variant(expression) => expression.emit(writer),)+
-                    // As they were received: the flags of their types are in them.
+                    // The attributes as they were received, with the flags of their types.
                     Self::Other { data, .. } => writer.raw(data),
                 }
             }
@@ -75,7 +75,7 @@ expressions! {
     Cmp(Cmp) = "cmp",
     /// Masks a register.
     Bitwise(Bitwise) = "bitwise",
-    /// Decides about the packet.
+    /// Gives a verdict on the packet.
     Verdict(VerdictCode) = "immediate",
     /// Loads a value into a register.
     Immediate(Immediate) = "immediate",
@@ -95,7 +95,7 @@ expressions! {
     Numgen(Numgen) = "numgen",
     /// Converts the numbers in a register between host and network order.
     Byteorder(Byteorder) = "byteorder",
-    /// Masquerades, and so decides.
+    /// Masquerades, which is also a verdict.
     Masq(Masq) = "masq",
 }
 

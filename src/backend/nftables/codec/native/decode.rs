@@ -1,4 +1,4 @@
-//! Expressions as our rules, by meaning.
+//! Decodes expressions to our rules, by their meaning.
 
 use crate::backend::nftables::Unrecognised;
 use crate::backend::nftables::codec::expression::{Expression, Immediate, Masq};
@@ -11,13 +11,13 @@ use crate::rules::{Masquerade, Rule, Verdict};
 /// them name quarters of the same bytes.
 const WHOLE_REGISTERS: std::ops::RangeInclusive<u32> = 1..=4;
 
-/// The rule that these expressions, in a table of `family`, amount to, with the comment that stands beside them.
+/// The rule that these expressions, in a table of `family`, and the comment beside them mean.
 ///
 /// All matches of a rule have to hold, so their order does not matter; counters change nothing.
 ///
 /// # Errors
 ///
-/// What cannot be said in our types, in words that follow on “the rule”.
+/// What cannot be expressed in our types, in words that follow on “the rule”.
 pub fn decode(family: Family, expressions: &[Expression], comment: Option<&str>) -> Result<Rule, Unrecognised> {
     let (last, conditions) = expressions.split_last().ok_or_else(|| unrecognised("is empty"))?;
     let mut reading = Reading::new(family);
@@ -26,7 +26,7 @@ pub fn decode(family: Family, expressions: &[Expression], comment: Option<&str>)
         match expression {
             Expression::Counter(_) => {}
             Expression::Immediate(immediate) => ports.push(immediate),
-            // What is loaded behind a port may overwrite it.
+            // A later load may overwrite the register of a port.
             _ if !ports.is_empty() => return Err(unrecognised("loads a value before its conditions end")),
             Expression::Payload(payload) => reading.payload(payload)?,
             Expression::Meta(meta) => reading.meta(*meta)?,

@@ -1,4 +1,4 @@
-//! Our rules as expressions.
+//! Encodes our rules as expressions.
 
 use crate::backend::nftables::codec::expression::{Counter, Expression, Immediate, Masq, REGISTER, VerdictCode};
 use crate::backend::nftables::codec::field;
@@ -8,8 +8,8 @@ use crate::rules::{Masquerade, Rule, Verdict};
 /// The register of the last port, behind that of the first (`NFT_REG_2`).
 const REGISTER_LAST_PORT: u32 = REGISTER + 1;
 
-/// The expressions of a rule in a table of `family`: its matches in their order, a counter, and what is to happen. The
-/// comment is no expression; it goes into the rule beside them.
+/// The expressions of a rule in a table of `family`: its matches in their order, a counter, and the verdict. The comment is
+/// no expression; it is in the rule beside them.
 #[must_use]
 pub fn encode(family: Family, rule: &Rule) -> Vec<Expression> {
     let mut expressions = Vec::with_capacity(8);
@@ -42,7 +42,7 @@ fn push_masquerade(expressions: &mut Vec<Expression>, masquerade: Masquerade) {
     expressions.push(Expression::Masq(Masq { flags, ports }));
 }
 
-/// Loads the first and the last port; gives their registers, which for one port are the same.
+/// Loads the first and the last port, and returns their registers, which are the same for a single port.
 fn push_ports(expressions: &mut Vec<Expression>, ports: PortRange) -> (u32, u32) {
     let mut load = |register, port: u16| {
         expressions.push(Expression::Immediate(Immediate { register, value: port.to_be_bytes().into() }));

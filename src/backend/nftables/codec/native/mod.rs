@@ -1,6 +1,7 @@
 //! The native layout: rules as nft writes them, for a table of our own.
 //!
-//! [`encode`] writes what nft writes, in an order that lists well. [`decode`] reads by meaning.
+//! [`encode`] writes the expressions that nft writes, in an order that is easy to read in listings. [`decode`] goes by the
+//! meaning of the expressions.
 
 mod decode;
 mod encode;
