@@ -1,4 +1,4 @@
-//! `--conntrack`: what becomes of flows that began before the policy changed, with real packets.
+//! `--conntrack`: what happens to flows that began before the policy changed, with real packets.
 
 #[cfg(test)]
 mod support;
@@ -34,7 +34,7 @@ const MASQUERADED: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, fd00::/8]\nresyncInt
 /// A file under which they keep their source.
 const EXEMPT: &str =
     "nonMasqueradeCIDRs: [10.0.0.0/8, 11.0.0.0/8, fd00::/8, \"2001:db8:ffff::/48\"]\nresyncInterval: 1h\n";
-/// What the agent says when it has looked at the flows.
+/// What the agent logs when it has examined the flows.
 const LOOKED: &str = " deleted from conntrack ";
 /// What it says when it has changed the rules.
 const CHANGED: &str = "the rules were changed and read back";
@@ -159,7 +159,7 @@ fn a_restarted_agent_fixes_flows_only_if_the_rules_that_it_found_are_not_its_own
     }
 }
 
-/// What other programs do to flows: to an address that is not the node's own, to the node's own with the port kept, a
+/// What other programs do to flows: to an address that is not the node's own, to the node's own with the same port, a
 /// service with a masquerade of its own, and a zone.
 const OTHERS: &str = "
     table ip others {

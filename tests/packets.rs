@@ -17,7 +17,7 @@ use support::topology::{Topology, node_uplink, parsed};
 /// The layouts in which the agent can keep its rules.
 const BACKENDS: [&str; 2] = ["nft-compat", "nft"];
 
-/// What shall become of a packet.
+/// What should happen to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// It leaves the node and keeps its source.
@@ -162,7 +162,7 @@ const EVERYTHING: Setting = Setting {
     ..DEFAULTS
 };
 
-/// Nothing is exempt but link-local.
+/// Nothing is exempt except link-local.
 const NOTHING: Setting = Setting {
     exempt: &[],
     packets: &[
@@ -174,13 +174,13 @@ const NOTHING: Setting = Setting {
     ..DEFAULTS
 };
 
-/// The port stays what it was where nobody else has it.
+/// The port stays the same where no other flow has it.
 const PORTS_KEPT: Setting = Setting { random_fully: false, packets: OUTSIDE, ..DEFAULTS };
 
 /// One range of ports.
 const ONE_PORT_RANGE: Setting = Setting { to_ports: &[(20_000, 20_999)], packets: OUTSIDE, ..DEFAULTS };
 
-/// Two ranges of ports, a flow's by a throw of the dice.
+/// Two ranges of ports, of which each flow gets one at random.
 const TWO_PORT_RANGES: Setting =
     Setting { to_ports: &[(20_000, 20_999), (30_000, 30_999)], packets: OUTSIDE, ..DEFAULTS };
 
@@ -372,10 +372,11 @@ impl Setting {
             for range in self.to_ports {
                 let share = f64::from(size(range)) / f64::from(left);
                 left -= size(range);
-                let dice = format!("-m statistic --mode random --probability {share}");
-                let dice = if left == 0 { "" } else { dice.as_str() };
+                let random = format!("-m statistic --mode random --probability {share}");
+                let random = if left == 0 { "" } else { random.as_str() };
                 let (first, last) = range;
-                lines.push(format!("-A IP-MASQ-AGENT -p {protocol} {dice} -j {masquerade} --to-ports {first}-{last}"));
+                lines
+                    .push(format!("-A IP-MASQ-AGENT -p {protocol} {random} -j {masquerade} --to-ports {first}-{last}"));
             }
         }
         lines.extend([format!("-A IP-MASQ-AGENT -j {masquerade}"), "COMMIT\n".to_owned()]);

@@ -43,7 +43,7 @@ const DIFFERENT: [(&str, &str, &str); 8] = [
     ("empty-mapping-then-key", "no key where one is expected", "the same"),
 ];
 
-/// Is it one of the differences, and just as it is described?
+/// Whether it is one of the differences, exactly as described.
 fn is_different(name: &str, result: &Result<Reading, ConfigErrors>) -> bool {
     DIFFERENT.iter().any(|(different, ours, _)| {
         *different == name

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if std::env::var_os(CHILD).is_some() {
         return child();
     }
-    // Everybody must be able to reach the binary, wherever the build directory is.
+    // Every user must be able to reach the binary, wherever the build directory is.
     let directory = tempfile::tempdir_in("/tmp").expect("a directory under /tmp");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("a directory for everybody");
     let binary = directory.path().join("sandbox");
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn root_gets_namespaces_of_its_own(binary: &Path) {
-    // Whoever runs the tests: root here is root, else root of a namespace that this user may have.
+    // Root is simply root here; any other user becomes root of a namespace that this user may have.
     let root: &[&str] = if geteuid().is_root() { &[] } else { &["unshare", "--map-root-user"] };
     assert_isolated(&run(root, binary));
 }

@@ -123,7 +123,7 @@ impl Running {
         field("Rss:").zip(field("Pss:")).context("smaps_rollup without Rss and Pss")
     }
 
-    /// Comes back when it has used no processor time for a while.
+    /// Returns when it has used no processor time for a while.
     fn wait_until_idle(&mut self) -> Result<()> {
         const QUIET: Duration = Duration::from_millis(200);
         let give_up = Instant::now() + Duration::from_mins(1);
@@ -159,7 +159,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail if it has ended already, which is as good.
+        // Both fail if it has already ended, which is just as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Network namespaces without a name: they are gone with the value, and with the process, however that ends.
+//! Network namespaces without a name: they end with the value, and with the process, however that ends.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::machine::CpuTimes;
 use crate::program::Program;
 
-/// A network namespace, kept by its open file.
+/// A network namespace, held by its open file.
 #[derive(Debug)]
 pub struct Namespace {
     handle: File,

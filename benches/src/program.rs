@@ -31,7 +31,7 @@ impl Program {
         }
     }
 
-    /// More arguments, parted by blanks.
+    /// More arguments, separated by spaces.
     #[must_use]
     pub fn words(self, words: &str) -> Self {
         words.split_whitespace().fold(self, Self::argument)

@@ -20,7 +20,7 @@ pub fn policy(config: &Config) -> Policy {
     Policy::new(config, &Flags::default())
 }
 
-/// The layout in which a backend keeps rules, where nobody protects tables.
+/// The layout of a backend's rules, without protection of tables.
 #[must_use]
 pub const fn layout(backend: Backend) -> Layout {
     match backend {

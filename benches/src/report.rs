@@ -39,11 +39,11 @@ pub struct Row {
     pub samples: Samples,
     /// What it is compared with, if anything.
     pub peer: Option<(String, Samples)>,
-    /// What shall be reached.
+    /// What should be reached.
     pub goal: Option<Goal>,
 }
 
-/// What shall be reached by the medians.
+/// What the medians should reach.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
     /// The peer takes at least so many times ours.
@@ -55,7 +55,7 @@ pub enum Goal {
 }
 
 impl Row {
-    /// Does it reach its goal, if it has one?
+    /// Whether it reaches its goal, if it has one.
     #[must_use]
     pub fn reached(&self) -> Option<bool> {
         let ours = self.samples.median();

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
         let options = ReconcileOptions { look: Look::Fresh, ..ReconcileOptions::default() };
         let first = reconcile(&mut kernel, &desired, &options).expect("an empty kernel takes every rule");
         assert!(!first.changes.is_empty() && first.failures.is_empty(), "{first:?}");
-        // Of nothing that is known, so that all is read.
+        // Without a cache, so that all is read.
         let again = reconcile(&mut kernel, &desired, &options).expect("the rules can be read back");
         assert!(again.changes.is_empty(), "{again:?}");
         let observed = kernel.read(&desired.chain, Look::Fresh).expect("the rules can be read back");

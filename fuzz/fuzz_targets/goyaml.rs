@@ -64,8 +64,8 @@ impl Lines {
             '\u{85}' | '\u{2028}' | '\u{2029}' => !is_json,
             _ => false,
         };
-        let behind = text.char_indices().filter(is_break).map(|(place, character)| place + character.len_utf8());
-        Self(behind.collect())
+        let after = text.char_indices().filter(is_break).map(|(place, character)| place + character.len_utf8());
+        Self(after.collect())
     }
 
     /// A span is a part of the text, and its line is that of its start.

@@ -1,7 +1,7 @@
 //! Arbitrary datagrams as answers to every request there is, and as announcements.
 //!
-//! An input is a byte that says what is asked for (its three upper bits) and how the answers end (the others: [`DONE`] and
-//! so on), then datagrams, each behind its length in two bytes, the lower one first.
+//! An input is a byte that says what is asked for (its three upper bits) and how the answers end (the others: [`DONE`]
+//! and so on), then datagrams, each after its length in two bytes, the lower one first.
 
 #![no_main]
 
@@ -26,7 +26,7 @@ const DONE: u8 = 1;
 const ACKNOWLEDGED: u8 = 2;
 /// They keep the sequence numbers that they have, instead of the request's.
 const NUMBERED: u8 = 4;
-/// Behind the first of them some were lost (`ENOBUFS`).
+/// After the first of them some were lost (`ENOBUFS`).
 const LOST: u8 = 8;
 /// A signal comes before each of them (`EINTR`).
 const SIGNALS: u8 = 16;

@@ -20,9 +20,9 @@ fuzz_target!(|input: &[u8]| {
     is_read_back(input);
 });
 
-/// The input as two bytes that say where and how a state file is damaged, and one for the number of files; then each file's
-/// path, a zero and its content, which ends at a zero but for the last one's. A file without a zero behind its path is
-/// missing.
+/// The input as two bytes that say where and how a state file is damaged, and one for the number of files; then each
+/// file's path, a zero and its content, which ends at a zero but for the last one's. A file without a zero after its
+/// path is missing.
 fn is_read_back(input: &[u8]) {
     let [at, mask, more, rest @ ..] = input else { return };
     let mut pieces = rest.splitn(2 * usize::from(more % 4) + 2, |byte| *byte == 0);

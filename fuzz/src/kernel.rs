@@ -9,7 +9,7 @@ use crate::messages::{ACK, Message, acknowledgement, attribute, done, messages};
 
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`
 const FRAME: [u16; 2] = [0x10, 0x11];
-/// `NFT_MSG_*` of `nf_tables`; the one that asks for a kind of thing comes behind the one that makes it.
+/// `NFT_MSG_*` of `nf_tables`; the one that asks for a kind of thing comes after the one that makes it.
 const NEW_RULE: u16 = 0x0a06;
 const NEW_GEN: u16 = 0x0a0f;
 const MAKES: [u16; 5] = [0x0a00, 0x0a03, NEW_RULE, 0x0a09, 0x0a0c];

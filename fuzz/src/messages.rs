@@ -1,6 +1,6 @@
 //! Netlink messages (`netlink(7)`), no further than a kernel in memory needs them.
 
-/// `struct nlmsghdr` and, behind it, `struct nfgenmsg`.
+/// `struct nlmsghdr` and, after it, `struct nfgenmsg`.
 const HEADER_LEN: usize = 16;
 const NFGENMSG_LEN: usize = 4;
 

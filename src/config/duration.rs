@@ -85,7 +85,7 @@ impl FromStr for Duration {
     }
 }
 
-/// One number with its unit in nanoseconds, and the text behind it.
+/// One number with its unit in nanoseconds, and the text after it.
 fn term(text: &str) -> Result<(u64, &str), DurationError> {
     let (whole, rest) = split_digits(text);
     let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), split_digits);
@@ -121,8 +121,8 @@ fn nanoseconds(unit: &str) -> Option<u64> {
     })
 }
 
-/// The digits behind the point, in nanoseconds. Go calculates with binary floating point here, and so do we, so that
-/// the last digit is the same; digits that no 64 bits hold are cut off.
+/// The digits after the point, in nanoseconds. Go calculates with binary floating point here, and so do we, so that the
+/// last digit is the same; digits that no 64 bits hold are cut off.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn part(digits: &str, unit: u64) -> u64 {
     let mut value: u64 = 0;

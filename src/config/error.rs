@@ -23,7 +23,7 @@ pub struct ConfigError {
 /// What is wrong with a configuration. The messages name the key and the value, and end on what to write instead.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Problem {
-    /// The file is no text, no YAML and no JSON, or upstream's readers refuse it.
+    /// The file is not text, not YAML and not JSON, or upstream's readers refuse it.
     #[error("{}", Shown(&*.0.to_string()))]
     Syntax(goyaml::Problem),
     /// The file is a list or a single value.

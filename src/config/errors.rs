@@ -59,7 +59,7 @@ impl Findings {
         }
     }
 
-    /// There are so many more errors, all of them behind the ones that were pushed.
+    /// There are so many more errors, all of them after the ones that were pushed.
     pub(super) const fn add(&mut self, more: usize) {
         self.more += more;
     }

@@ -26,10 +26,10 @@ pub fn read(path: &Path, context: &Context) -> Result<Reading, ReadError> {
 }
 
 impl SourceSet {
-    /// The files at these paths, for whoever reads them again and again. That there is no file is no error.
+    /// The files at these paths, for a caller that reads them repeatedly. A missing file is not an error.
     ///
-    /// Only regular files are read, or what a symbolic link to one leads to, so that no pipe makes the agent wait. They may
-    /// have 64 MiB together.
+    /// Only regular files and symbolic links to them are read, so that no pipe makes the agent wait. They may have 64
+    /// MiB together.
     ///
     /// # Errors
     ///
@@ -38,8 +38,8 @@ impl SourceSet {
         Self::load_by(paths, regular_file)
     }
 
-    /// The same for whoever reads them once: also of pipes (`<(…)` of a shell, a named pipe), or, if a path is `-`, of stdin.
-    /// Waits for whoever writes there.
+    /// The same for a caller that reads them once: this also reads pipes (`<(…)` of a shell, a named pipe) and, for the
+    /// path `-`, stdin. Waits until the writer has closed its end.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl SourceSet {
     }
 }
 
-/// Does the path stand for stdin?
+/// Whether the path stands for stdin.
 #[must_use]
 pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == STDIN
@@ -95,7 +95,7 @@ pub(crate) fn regular_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError
         Some(kind) => Err(ReadError::NotAFile { path: path.to_owned(), kind }),
     };
     regular(&path.metadata().map_err(|error| failed(path, error))?)?;
-    // The path may lead to something else by now. Without O_NONBLOCK, opening a pipe waits for somebody who writes.
+    // The path may lead to something else by now. Without O_NONBLOCK, opening a pipe waits for a writer.
     let open = |path| OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
     let file: File = open(path).map_err(|error| failed(path, error))?;
     let metadata = file.metadata().map_err(|error| failed(path, error))?;
@@ -103,15 +103,16 @@ pub(crate) fn regular_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError
     bounded(file, metadata.len(), path, limit)
 }
 
-/// All that there is to read, if it is no more than `limit`. It is `expected` bytes, or it may be another number: a file can
-/// grow, and what the kernel makes up (`/proc`) has no size.
+/// All that there is to read, if it is no more than `limit`. `expected` is the size that the file system reports, which
+/// need not be true: a file can grow, and files that the kernel generates (`/proc`) report no size.
 fn bounded(from: impl Read, expected: u64, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     let too_large = || ReadError::TooLarge { path: path.to_owned(), limit };
     if expected > limit {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // One more, so that reading finds the end without asking for more memory. Where that is short, reading says so.
+    // One byte more, so that reading finds the end without asking for more memory. If memory is short, the read reports
+    // it.
     let _ = bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(0) + 1);
     from.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(path, error))?;
     if bytes.len() as u64 > limit {
@@ -128,7 +129,7 @@ fn failed(path: &Path, source: io::Error) -> ReadError {
     }
 }
 
-/// What this is, if it is no regular file.
+/// What this is, with its article, if it is not a regular file.
 fn kind(file_type: FileType) -> Option<&'static str> {
     let kinds = [
         (file_type.is_dir(), "a directory"),

@@ -43,7 +43,7 @@ impl Key {
         Self::ALL.into_iter().find(|key| names_field(name, key.name()))
     }
 
-    /// The key that someone who wrote `name` may have meant: at most two letters away.
+    /// The key that the author of `name` may have meant: at most two letters away.
     pub(super) fn close_to(name: &str) -> Option<Self> {
         let name: Vec<char> = fold(name).take(MAX_NAME).collect();
         let distance = |key: &Self| distance(&name, &fold(key.name()).collect::<Vec<_>>());
@@ -51,7 +51,7 @@ impl Key {
     }
 }
 
-/// No longer name is close to a key.
+/// A name longer than this is not close to any key.
 const MAX_NAME: usize = 32;
 
 impl fmt::Display for Key {

@@ -76,7 +76,7 @@ struct List {
 }
 
 impl Draft {
-    /// Takes a file over.
+    /// Applies a file.
     fn add(&mut self, file: SourceId, bytes: &[u8], warnings: &mut Warnings, findings: &mut Findings) {
         let document = match goyaml::parse(bytes) {
             Ok(document) => document,
@@ -93,9 +93,9 @@ impl Draft {
         findings.push(error);
     }
 
-    /// Takes a pair over. One with the same key before it no longer counts, unless this one is null: that leaves a
-    /// single value as it is, and empties the list of its file. The lists of other files stay. What is wrong with one that no longer counts is still wrong, but for the
-    /// ranges of its list.
+    /// Applies a pair. An earlier one with the same key no longer counts, unless this one is null: null leaves a single
+    /// value as it is, and empties the list of its file. The lists of other files stay. Errors in a pair that no longer
+    /// counts are still errors, except in the ranges of its list.
     fn set(&mut self, pair: Pair<'_>, warnings: &mut Warnings, findings: &mut Findings) {
         let Pair { key, name, location, value } = pair;
         if name != key.name() {
@@ -190,7 +190,7 @@ impl List {
 
     /// The ranges, which have to be of a family that is on.
     fn entries(self, context: Context, findings: &mut Findings) -> Vec<Entry> {
-        // Behind the last of these that is kept, there is already more wrong than is told.
+        // After the last of these that was stored, there are already more errors than are reported.
         let mut wrong =
             self.content.no_range.iter().map(|no_range| no_range.index).collect::<Vec<_>>().into_iter().peekable();
         let mut index = 0;

@@ -62,7 +62,7 @@ impl SourceSet {
         SourcePaths { paths: self.iter().map(|source| source.path.clone()).collect() }
     }
 
-    /// Is there no file at any of the paths?
+    /// Whether there is no file at any of the paths.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.iter().all(|source| source.content.is_none())

@@ -6,7 +6,7 @@ use super::{Duration, Key, Location, SourceId, SourcePaths};
 use crate::net::Cidr;
 use crate::text::{Quoted, Shown};
 
-/// Something odd about a valid configuration, as a value for whoever wants to print it.
+/// Something odd about a valid configuration, as a value that callers can print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// One of several files is not there.
@@ -14,7 +14,7 @@ pub enum Warning {
         /// The file.
         file: SourceId,
     },
-    /// A key that means nothing.
+    /// An unknown key.
     UnknownKey {
         /// Where it is.
         location: Location,
@@ -48,7 +48,7 @@ pub enum Warning {
         /// Where the first one is.
         first: Location,
     },
-    /// A range inside of one that stands before it.
+    /// A range inside one that stands before it.
     ShadowedCidr {
         /// Where it is.
         location: Location,
@@ -59,7 +59,7 @@ pub enum Warning {
         /// Where that is.
         by_location: Location,
     },
-    /// A range inside of one that stands behind it.
+    /// A range inside one that stands after it.
     CoveredCidr {
         /// Where it is.
         location: Location,
@@ -70,12 +70,12 @@ pub enum Warning {
         /// Where that is.
         by_location: Location,
     },
-    /// Something behind the first YAML document.
+    /// Something after the first YAML document.
     SecondDocument {
         /// The first word of it.
         location: Location,
     },
-    /// `resyncInterval` is shorter than is of any use, or than the agent goes.
+    /// `resyncInterval` is shorter than is useful, or than the agent supports.
     ShortInterval {
         /// Where it is.
         location: Location,
@@ -123,7 +123,7 @@ impl Warning {
         }
     }
 
-    /// Whether both are told with the same words: two on one line of a file can be.
+    /// Whether both have the same text, as two warnings about one line can have.
     fn says_the_same(&self, other: &Self) -> bool {
         self.file() == other.file() && self.to_string() == other.to_string()
     }
@@ -169,7 +169,7 @@ struct Kind {
     more: usize,
 }
 
-/// Where a warning sorts: by file and line, and on one line in the order in which they came.
+/// Warnings sort by file and line, and on one line in the order in which they were found.
 type Place = (Option<(SourceId, u32)>, usize);
 
 impl Warnings {
@@ -186,7 +186,7 @@ impl Warnings {
         }
     }
 
-    /// The warnings in the order of their lines, and behind them how many more there are of each kind.
+    /// The warnings in the order of their lines, and after them how many more there are of each kind.
     pub(super) fn in_order(mut self) -> Vec<Warning> {
         self.kinds.sort_by_key(|kind| kind.first.first().map(|(place, _)| *place));
         let more = |kind: &Kind| (kind.more > 0).then_some(Warning::More { about: kind.about, count: kind.more });
@@ -233,7 +233,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// A place that the warning is not about itself: on which line it is, and, if that is in another file, in which.
+    /// A second place that a warning mentions: its line, and its file if that is another one.
     fn other(&self, place: Location) -> String {
         let is_here = self.warning.file() == Some(place.file);
         match self.sources.and_then(|sources| sources.path(place.file)).filter(|_| !is_here) {

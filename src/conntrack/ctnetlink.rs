@@ -39,18 +39,18 @@ const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
-/// A flow that is listed, as long as the bytes live that list it.
+/// A listed flow, which borrows from the bytes of the listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowInfo<'a> {
     pub(crate) flow: Flow,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
     original: &'a [u8],
-    /// What tells it from a later flow with the same tuples, unless that comes to lie in the same memory
+    /// Distinguishes it from a later flow with the same tuples, unless that has the same address in memory
     /// (`nf_ct_get_id`).
     id: u32,
 }
 
-/// What a listing of flows came to.
+/// The result of listing flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// Every flow that was there from beginning to end was listed.
@@ -59,18 +59,18 @@ pub enum Listing {
     Interrupted,
 }
 
-/// What the deletion of a flow came to.
+/// The result of deleting a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is gone now.
+    /// It was deleted.
     Deleted,
-    /// It was gone already, or another flow has taken its place.
+    /// It had ended already, or another flow has taken its place.
     Vanished,
 }
 
 impl<T: Transport> Connection<T> {
-    /// Hands on the flows of a family one by one, as the kernel lists them: none is stored. Kernels that do not know
-    /// `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
+    /// Passes the flows of a family to `each` one by one, as the kernel lists them: none is stored. Kernels that do not
+    /// know `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl<T: Transport> Connection<T> {
         Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
     }
 
-    /// Deletes a flow: this one, and not another that has come to have its tuple, as far as its id tells them apart.
+    /// Deletes this flow, and not a later one with the same tuple, as far as the id distinguishes them.
     ///
     /// # Errors
     ///

@@ -50,7 +50,7 @@ fn tuple(source: &str, destination: &str, ports: Option<(u16, u16)>) -> Tuple {
     Tuple { source: ip(source), destination: ip(destination), ports }
 }
 
-/// A flow that nobody has translated, made by a tool: `IPS_CONFIRMED` alone.
+/// A flow without NAT, made by a tool: `IPS_CONFIRMED` alone.
 fn plain(source: &str, destination: &str, ports: Option<(u16, u16)>) -> Flow {
     let back = ports.map(|(source, destination)| (destination, source));
     Flow {
@@ -207,7 +207,7 @@ fn an_interfaces_address_is_its_own_and_not_that_of_the_far_end() {
     assert_eq!(rtnetlink::parse(Attributes::new(&[])), Ok(None), "of another family");
 }
 
-/// Gives the bytes to both parsers, whatever they say that they are.
+/// Gives the bytes to both parsers, whatever type they claim to have.
 fn read_as_everything(bytes: &[u8]) {
     for message in Messages::new(bytes).flatten() {
         let Content::Object { payload, .. } = message.content else { continue };

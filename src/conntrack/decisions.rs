@@ -5,15 +5,15 @@ use std::sync::Arc;
 use crate::net::{AddressRange, Family};
 use crate::policy::{Action, Doubts, Effect, Field, Holds, Packet, Policy, PortChoice, Run, Selector};
 
-/// How many earlier policies are remembered. More only come together while flows cannot be looked at.
+/// How many earlier policies are remembered. There are more only while flows cannot be examined.
 const REMEMBERED: usize = 4;
 
-/// What a policy says about packets, without who said so: two policies that treat all traffic alike are equal, at least
-/// where they decide by destinations alone. Cheap to clone.
+/// What a policy says about packets, without the origin of its decisions: two policies that treat all traffic alike are
+/// equal, at least where they decide by destinations alone. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions(Arc<[(Family, Vec<Step>)]>);
 
-/// A part of what is decided about a family; the first that is about a packet holds.
+/// A part of what is decided about a family; the first that applies to a packet holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// What goes to these destinations keeps its source. They are sorted and do not overlap, so that one of a hundred
@@ -23,10 +23,10 @@ enum Step {
     Decision(Selector, Action),
 }
 
-/// Under which policies flows may have begun that are there now.
+/// The policies under which existing flows may have begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// Nobody knows: others that an earlier process applied, or no rules at all.
+    /// Unknown: those that an earlier process applied, or no rules at all.
     Unknown,
     /// One of these.
     OneOf(Vec<Decisions>),
@@ -44,13 +44,13 @@ impl Decisions {
         Self(policy.families.iter().map(of_family).collect())
     }
 
-    /// Is anything decided about this family?
+    /// Whether anything is decided about this family.
     #[must_use]
     pub fn treats(&self, family: Family) -> bool {
         self.0.iter().any(|(of, _)| *of == family)
     }
 
-    /// What becomes of the source of a packet, as [`policy::evaluate`](crate::policy::evaluate) has it; `None` if that
+    /// What happens to the source of a packet, as [`policy::evaluate`](crate::policy::evaluate) has it; `None` if that
     /// depends on what is not known of it.
     #[must_use]
     pub fn effect(&self, packet: &Packet) -> Option<Effect> {
@@ -66,8 +66,8 @@ impl Decisions {
         doubts.about(Effect::Kept).is_none().then_some(Effect::Kept)
     }
 
-    /// Can rules that masquerade as these do have given a flow from the port `old` the port `new`? If none masquerades,
-    /// nobody can tell.
+    /// Whether rules that masquerade as these do can have given a flow from the port `old` the port `new`. If none
+    /// masquerades, this cannot be known, and the answer is yes.
     #[must_use]
     pub fn may_translate_port(&self, family: Family, old: u16, new: u16) -> bool {
         let mut choices = self.steps(family).iter().filter_map(Step::port_choice).peekable();
@@ -90,7 +90,7 @@ impl Step {
         }
     }
 
-    /// What it makes of packets that it is about, and whether it is about this one.
+    /// Its effect on packets that it applies to, and whether it applies to this one.
     fn about(&self, packet: &Packet) -> (Effect, Holds) {
         match self {
             Self::KeptDestinations(ranges) => {
@@ -113,7 +113,7 @@ impl Before {
         Self::OneOf(Vec::new())
     }
 
-    /// Has nothing changed?
+    /// Whether nothing has changed.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         matches!(self, Self::OneOf(policies) if policies.is_empty())
@@ -138,7 +138,7 @@ impl Before {
         }
     }
 
-    /// May this have become of a flow that began with such a packet?
+    /// Whether this can have been the effect on a flow that began with such a packet.
     #[must_use]
     pub fn may_have(&self, effect: Effect, packet: &Packet) -> bool {
         match self {

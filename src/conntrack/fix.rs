@@ -11,7 +11,7 @@ use crate::net::Family;
 use crate::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use crate::text::counted;
 
-/// How often the flows are listed again because the listing was disturbed.
+/// How often the flows are listed again if the listing was disturbed.
 const LISTINGS: u32 = 8;
 
 /// `--conntrack`.
@@ -38,7 +38,7 @@ pub(crate) trait FixFlows: fmt::Debug + Send {
     fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError>;
 }
 
-/// What became of the flows.
+/// What happened to the flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fixed {
     /// How many the kernel listed.
@@ -65,7 +65,7 @@ pub enum ConntrackError {
     /// Listing or deleting failed.
     #[error("could not {doing}: {source}")]
     Netlink {
-        /// In words that follow "could not".
+        /// What failed, in words that follow "could not".
         doing: &'static str,
         /// What the kernel said.
         source: NetlinkError,
@@ -76,7 +76,7 @@ pub enum ConntrackError {
 }
 
 impl ConntrackError {
-    /// Is a privilege missing, so that trying again is of no use?
+    /// Whether a privilege is missing, so that trying again is of no use.
     #[must_use]
     pub const fn is_denied(&self) -> bool {
         matches!(self, Self::Netlink { source: NetlinkError::Denied, .. })
@@ -130,8 +130,8 @@ impl<T: Transport> Conntrack<T> {
         ))
     }
 
-    /// Repeats a listing that was disturbed. Flows that were deleted meanwhile stay deleted; the repetition finds those that
-    /// the first listing missed.
+    /// Repeats a listing that was disturbed. Flows that were deleted in the meantime stay deleted; the repetition finds
+    /// those that the first listing missed.
     fn fix_family(
         &mut self,
         family: Family,
@@ -198,7 +198,7 @@ impl fmt::Display for Fixed {
     }
 }
 
-/// Why a listing was given up.
+/// Why a listing was abandoned.
 enum Failed {
     /// A request failed, and what it was for.
     Exchange {

@@ -1,4 +1,4 @@
-//! What is made of a kernel's answers about flows, whatever they are. The flows come from a recording.
+//! What the fix does with any answers of a kernel about flows. The flows come from a recording.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

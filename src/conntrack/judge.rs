@@ -1,7 +1,7 @@
 //! The flows that conntrack knows, and whether the NAT that each has is still the one that the policy gives it.
 //!
-//! A flow's NAT is decided by its first packet and holds until it ends. What is said here of a flow is what its first
-//! packet would meet now. Everything is a pure function over plain values.
+//! A flow's NAT is decided by its first packet and holds until it ends. A flow is judged by what would happen to its
+//! first packet now. Everything is a pure function over plain values.
 
 use std::net::IpAddr;
 
@@ -14,11 +14,12 @@ use crate::policy::{AddressType, Effect, Packet};
 pub struct Flow {
     /// How the first packet looked when it came in.
     pub original: Tuple,
-    /// How the packets that answer look when they come in: what was translated shows as a difference.
+    /// How the reply packets look when they come in: a translation shows as a difference.
     pub reply: Tuple,
     /// What conntrack and NAT did to it.
     pub status: Status,
-    /// Is it in a zone other than that of everybody (`CTA_ZONE`)? Whoever uses zones translates by rules of his own.
+    /// Whether it is in a zone other than the default one (`CTA_ZONE`). Programs that use zones translate by rules of
+    /// their own.
     pub in_other_zone: bool,
 }
 
@@ -37,12 +38,12 @@ pub struct Tuple {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status(pub u32);
 
-/// Does the NAT of a flow fit the policy?
+/// Whether the NAT of a flow fits the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It does, or it is not for us to say.
+    /// It fits, or the agent is not the one to judge.
     Fits,
-    /// It did once.
+    /// It fitted an earlier policy, but no longer does.
     NoLonger(Reason),
 }
 
@@ -64,13 +65,14 @@ impl Status {
     pub const DESTINATION_NAT: Self = Self(1 << 5);
     /// `IPS_DYING`: it is being deleted.
     pub const DYING: Self = Self(1 << 9);
-    /// `IPS_TEMPLATE`: what other flows are made after, not a flow.
+    /// `IPS_TEMPLATE`: a template for other flows, not a flow.
     pub const TEMPLATE: Self = Self(1 << 11);
-    /// `IPS_UNTRACKED`: what stood for packets that are not tracked, up to Linux 4.11.
+    /// `IPS_UNTRACKED`: the placeholder for untracked packets, up to Linux 4.11.
     pub const UNTRACKED: Self = Self(1 << 12);
 
-    /// A flow that has any of these is none of ours. A translated destination means a service, a port forward: whose rule
-    /// that was, masquerades by a mark of its own where it has to (kube-proxy), and its flows may depend on each other.
+    /// A flow that has any of these is not ours. A translated destination means a service or a port forward: the
+    /// program whose rule did that masquerades by its own mark where necessary (kube-proxy), and its flows may depend
+    /// on each other.
     pub const NOT_OURS: Self =
         Self(Self::EXPECTED.0 | Self::DESTINATION_NAT.0 | Self::DYING.0 | Self::TEMPLATE.0 | Self::UNTRACKED.0);
 
@@ -79,13 +81,13 @@ impl Status {
     }
 }
 
-/// Is the NAT of a flow the one that the policy gives it `now`? `before` says under which policies it may have begun. What
-/// cannot be ours by what those say, and by how the flow looks, fits; and so does what depends on something that
-/// conntrack does not tell.
+/// Whether the NAT of a flow is the one that the policy gives it `now`. `before` says under which policies it may have
+/// begun. A flow whose NAT cannot be ours, by those policies and by how the flow looks, fits; so does one whose NAT
+/// depends on something that conntrack does not tell.
 #[must_use]
 pub fn verdict(flow: &Flow, before: &Before, now: &Decisions, node: &LocalAddresses) -> Verdict {
     let Flow { original, reply, status, in_other_zone } = flow;
-    // The destination as the rules see it, behind every translation of destinations.
+    // The destination as the rules see it, after every translation of destinations.
     let destination = reply.source;
     let family = Family::of(destination);
     let is_out_of_reach = *in_other_zone
@@ -116,8 +118,9 @@ const fn no_longer(reason: Reason, holds: bool) -> Verdict {
     if holds { Verdict::NoLonger(reason) } else { Verdict::Fits }
 }
 
-/// Can a rule of ours have translated the source? It gives an address of the node, by ports that the flags name. Others'
-/// rules can have done the same, but not if the port was kept where ours are drawn at random: of ours one in thousands is.
+/// Whether a rule of ours can have translated the source: it gives an address of the node, and a port that the flags
+/// allow. Foreign rules can do the same. But where our ports are drawn at random, a port that stayed the same is not
+/// ours, as only one of ours in thousands does.
 fn looks_masqueraded_by_us(flow: &Flow, now: &Decisions, node: &LocalAddresses) -> bool {
     let to = flow.reply.destination;
     let ports_fit = match (flow.original.ports, flow.reply.ports) {

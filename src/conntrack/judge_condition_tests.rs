@@ -1,4 +1,4 @@
-//! Flows under policies that ask for more than destinations.
+//! Flows under policies that have conditions on more than destinations.
 
 use proptest::prelude::*;
 

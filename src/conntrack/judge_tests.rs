@@ -9,7 +9,7 @@ use crate::policy::{Answer, Flags, Origin, Policy, PortChoice, evaluate};
 #[path = "judge_condition_tests.rs"]
 mod condition_tests;
 
-/// The addresses of a family that play a part.
+/// The addresses of a family that the cases use.
 struct Cast {
     family: Family,
     pod: IpAddr,
@@ -18,7 +18,7 @@ struct Cast {
     /// The node's address towards the pods.
     gate: IpAddr,
     loopback: IpAddr,
-    /// An address that somebody else translates sources to.
+    /// An address that a foreign rule translates sources to.
     elsewhere: IpAddr,
     /// The destination about which the policies differ.
     world: IpAddr,
@@ -104,11 +104,11 @@ fn node(cast: &Cast) -> LocalAddresses {
     LocalAddresses::new([cast.node, cast.gate], [cast.broadcast])
 }
 
-/// A flow, what the policies before and now say of its destination, and what becomes of it.
+/// A flow, what the policies before and now say about its destination, and what happens to it.
 struct Case {
     name: &'static str,
     flow: fn(&Cast) -> Flow,
-    /// `None` if nobody knows.
+    /// `None` if unknown.
     before: Option<&'static [Says]>,
     now: Says,
     expected: Verdict,
@@ -172,7 +172,7 @@ const CASES: &[Case] = &[
     case("to many", |c| plain(c.pod, c.multicast), None, Masquerade, Fits),
     case("to all of a subnet", |c| plain(c.pod, c.broadcast), None, Masquerade, Fits),
     case("to the node, masqueraded", |c| source_nat(plain(c.pod, c.node), c.gate, 40_000), None, Keep, Fits),
-    // Somebody else's NAT.
+    // Foreign NAT.
     case(
         "a source translated to another address",
         |c| source_nat(plain(c.pod, c.world), c.elsewhere, 40_000),
@@ -210,7 +210,7 @@ const CASES: &[Case] = &[
         Masquerade,
         Fits,
     ),
-    // What is no flow of its own, or not one of everybody's.
+    // Not a flow of its own, or not in the default zone.
     case("belongs to another flow", |c| with(masqueraded(c), Status::EXPECTED), None, Keep, Fits),
     case("is being deleted", |c| with(masqueraded(c), Status::DYING), None, Keep, Fits),
     case("a template", |c| with(plain(c.pod, c.world), Status::TEMPLATE), None, Masquerade, Fits),
@@ -244,9 +244,9 @@ fn a_masqueraded_flow_is_ours_only_if_our_flags_allow_its_port() {
             ("30000-39999,41000", true, 39_999, EXEMPT),
             ("30000-39999,41000", false, 41_000, EXEMPT),
             ("30000-39999,41000", true, 40_000, Fits),
-            // Where there is little choice, the port may be the old one.
+            // Where there are few ports to choose from, the port may happen to be the old one.
             ("5000", true, 5_000, EXEMPT),
-            // The kernel draws port 0 where it is asked to, and no other in its place.
+            // The kernel draws port 0 if it is told to, and does not replace it by another.
             ("0", true, 0, EXEMPT),
             ("0", true, 40_000, Fits),
             ("0-100", true, 0, EXEMPT),

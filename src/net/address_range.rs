@@ -39,19 +39,19 @@ impl AddressRange {
         self.last
     }
 
-    /// Is `address` in the range?
+    /// Whether `address` is in the range.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first <= address && address <= self.last
     }
 
-    /// Do the two ranges share an address?
+    /// Whether the two ranges share an address.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
-    /// The address behind the last one; `None` at the end of the address space.
+    /// The address after the last one; `None` at the end of the address space.
     #[must_use]
     pub fn next(&self) -> Option<IpAddr> {
         match self.last {
@@ -60,10 +60,11 @@ impl AddressRange {
         }
     }
 
-    /// The prefix length of the CIDR that holds just these addresses, if there is one.
+    /// The prefix length of the CIDR that holds exactly these addresses, if there is one.
     #[must_use]
     pub fn prefix_len(&self) -> Option<u8> {
-        // In which bits do the two ends differ? All of the last ones, of which the first end has none set.
+        // In a CIDR, the two ends differ in all of the host bits and in no other, and the first end has none of these
+        // set.
         let (is_cidr, len) = match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
                 let (first, host) = (first.to_bits(), first.to_bits() ^ last.to_bits());
@@ -79,13 +80,13 @@ impl AddressRange {
         u8::try_from(len).ok().filter(|_| is_cidr)
     }
 
-    /// The CIDR that holds just these addresses, if there is one.
+    /// The CIDR that holds exactly these addresses, if there is one.
     #[must_use]
     pub fn as_cidr(&self) -> Option<Cidr> {
         self.prefix_len().and_then(|len| Cidr::around(self.first, len))
     }
 
-    /// The fewest CIDRs that hold just these addresses, in order.
+    /// The fewest CIDRs that together hold exactly these addresses, in order.
     pub fn cidrs(&self) -> impl Iterator<Item = Cidr> + use<> {
         let whole = self.as_cidr();
         let parts = if whole.is_none() { Some((self.first, self.last)) } else { None };
@@ -102,11 +103,11 @@ impl AddressRange {
     /// Sorts ranges and joins those that overlap or touch.
     #[must_use]
     pub fn merged(mut ranges: Vec<Self>) -> Vec<Self> {
-        // Most lists are written by programs: in order, and nothing to join.
+        // Most lists are written by programs: sorted already, and with nothing to join.
         if ranges.is_sorted_by(|range, later| range.next().is_some_and(|next| next < later.first)) {
             return ranges;
         }
-        // Others are mostly in order, and this sort makes use of runs.
+        // Most others are nearly sorted, and this sort is fast where there are sorted runs.
         ranges.sort();
         ranges.dedup_by(|later, earlier| {
             let joins = Family::of(later.first) == Family::of(earlier.first)

@@ -24,10 +24,10 @@ pub enum ChainNameError {
     /// iptables: "Invalid chain name".
     #[error("{0:?} has white space, which iptables refuses in the name of a chain; use - or _ instead")]
     Blank(String),
-    /// iptables-restore takes what follows for a quoted text.
+    /// iptables-restore reads what follows as a quoted text.
     #[error("{0:?} has a double quote, which iptables-restore cannot read back in the name of a chain; leave it out")]
     Quote(String),
-    /// iptables would take it; but whoever prints it would obey it instead.
+    /// iptables would accept it, but a terminal that prints it would interpret it instead of showing it.
     #[error("{0:?} has a control character or an invisible one, which terminals and logs do not show; leave it out")]
     Hidden(String),
     /// `-x` and `!x` are read as options.
@@ -100,11 +100,11 @@ impl ChainName {
     /// The longest name that iptables accepts, in bytes.
     pub const MAX_LEN: usize = 28;
 
-    /// Can the chain have this name in the tables of a family?
+    /// Checks that a chain can have this name in the tables of a family.
     ///
     /// # Errors
     ///
-    /// [`ChainNameError::ReservedForIpv6`]: ip6tables has targets that iptables has not.
+    /// [`ChainNameError::ReservedForIpv6`]: ip6tables has targets that iptables does not have.
     pub fn check_for(&self, family: Family) -> Result<(), ChainNameError> {
         if family == Family::Ipv6 && RESERVED_FOR_IPV6.contains(&self.as_str()) {
             return Err(ChainNameError::ReservedForIpv6(self.0.clone()));

@@ -11,14 +11,14 @@ use super::Family;
 
 /// A range of addresses such as `10.0.0.0/8` or `fd00::/8` (RFC 4632, RFC 4291 §2.3). Its host bits are zero.
 ///
-/// Reads what Go's `net.ParseCIDR` reads, less the two spellings that iptables then refuses: a prefix length with
+/// Reads what Go's `net.ParseCIDR` reads, except for the two spellings that iptables refuses: a prefix length with
 /// leading zeros (`/08`) and an IPv4-mapped IPv6 address (`::ffff:10.0.0.0/104`).
 ///
-/// They sort by family, first address and length: a range before the ranges that it covers.
+/// Ranges sort by family, first address and length, so a range comes before the ranges that it covers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
-/// Why a text is no [`Cidr`]. The messages end on what to write instead.
+/// Why a text is not a [`Cidr`]. The messages end with what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CidrError {
     /// Neither an IPv4 nor an IPv6 range.
@@ -27,7 +27,7 @@ pub enum CidrError {
     /// An address alone.
     #[error("has no prefix length; write {0}/{len} for this one address", len = Family::of(*.0).address_len() * 8)]
     NoPrefixLength(IpAddr),
-    /// `/33` behind an IPv4 address, `/129` behind an IPv6 address.
+    /// `/33` after an IPv4 address, `/129` after an IPv6 address.
     #[error("has a prefix length that {family} does not have; expected /0 to /{max}", family = .0.human(), max = .0.address_len() * 8)]
     PrefixLength(Family),
     /// `/08`: Go reads it, iptables does not.
@@ -36,7 +36,7 @@ pub enum CidrError {
     /// `::ffff:10.0.0.0/104`: half IPv4, half IPv6; neither kernel table holds it.
     #[error("is an IPv4-mapped IPv6 range, which no packet carries; write it as an IPv4 range, such as 10.0.0.0/8")]
     Mapped,
-    /// Bits are set behind the prefix.
+    /// Bits are set after the prefix.
     #[error("has host bits set behind its prefix; write {network} for the range, or {address}/{len} for the one address", len = Family::of(*.address).address_len() * 8)]
     HostBits {
         /// The range that holds the address.
@@ -96,19 +96,19 @@ impl Cidr {
         self.0.prefix_len()
     }
 
-    /// Is this the whole address space of its family?
+    /// Whether this is the whole address space of its family.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.prefix_len() == 0
     }
 
-    /// Does the range hold `address`? Never across families.
+    /// Whether the range holds `address`. An address of the other family is in no range.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
 
-    /// Does the range hold every address of `other`? A range covers itself.
+    /// Whether the range holds every address of `other`. A range covers itself.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         self.0.contains(&other.0)

@@ -1,4 +1,5 @@
-//! Values of the network that are valid because they exist: each is parsed once, at the door, and never checked again.
+//! Network values that are valid by construction: each is parsed once, where it enters the program, and never checked
+//! again.
 
 mod address_range;
 mod chain_name;

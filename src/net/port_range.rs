@@ -1,26 +1,27 @@
-//! The ports behind which traffic is masqueraded (`--to-ports`).
+//! The source ports that masqueraded traffic gets (`--to-ports`).
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Ports `first` to `last`, both included. Port 0 is one: upstream applies it, and the kernel draws it like any other.
+/// Ports `first` to `last`, both included. Port 0 is allowed: upstream applies it, and the kernel draws it like any
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     first: u16,
     last: u16,
 }
 
-/// Port ranges in the order in which they were written. Each gets the share of the flows that its size has of all sizes,
-/// so that a port which stands in two ranges is drawn twice as often, as it is upstream.
+/// Port ranges in the order in which they were written. Each range gets a share of the flows in proportion to its size,
+/// so a port that is in two ranges is drawn twice as often, as it is upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortRanges(Vec<PortRange>);
 
-/// Why a text is no list of port ranges. The messages name the part that is wrong.
+/// Why a text is not a list of port ranges. The messages name the part that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PortRangesError {
-    /// Not a number, or not two of them.
+    /// Neither a number nor two numbers with a dash between them.
     #[error("{0:?} is no port range; expected ports or ranges such as 1024-29999,32768-65535")]
     Syntax(String),
     /// Above 65535.
@@ -50,7 +51,7 @@ impl PortRange {
         self.last
     }
 
-    /// Is the port one of these?
+    /// Whether the port is in the range.
     #[must_use]
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
@@ -74,13 +75,13 @@ impl PortRanges {
         &self.0
     }
 
-    /// Are there none, so that every port may be used?
+    /// Whether the list is empty, so that every port may be used.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Is the port in one of the ranges?
+    /// Whether the port is in one of the ranges.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
         self.0.iter().any(|range| range.contains(port))

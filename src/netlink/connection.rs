@@ -14,7 +14,7 @@ use super::NetlinkError;
 use super::message::{Content, FamilyHeader, Head, Kind, Messages, flag};
 use super::wire::{Attributes, Writer};
 
-/// How often a request is sent whose answer is overtaken by commits of others, or goes wrong on its way.
+/// How often a request is sent if its answer is disturbed by commits of others, or fails on its way.
 pub(crate) const TRIES: u32 = 16;
 
 /// What carries datagrams to the kernel and back.
@@ -23,7 +23,7 @@ pub trait Transport {
     ///
     /// # Errors
     ///
-    /// That of the system call. The kernel works on the request during the call, so that something may have been done before
+    /// That of the system call. The kernel works on the request during the call, so it may have done something before
     /// the call failed.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 
@@ -62,11 +62,11 @@ pub(crate) enum End {
     Missing,
     /// It is whole, but others committed something while it was given, here or elsewhere (`NLM_F_DUMP_INTR`).
     Overtaken,
-    /// What was asked for changed meanwhile, or messages were lost.
+    /// What was asked for changed in the meantime, or messages were lost.
     Interrupted,
 }
 
-/// What receiving came to.
+/// The result of receiving.
 enum Received {
     Datagram,
     /// Nothing is queued.
@@ -75,8 +75,7 @@ enum Received {
     Lost,
 }
 
-/// How many datagrams may still be received for one request, so that no exchange goes on for ever, whatever is at the
-/// other end.
+/// How many datagrams may still be received for one request, so that every exchange ends, whatever is at the other end.
 struct Budget {
     datagrams: u32,
     left: u32,
@@ -100,7 +99,7 @@ impl<T: Transport> Connection<T> {
         Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
     }
 
-    /// What carries the datagrams, for tests to meddle with.
+    /// The transport, for tests that manipulate it.
     #[cfg(test)]
     pub(crate) const fn transport(&self) -> &T {
         &self.transport
@@ -111,8 +110,8 @@ impl<T: Transport> Connection<T> {
         self.transport.port()
     }
 
-    /// Sends a request, and hands on what answers it, one thing after the other, as the kernel lists it: nothing is stored.
-    /// Whether what was handed on is all there is, the [`End`] tells.
+    /// Sends a request, and passes each thing in the answer to `each`, as the kernel lists it: nothing is stored. The
+    /// [`End`] tells whether the answer was complete.
     pub(crate) fn exchange<E: From<NetlinkError>>(
         &mut self,
         request: &Request<'_>,
@@ -172,8 +171,8 @@ impl<T: Transport> Connection<T> {
         self.transport.send(bytes).map_err(|error| NetlinkError::from_io(error, bytes.len()))
     }
 
-    /// Takes what is left of an answer that was given up, so that it is not taken for part of the next. The kernel
-    /// begins no dump on a socket before the last one is through.
+    /// Receives the rest of an abandoned answer, so that it is not taken for part of the next one. The kernel begins no
+    /// dump on a socket before the last one is complete.
     fn discard_leftovers(&mut self) -> Result<(), NetlinkError> {
         let mut budget = Budget::HANDED_ON;
         loop {
@@ -217,14 +216,14 @@ impl Budget {
     /// intervals of IPv6, or as many rules, take less than a quarter of them.
     const STORED: Self = Self::of(16_384);
 
-    /// For an answer that is handed on and not stored: the flows of the largest tables, several times over.
+    /// For an answer that is passed on and not stored: enough for the flows of the largest tables, several times over.
     const HANDED_ON: Self = Self::of(16 * 16_384);
 
     const fn of(datagrams: u32) -> Self {
         Self { datagrams, left: datagrams }
     }
 
-    /// Takes one datagram off.
+    /// Counts one datagram.
     fn take(&mut self) -> Result<(), NetlinkError> {
         self.left = self.left.checked_sub(1).ok_or(NetlinkError::Endless { datagrams: self.datagrams })?;
         Ok(())

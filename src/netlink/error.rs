@@ -10,9 +10,9 @@ use super::wire::Malformed;
 
 /// Why the kernel did not do, or did not answer, what was asked.
 ///
-/// A batch is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer went
-/// missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`], [`NetlinkError::Endless`]) it
-/// may have been.
+/// A batch is committed as a whole or not at all, so that after an error nothing was changed. Only if the answer is
+/// missing ([`NetlinkError::Io`], [`NetlinkError::Malformed`], [`NetlinkError::NoAnswer`], [`NetlinkError::Endless`])
+/// it may have been.
 #[derive(Debug, Error)]
 pub enum NetlinkError {
     /// The socket itself failed.
@@ -34,7 +34,7 @@ pub enum NetlinkError {
         /// The kernel's own words.
         text: Option<String>,
     },
-    /// `ERESTART`: somebody else committed since the generation that the batch was built on (`nfnetlink_rcv_batch`).
+    /// `ERESTART`: another process committed since the generation that the batch was built on (`nfnetlink_rcv_batch`).
     #[error("what the change was planned from was changed by somebody else meanwhile; read it again and plan anew")]
     StaleGeneration,
     /// The kernel refused a change, or a request.
@@ -63,13 +63,13 @@ pub enum NetlinkError {
         /// The change, counted from 0.
         change: usize,
     },
-    /// The kernel, or somebody in its place, sent bytes that are no netlink messages.
+    /// The kernel, or another sender, sent bytes that are not netlink messages.
     #[error("the kernel's answer cannot be read: {0}; this is a bug here or there")]
     Malformed(&'static str),
     /// The kernel did not say whether it did it. After a batch: read again to find out.
     #[error("the kernel gave no answer; read again what there is before anything is sent")]
     NoAnswer,
-    /// There was always one more datagram.
+    /// The answer did not end.
     #[error("the kernel's answer had not come to its end after {datagrams} datagrams; this is a bug here or there")]
     Endless {
         /// How many were received.
@@ -84,7 +84,7 @@ pub enum NetlinkError {
 }
 
 impl NetlinkError {
-    /// Whether the same may succeed when it is tried again, without anybody having mended anything.
+    /// Whether trying the same again may succeed without any change from outside.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -94,7 +94,8 @@ impl NetlinkError {
             | Self::NoAnswer
             | Self::Endless { .. }
             | Self::Interrupted { .. } => true,
-            // A signal, or a want of memory or room: about the kernel's state at that moment, not about what was asked.
+            // A signal, or a shortage of memory or of buffer space: the kernel's state at that moment, not the request,
+            // is the reason.
             Self::Rejected { errno, .. } => matches!(
                 errno,
                 Errno::EINTR
@@ -110,11 +111,12 @@ impl NetlinkError {
         }
     }
 
-    /// The error that a report of the kernel amounts to.
+    /// The error for a report of the kernel.
     pub(super) fn from_report(errno: Errno, report: &Report<'_>, change: Option<usize>) -> Self {
         let text = report.text();
         match errno {
-            // Together with a change, the object of that change is what is protected, such as another process's table.
+            // If the error names a change, what is protected is the object of that change, such as another process's
+            // table.
             Errno::EPERM | Errno::EACCES if change.is_none() => Self::Denied,
             Errno::ERESTART => Self::StaleGeneration,
             errno @ (Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::ENOSYS) => {
@@ -124,7 +126,7 @@ impl NetlinkError {
         }
     }
 
-    /// The error that a failed system call on the socket amounts to, with `bytes` being sent.
+    /// The error for a failed system call on the socket, with `bytes` being sent.
     pub(crate) fn from_io(error: io::Error, bytes: usize) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMSGSIZE) => Self::TooLarge { bytes },

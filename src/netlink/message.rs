@@ -20,9 +20,9 @@ pub(crate) mod flag {
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const CREATE: u16 = 0x400;
     pub(crate) const APPEND: u16 = 0x800;
-    /// What was dumped changed meanwhile: the answer shows no state that ever was.
+    /// What was dumped changed in the meantime: the answer is not a consistent state.
     pub(crate) const DUMP_INTR: u16 = 0x10;
-    /// In an error: the request is not repeated behind its header.
+    /// In an error: the request is not repeated after its header.
     pub(crate) const CAPPED: u16 = 0x100;
     /// In an error: attributes of the extended acknowledgement follow.
     pub(crate) const ACK_TLVS: u16 = 0x200;
@@ -129,7 +129,7 @@ pub(crate) enum Content<'a> {
     Other,
 }
 
-/// How something ended.
+/// How a request or a dump ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     /// 0 for success.

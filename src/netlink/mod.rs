@@ -1,6 +1,6 @@
-//! Netlink for whatever speaks it: messages, attributes, and the connection that carries requests and their answers
-//! (`netlink(7)`, `linux/netlink.h`), and what all subsystems of netfilter have in common (`linux/netfilter/nfnetlink.h`).
-//! The numbers and attributes of one protocol are with that protocol, not here.
+//! What all users of netlink share: messages, attributes, and the connection that carries requests and their answers
+//! (`netlink(7)`, `linux/netlink.h`), and what all subsystems of netfilter have in common
+//! (`linux/netfilter/nfnetlink.h`). The numbers and attributes of one protocol are with that protocol, not here.
 //!
 //! No bytes make the parsers panic. Only `socket.rs` does I/O.
 

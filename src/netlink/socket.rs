@@ -15,10 +15,10 @@ use super::{Connection, NetlinkError, Transport};
 const KERNEL: u32 = 0;
 /// The kernel makes no datagram of a dump larger than 32 KiB (`netlink_dump`), and its other answers are smaller.
 const DATAGRAM_LEN: usize = 64 * 1024;
-/// What the kernel keeps back of a send buffer (`netlink_sendmsg`).
+/// What the kernel reserves of a send buffer (`netlink_sendmsg`).
 const SEND_RESERVE: usize = 32;
 
-/// The part of the kernel that a socket is for (`netlink_family` of `netlink(7)`).
+/// The part of the kernel that a socket talks to (`netlink_family` of `netlink(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetlinkFamily {
     /// `NETLINK_ROUTE`: interfaces, their addresses, routes.
@@ -68,7 +68,7 @@ impl NetlinkSocket {
     }
 
     /// A socket that hears the announcements of one kind to a multicast group. The kernel filters them before they are
-    /// queued: where a change of 100,000 elements announces each of them, there would be no room left for anything else.
+    /// queued: a change of 100,000 elements announces each of them, which would leave no room for anything else.
     pub(crate) fn listening(family: NetlinkFamily, group: u32, kind: Kind) -> io::Result<Self> {
         let listening = Self::open(family)?;
         SockRef::from(&listening.socket).attach_filter(&only(kind))?;
@@ -125,7 +125,8 @@ impl Transport for NetlinkSocket {
         buffer.reserve(DATAGRAM_LEN);
         let (len, sender) = self.socket.recv_from(buffer, flags.bits())?;
         if sender.port_number() != KERNEL {
-            // Other processes may send to this socket, too. A datagram without messages is passed over, and counted.
+            // Other processes may send to this socket, too. Such a datagram is returned without messages, so that it is
+            // skipped, and counted.
             buffer.clear();
         } else if len > buffer.len() {
             let why = format!("the kernel sent a datagram of {len} bytes; expected at most {DATAGRAM_LEN}");

@@ -15,8 +15,8 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Appends messages and attributes to one buffer.
 ///
-/// No method returns an error: [`Writer::is_overlong`] tells afterwards whether an attribute outgrew its 16-bit length, and
-/// whoever sends the bytes has to look there first.
+/// No method returns an error: [`Writer::is_overlong`] tells afterwards whether an attribute outgrew its 16-bit length,
+/// and the sender of the bytes has to check it first.
 #[derive(Debug)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
@@ -76,7 +76,7 @@ impl Writer {
     }
 
     pub(crate) fn be32(&mut self, kind: u16, value: u32) {
-        // The most frequent attribute, and so in one piece.
+        // This is the most frequent attribute, so it is written in one piece.
         const LEN: [u8; 2] = 8_u16.to_ne_bytes();
         let ([k0, k1], [v0, v1, v2, v3]) = (kind.to_ne_bytes(), value.to_be_bytes());
         self.raw(&[LEN[0], LEN[1], k0, k1, v0, v1, v2, v3]);

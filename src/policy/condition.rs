@@ -1,4 +1,4 @@
-//! What decisions ask of packets, and packets as far as they are known.
+//! The conditions of decisions, and packets as far as they are known.
 //!
 //! To add a field, add it to [`Field`], its values to [`Value`], a constructor to [`Condition`], and a row to
 //! [`Packet::value`]. The tables of the rules then name what is missing there: how nf_tables loads it, how iptables and nft
@@ -31,7 +31,7 @@ pub enum AddressField {
     Destination,
 }
 
-/// What a field is asked for.
+/// What a field is tested for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Test {
     /// The address is in the range.
@@ -62,7 +62,7 @@ pub enum Transport {
     Other,
 }
 
-/// The type of an address, as far as anything asks for it.
+/// The type of an address, as far as conditions distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressType {
     /// An address of this node (`RTN_LOCAL`).
@@ -71,14 +71,14 @@ pub enum AddressType {
     Other,
 }
 
-/// A field and what it is asked for. Only combinations that make sense can be made.
+/// A field and what it is tested for. Only combinations that make sense can be constructed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Condition {
     field: Field,
     test: Test,
 }
 
-/// Which packets are meant: those for which all of these hold.
+/// Selects the packets for which all of these conditions hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector(Conditions);
 
@@ -105,7 +105,7 @@ pub struct Packet {
     pub destination_type: Option<AddressType>,
 }
 
-/// Whether what was asked holds.
+/// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// It does.
@@ -153,19 +153,19 @@ impl Condition {
         Self { field: Field::Protocol, test: Test::Equal(Value::Protocol(Transport::WithPorts(protocol))) }
     }
 
-    /// What is asked about.
+    /// The field that is tested.
     #[must_use]
     pub const fn field(&self) -> Field {
         self.field
     }
 
-    /// What it is asked for.
+    /// What it is tested for.
     #[must_use]
     pub const fn test(&self) -> Test {
         self.test
     }
 
-    /// Does it hold for the packet?
+    /// Whether it holds for the packet.
     #[must_use]
     pub fn holds(&self, packet: &Packet) -> Holds {
         self.test.holds(self.field, packet)
@@ -173,7 +173,7 @@ impl Condition {
 }
 
 impl Test {
-    /// Can it hold for packets of this family?
+    /// Whether it can hold for packets of this family.
     pub(crate) fn concerns(&self, family: Family) -> bool {
         match self {
             Self::Prefix(range) => range.family() == family,
@@ -181,7 +181,7 @@ impl Test {
         }
     }
 
-    /// Does it hold for every packet of a family?
+    /// Whether it holds for every packet of a family.
     pub(crate) fn is_always_met(&self) -> bool {
         match self {
             Self::Prefix(range) => range.is_everything(),
@@ -189,7 +189,7 @@ impl Test {
         }
     }
 
-    /// Does it hold for this field of the packet?
+    /// Whether it holds for this field of the packet.
     pub(crate) fn holds(&self, field: Field, packet: &Packet) -> Holds {
         if !self.concerns(packet.family) {
             return Holds::No;
@@ -220,7 +220,7 @@ impl Selector {
         })
     }
 
-    /// What has to hold.
+    /// The conditions that have to hold.
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {
         match &self.0 {
@@ -230,13 +230,13 @@ impl Selector {
         }
     }
 
-    /// Can a packet of this family be meant?
+    /// Whether it can select a packet of this family.
     #[must_use]
     pub fn concerns(&self, family: Family) -> bool {
         self.conditions().iter().all(|condition| condition.test.concerns(family))
     }
 
-    /// The range of destinations, if nothing else is asked for.
+    /// The range of destinations, if the selector tests nothing else.
     #[must_use]
     pub fn only_destination(&self) -> Option<Cidr> {
         match &self.0 {
@@ -245,7 +245,7 @@ impl Selector {
         }
     }
 
-    /// Is the packet meant?
+    /// Whether it selects the packet.
     #[must_use]
     pub fn holds(&self, packet: &Packet) -> Holds {
         Holds::all(self.conditions().iter().map(|condition| condition.holds(packet)))
@@ -263,7 +263,7 @@ impl Holds {
         if holds { Self::Yes } else { Self::No }
     }
 
-    /// Do all of these hold? One that does not is enough to know, whatever the others depend on.
+    /// Whether all of these hold. If one does not, the answer is no, whatever the others depend on.
     pub(crate) fn all(several: impl Iterator<Item = Self>) -> Self {
         let mut all = Self::Yes;
         for one in several {

@@ -1,14 +1,14 @@
-//! What becomes of a packet by the policy: the one evaluator, for packets that are known in full and for others.
+//! What a policy does with a packet: the one evaluator, for packets that are known in full or in part.
 
 use super::condition::{Field, Holds, Packet};
 use super::{Action, Policy};
 
-/// What becomes of a packet, and which decision says so.
+/// What happens to a packet, and by which decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It keeps its source, by this decision of the policy's.
+    /// It keeps its source, by this decision of the policy.
     Kept(usize),
-    /// It is masqueraded, by this decision of the policy's.
+    /// It is masqueraded, by this decision of the policy.
     Masqueraded(usize),
     /// Its family is not treated, or no decision is about such a packet: it keeps its source.
     NotConcerned,
@@ -16,7 +16,7 @@ pub enum Answer {
     DependsOn(Field),
 }
 
-/// What becomes of the source of a packet, whoever says so.
+/// What happens to the source of a packet, be it by the policy or by the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// The packet leaves with the source that it has.
@@ -25,7 +25,7 @@ pub enum Effect {
     Masqueraded,
 }
 
-/// What becomes of a packet: the first decision that is about it says so.
+/// What happens to a packet: the first decision that applies to it holds.
 #[must_use]
 pub fn evaluate(policy: &Policy, packet: &Packet) -> Answer {
     if !policy.treats(packet.family) {
@@ -48,7 +48,7 @@ pub fn evaluate(policy: &Policy, packet: &Packet) -> Answer {
     doubts.about(Effect::Kept).map_or(Answer::NotConcerned, Answer::DependsOn)
 }
 
-/// What would have become of a packet already, if fields that are not known had the right values.
+/// The effects that earlier decisions or rules would have had on a packet, if unknown fields had the right values.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Doubts {
     kept: Option<Field>,
@@ -56,7 +56,7 @@ pub(crate) struct Doubts {
 }
 
 impl Doubts {
-    /// If this field has the right value, then that happens.
+    /// Records that this effect happens if the field has the right value.
     pub(crate) fn add(&mut self, effect: Effect, field: Field) {
         match effect {
             Effect::Kept => self.kept.get_or_insert(field),
@@ -64,7 +64,7 @@ impl Doubts {
         };
     }
 
-    /// The field on which it depends whether this is what becomes of the packet; `None` if it happens in any case.
+    /// The field on which it depends whether this is the effect on the packet; `None` if it is in any case.
     pub(crate) const fn about(self, effect: Effect) -> Option<Field> {
         match effect {
             Effect::Kept => self.masqueraded,
@@ -74,7 +74,7 @@ impl Doubts {
 }
 
 impl Action {
-    /// What becomes of the source.
+    /// What happens to the source.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {

@@ -42,7 +42,7 @@ impl Default for Flags {
 }
 
 impl Flags {
-    /// Is traffic of this family masqueraded at all?
+    /// Whether traffic of this family is masqueraded at all.
     #[must_use]
     pub const fn treats(&self, family: Family) -> bool {
         match family {
@@ -58,15 +58,15 @@ impl From<&Flags> for Context {
     }
 }
 
-/// What becomes of outbound traffic: the decisions, not yet the rules that carry them out.
+/// What happens to outbound traffic: the decisions, not yet the rules that carry them out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The chain that carries the rules.
     pub chain: ChainName,
-    /// The families that are treated, IPv4 first. About packets of others nothing is decided.
+    /// The families that are treated, IPv4 first. Nothing is decided about packets of other families.
     pub families: Vec<Family>,
-    /// The decisions, of which the first that is about a packet holds. About a packet that none is about, nothing is
-    /// decided: it keeps its source.
+    /// The decisions, of which the first that applies to a packet holds. A packet to which none applies keeps its
+    /// source.
     pub decisions: Vec<Decision>,
 }
 
@@ -105,23 +105,23 @@ pub enum Origin {
     Default,
     /// A part of a configuration file.
     File(Location),
-    /// What nothing else is said about is masqueraded.
+    /// The last decision: all other traffic is masqueraded.
     EverythingElse,
 }
 
-/// Decisions of a policy that stand one behind the other. It takes eight bytes, as each of many rules has one.
+/// Consecutive decisions of a policy. It takes eight bytes, because each of many rules has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecisionRange {
     first: u32,
-    behind_last: u32,
+    end: u32,
 }
 
-/// The decisions of a policy about one family, those together that one lookup of the destination can carry out.
+/// The decisions of a policy about one family, with those grouped that one lookup of the destination can carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Run<'a> {
     /// Traffic to these destinations keeps its source, whatever else it is. The ranges are sorted, and no two of them touch.
     KeptDestinations(Vec<AddressRange>, DecisionRange),
-    /// A decision that asks for something else, or does something else.
+    /// A decision with other conditions or another action.
     Other(&'a Decision, DecisionRange),
 }
 
@@ -159,16 +159,16 @@ impl Policy {
         Self { chain, families, decisions }
     }
 
-    /// Is anything decided about packets of this family?
+    /// Whether anything is decided about packets of this family.
     #[must_use]
     pub fn treats(&self, family: Family) -> bool {
         self.families.contains(&family)
     }
 
-    /// Which of these decisions holds for a packet: the first that is about it.
+    /// The decision that holds for a packet: the first of these that applies to it.
     #[must_use]
     pub fn first_of(&self, range: DecisionRange, packet: &Packet) -> Option<&Decision> {
-        let decisions = self.decisions.get(range.first as usize..range.behind_last as usize).unwrap_or_default();
+        let decisions = self.decisions.get(range.first as usize..range.end as usize).unwrap_or_default();
         decisions.iter().find(|decision| decision.when.holds(packet) == Holds::Yes)
     }
 
@@ -195,7 +195,7 @@ impl Policy {
                     let (kept, behind) = rest.split_at(together);
                     let kept =
                         || kept.iter().filter_map(Decision::kept_destination).filter(|range| range.family() == family);
-                    // There can be a hundred thousand.
+                    // There can be a hundred thousand of them, so the memory is allocated once.
                     let mut ranges = Vec::with_capacity(kept().count());
                     ranges.extend(kept().map(AddressRange::from));
                     if !ranges.is_empty() {
@@ -228,7 +228,7 @@ impl Decision {
         Self { when: Selector::all(conditions), then: Action::Masquerade(Box::new(ports)), origin }
     }
 
-    /// The packets that it is about.
+    /// The packets that it applies to.
     #[must_use]
     pub const fn when(&self) -> &Selector {
         &self.when
@@ -256,6 +256,6 @@ impl Decision {
 impl DecisionRange {
     fn new(first: usize, count: usize) -> Self {
         let index = |index| u32::try_from(index).unwrap_or(u32::MAX);
-        Self { first: index(first), behind_last: index(first.saturating_add(count)) }
+        Self { first: index(first), end: index(first.saturating_add(count)) }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn any_policy() -> impl Strategy<Value = Policy> {
     let ports = prop::sample::select(&["", "1024-2047", "1024-2047,3000-3999"][..]);
     let conditions = prop::collection::vec(condition, 0..4);
     let decision = prop_oneof![
-        // Many that one lookup can carry out.
+        // Mostly decisions that one lookup can carry out together.
         3 => address.prop_map(|range| keep(&[Condition::address(AddressField::Destination, range)])),
         2 => conditions.clone().prop_map(|conditions| keep(&conditions)),
         1 => (conditions, ports).prop_map(|(conditions, ports)| {
@@ -62,7 +62,7 @@ pub(crate) fn any_policy() -> impl Strategy<Value = Policy> {
         .prop_map(|(decisions, families)| Policy { families, ..deciding(decisions) })
 }
 
-/// An address of few.
+/// One of a few addresses, so that random ranges and packets often meet.
 #[derive(Clone, Copy, Debug)]
 struct AnyAddress(IpAddr);
 
@@ -128,7 +128,7 @@ fn the_first_decision_that_is_about_a_packet_holds_and_what_is_not_known_is_aske
         (packet(Some("172.16.0.1"), Some("192.0.2.1")), Answer::NotConcerned),
         (packet(None, Some("198.51.100.1")), Answer::Kept(1)),
         (packet(None, Some("192.0.2.1")), Answer::DependsOn(source)),
-        // Whichever the source, it is kept or not masqueraded.
+        // Whatever the source is, the packet keeps it or is not masqueraded.
         (packet(None, Some("fd00::1")), Answer::Kept(3)),
         (packet(Some("10.1.2.3"), None), Answer::DependsOn(destination)),
         (packet(Some("172.16.0.1"), None), Answer::DependsOn(Field::Protocol)),
@@ -185,10 +185,10 @@ fn destinations_that_are_kept_one_behind_the_other_are_one_list_and_another_deci
     let shown = |family| -> Vec<String> {
         let of_run = |run: &Run<'_>| match run {
             Run::KeptDestinations(ranges, decisions) => {
-                format!("{ranges:?} by {}..{}", decisions.first, decisions.behind_last)
+                format!("{ranges:?} by {}..{}", decisions.first, decisions.end)
             }
             Run::Other(decision, decisions) => {
-                format!("{:?} by {}..{}", decision.then().effect(), decisions.first, decisions.behind_last)
+                format!("{:?} by {}..{}", decision.then().effect(), decisions.first, decisions.end)
             }
         };
         policy.runs(family).iter().map(of_run).collect()

@@ -1,17 +1,17 @@
-//! The elements of a set, shared by all who hold them.
+//! The elements of a set, shared by all values that hold them.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::net::AddressRange;
 
-/// Ranges of addresses: sorted, and no two of them share one. A hundred thousand of them are in the rules that shall be, in
-/// the plan and in what is known of the kernel at once, so that a copy is only another name for them.
+/// Ranges of addresses: sorted, and without overlap. A hundred thousand of them can be in the desired rules, in the
+/// plan and in the snapshot of the kernel at the same time, so a clone shares them instead of copying.
 #[derive(Clone, Debug, Default, Eq)]
 pub struct Elements(Arc<Vec<AddressRange>>);
 
 impl Elements {
-    /// To change them. Whoever else holds them keeps what there was.
+    /// Mutable access. Other values that share the elements keep the old ones.
     pub(crate) fn to_mut(&mut self) -> &mut Vec<AddressRange> {
         Arc::make_mut(&mut self.0)
     }

@@ -1,29 +1,29 @@
-//! The conditions of rules: a field, and what it is asked for.
+//! The conditions of rules: a field, and what it is tested for.
 
 use super::Probability;
 use crate::net::{Cidr, Protocol};
 use crate::policy::{self, AddressField, Condition};
 
-/// One condition of a rule. They sort by field, then by test. Only combinations that make sense can be made.
+/// One condition of a rule. They sort by field, then by test. Only combinations that make sense can be constructed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
     field: Field,
     test: Test,
 }
 
-/// What a rule can ask about.
+/// What a rule can test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// What the policy can ask about, too.
+    /// A field that the policy can test, too.
     Packet(policy::Field),
     /// A number that is drawn for each packet, so that the first packets of flows spread over several rules.
     Random,
 }
 
-/// What it can ask for.
+/// What a field is tested for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Test {
-    /// What the policy can ask for, too.
+    /// A test that the policy has, too.
     Packet(policy::Test),
     /// The address is in a set of the table.
     InSet {
@@ -32,7 +32,7 @@ pub enum Test {
         /// Only so many leading bits of the address are looked up, the others being taken for zero; `None` for all.
         prefix_len: Option<u8>,
     },
-    /// The drawn number is of this share of all.
+    /// The drawn number is in this share of all numbers.
     Below(Probability),
 }
 
@@ -81,25 +81,25 @@ impl Match {
         Self::in_set(AddressField::Destination, set, prefix_len)
     }
 
-    /// The packet is of a share of all that is drawn.
+    /// The packet is in a share of all packets that is drawn at random.
     #[must_use]
     pub const fn random(probability: Probability) -> Self {
         Self { field: Field::Random, test: Test::Below(probability) }
     }
 
-    /// What is asked about.
+    /// The field that is tested.
     #[must_use]
     pub const fn field(&self) -> Field {
         self.field
     }
 
-    /// What it is asked for.
+    /// What it is tested for.
     #[must_use]
     pub const fn test(&self) -> &Test {
         &self.test
     }
 
-    /// The range of destinations, if it asks for one.
+    /// The range of destinations, if it tests for one.
     #[must_use]
     pub fn destinations(&self) -> Option<Cidr> {
         match (self.field, &self.test) {

@@ -1,6 +1,6 @@
-//! The rules that shall be in the kernel, as values: compiled from a policy, traced, and written for their readers.
+//! The rules that should be in the kernel, as values: compiled from a policy, traced, and written for their readers.
 //!
-//! Everything in this room is a pure function over plain values. Equality is of what the rules do.
+//! Everything in this room is a pure function over plain values. Two values are equal if they have the same effect.
 
 mod compile;
 mod elements;
@@ -22,24 +22,24 @@ pub use trace::{Outcome, Trace, TracedRule, trace};
 
 use crate::net::ChainName;
 
-/// The rules that shall be in the kernel.
+/// The rules that should be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruleset {
     /// The chain that carries our rules in iptables' table. A chain of this name is ours there. In tables of our own
     /// everything is ours, and the names are fixed.
     pub chain: ChainName,
-    /// IPv4 before IPv6; a family that is not here shall hold nothing of ours.
+    /// IPv4 before IPv6; a family that is not here should hold nothing of ours.
     pub tables: Vec<Table>,
 }
 
 impl Ruleset {
-    /// Nothing shall be left of the rules in chains of this name.
+    /// No rules at all: what is in chains of this name is to be removed.
     #[must_use]
     pub const fn nothing(chain: ChainName) -> Self {
         Self { chain, tables: Vec::new() }
     }
 
-    /// The table of this name and family, if something of ours shall be in it.
+    /// The table of this name and family, if something of ours should be in it.
     #[must_use]
     pub fn table(&self, id: TableId) -> Option<&Table> {
         self.tables.iter().find(|table| table.id == id)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A probability strictly between 0 and 1, as a fraction of integers, so that equality means something.
+/// A probability strictly between 0 and 1, as a fraction of integers, so that equality is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probability {
     part: u32,
@@ -36,12 +36,12 @@ impl Probability {
     pub fn for_statistic(self) -> Self {
         let (part, whole) = (u64::from(self.part), u64::from(self.whole));
         let units = (2 * part * u64::from(STATISTIC_WHOLE) + whole) / (2 * whole);
-        // Between 1 and 2³¹ − 1: a chance smaller or greater than these is not told from them.
+        // Between 1 and 2³¹ − 1: smaller and greater probabilities become these.
         let units = u32::try_from(units).unwrap_or(STATISTIC_WHOLE).clamp(1, STATISTIC_WHOLE - 1);
         Self { part: units, whole: STATISTIC_WHOLE }
     }
 
-    /// The fraction that `xt_statistic` holds as so many units; `None` for never and for more than always.
+    /// The fraction that `xt_statistic` holds as so many units; `None` for zero and for one or more.
     #[must_use]
     pub const fn from_statistic(units: u32) -> Option<Self> {
         Self::of(units, STATISTIC_WHOLE)

@@ -34,7 +34,8 @@ pub enum Verdict {
 /// How a packet is masqueraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Masquerade {
-    /// The source port is drawn at random (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), not kept where it is free.
+    /// The source port is drawn at random (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), instead of staying the same where that
+    /// port is free.
     pub fully_random: bool,
     /// The source ports to use, if not all.
     pub ports: Option<PortRange>,
@@ -83,7 +84,7 @@ impl Rule {
                 _ => condition.clone(),
             });
             let rule = Self::new(replaced.collect(), self.comment.clone(), self.verdict.clone());
-            // It can look the set up by another address, too.
+            // The rule may look up its other address in the same set, too.
             rule.carrying_out(self.decisions).looking_up_instead(set, others)
         };
         others.iter().flat_map(in_part).collect()

@@ -41,11 +41,11 @@ fn the_order_is_the_policys_and_masquerade_comes_last() {
 #[test]
 fn each_port_range_takes_its_share_of_what_is_left() {
     let ruleset = compat(&policy(&[], "1024-1999,3000-3999,5000-5999"));
-    let chances: Vec<Option<String>> = ruleset.tables[0].chains[1].rules[..3]
+    let probabilities: Vec<Option<String>> = ruleset.tables[0].chains[1].rules[..3]
         .iter()
         .map(|rule| rule.probability().map(|probability| probability.to_string()))
         .collect();
-    assert_eq!(chances, [Some("0.32795698941".to_owned()), Some("0.50000000000".to_owned()), None]);
+    assert_eq!(probabilities, [Some("0.32795698941".to_owned()), Some("0.50000000000".to_owned()), None]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ proptest! {
         for ruleset in both(&policy) {
             let trace = trace(&ruleset, &packet);
             prop_assert_eq!(trace.outcome, expected, "{:#?}", &ruleset);
-            // No rule of ours sees what goes to the node itself.
+            // No rule of ours sees packets to the node itself.
             let decided_by = decided_by.filter(|_| !is_local);
             prop_assert_eq!(trace.by.is_empty(), decided_by.is_none());
             for by in &trace.by {

@@ -1,4 +1,4 @@
-//! What becomes of the first packet of a flow under a ruleset, and by which rule: the kernel's evaluation, replayed.
+//! What a ruleset does with the first packet of a flow, and by which rule: the kernel's evaluation, replayed.
 
 use std::net::IpAddr;
 
@@ -6,10 +6,10 @@ use super::{BaseChain, Chain, Field, Match, Probability, Rule, Ruleset, Set, Tab
 use crate::net::Cidr;
 use crate::policy::{self, Doubts, Effect, Holds, Packet, Value};
 
-/// So many jumps can lead on from one another (`NFT_JUMP_STACK_SIZE`, `net/netfilter/nf_tables.h`).
+/// The most jumps that can be nested (`NFT_JUMP_STACK_SIZE`, `net/netfilter/nf_tables.h`).
 const MAX_JUMPS: usize = 16;
 
-/// What becomes of a packet's source.
+/// What happens to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The packet leaves with the source that it has.
@@ -20,13 +20,13 @@ pub enum Outcome {
     DependsOn(policy::Field),
 }
 
-/// What becomes of a packet, and the rules that say so.
+/// What happens to a packet, and the rules that decide it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace<'a> {
-    /// What becomes of its source.
+    /// What happens to its source.
     pub outcome: Outcome,
-    /// The rule that decided. Several, if dice decide between port ranges, or if it depends on what is not known of the
-    /// packet; none, if the packet met no rule of ours (a local destination, or a family that is not treated).
+    /// The rule that decided it. Several, if port ranges are chosen at random, or if it depends on what is not known of
+    /// the packet; none, if the packet met no rule of ours (a local destination, or a family that is not treated).
     pub by: Vec<TracedRule<'a>>,
 }
 
@@ -82,7 +82,8 @@ impl<'a, 'p> Walk<'a, 'p> {
         Self { packet, returned: None, masqueraded, possible, doubts: Doubts::default() }
     }
 
-    /// A chain that so many jumps led to, and the field on which it depends whether they did.
+    /// Walks through a chain at this depth of jumps. `doubt` is the field on which it depends whether the packet comes
+    /// here.
     fn chain(&mut self, table: &'a Table, chain: &'a Chain, jumps: usize, doubt: Option<policy::Field>) -> Flow {
         for (index, rule) in chain.rules.iter().enumerate() {
             let (doubt, is_met) = match Holds::all(rule.matches().iter().map(|condition| self.holds(table, condition)))
@@ -119,7 +120,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         Flow::Continues
     }
 
-    /// That becomes of the packet, or would if the field on which it depends had the right value.
+    /// Records an effect on the packet, or one that it would have if the field on which it depends had the right value.
     fn take_note(&mut self, effect: Effect, doubt: Option<policy::Field>, by: TracedRule<'a>) {
         match (doubt, effect) {
             (Some(field), _) => {
@@ -143,7 +144,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
     }
 
-    /// Can the condition hold? Dice can always fall so.
+    /// Whether the condition can hold. A random share can always be drawn.
     fn holds(&self, table: &Table, condition: &Match) -> Holds {
         match (condition.test(), condition.field()) {
             (Test::Packet(test), Field::Packet(field)) => test.holds(field, self.packet),
@@ -159,7 +160,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 }
 
-/// Does the set hold the address, of which the bits behind the prefix are taken for zero?
+/// Whether the set holds the address, with the bits after the prefix taken as zero.
 fn is_element(set: &Set, prefix_len: Option<u8>, address: IpAddr) -> bool {
     let address = match prefix_len {
         Some(len) => Cidr::around(address, len).map(|cidr| cidr.network()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// So many things, such as "1 change" and "2 changes".
+/// A number with its noun, such as "1 change" and "2 changes".
 #[must_use]
 pub fn counted(count: usize, thing: &'static str) -> impl fmt::Display {
     Counted { count, thing }

@@ -1,4 +1,4 @@
-//! Texts from outside, as messages show them: no character of theirs ends a line, moves a cursor or hides.
+//! Texts from outside, as messages show them: none of their characters ends a line, moves a cursor or is invisible.
 //!
 //! What comes from outside is the configuration file, arguments, paths, the names of chains, tables and processes, and
 //! what the kernel says. Each goes into a message through one of these types; the log, the plans and the status for the
@@ -19,11 +19,11 @@ pub(crate) struct Bare<'a>(pub(crate) &'a str);
 /// What is written through this comes out with its hidden characters escaped.
 pub struct Visible<W>(pub W);
 
-/// The characters of a text that a message shows.
+/// How many characters of a text a message shows.
 const MAX_SHOWN: usize = 80;
 
-/// Is this character obeyed, or passed over, instead of shown? Such are controls (C0, C1), line and paragraph separators,
-/// marks for the direction of writing, and what has no width.
+/// Whether a terminal interprets or skips this character instead of showing it: controls (C0, C1), line and paragraph
+/// separators, marks for the direction of writing, and characters without width.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -65,7 +65,7 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// As much of a text as a message can show of it, for whoever keeps it.
+/// As much of a text as a message can show of it, for callers that store it.
 pub(crate) fn excerpt(text: &str) -> String {
     text.chars().take(MAX_SHOWN + 1).collect()
 }

@@ -121,7 +121,7 @@ fn a_record_that_somebody_else_could_have_written_is_not_obeyed_and_is_told() {
             "namespace": namespace, "boot": boot.trim(),
         })
     };
-    // Owner and mode of the directory and of the file, whether the lock is held, and what becomes of it.
+    // Owner and mode of the directory and of the file, whether the lock is held, and what the verb says about it.
     let (obeyed, told, ignored) = ((KEPT, "taken from"), (MASQUERADED, "is not believed"), (MASQUERADED, ""));
     for (of_dir, of_file, held, namespace, (answer, said)) in [
         ((0, 0o755), (0, 0o644), true, namespace, obeyed),

@@ -58,7 +58,7 @@ fn the_end_that_is_asked_for_comes_in_time_at_any_part_of_a_large_change_which_t
     commits += daemon.log().matches(COMMIT).count();
     let new = rules(&netns);
     assert!(!old.contains("@exempt-27") && new.contains("@exempt-27"), "{new}");
-    // Nobody began anew: a part was lost with each end, if it was not finished.
+    // No agent began from scratch: with each end at most the unfinished part was lost.
     assert!((13..=24).contains(&commits), "{commits} commits");
     // In the middle of emptying what no rule looks up any more.
     let filled = daemon.log().matches(COMMIT).count();

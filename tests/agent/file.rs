@@ -21,7 +21,7 @@ fn exempting(range: &str) -> String {
     format!("nonMasqueradeCIDRs: [{range}]\nresyncInterval: 1h\n")
 }
 
-/// Is the range exempt by the kernel's rules, and is the chain complete?
+/// Whether the range is exempt by the kernel's rules, and the chain is complete.
 fn in_force(netns: &Netns, range: &str) -> bool {
     let rules = saved(netns, Family::Ipv4);
     rules.iter().any(|line| line.starts_with("-A IP-MASQ-AGENT ") && line.contains(&format!(" -d {range} ")))
@@ -29,7 +29,7 @@ fn in_force(netns: &Netns, range: &str) -> bool {
         && rules.iter().any(|line| line.starts_with("-A POSTROUTING ") && line.ends_with(" -j IP-MASQ-AGENT"))
 }
 
-/// Does the test want to see the range in force within the deadline?
+/// Waits until the range is in force, and fails after the deadline.
 fn wait_for(daemon: &mut Daemon, netns: &Netns, range: &str) {
     daemon.wait_until(&format!("{range} is in force"), || in_force(netns, range));
 }

@@ -1,4 +1,5 @@
-//! The agent and what its file system does to it: it hangs, mounts come and go, stdin and pipes are no files.
+//! The agent and what its file system does to it: it hangs, mounts are added and removed, stdin and pipes are not
+//! files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,7 +33,7 @@ fn among_its_mounts(daemon: &Daemon, words: &[&str]) {
 
 #[test]
 fn a_file_system_that_hangs_holds_up_neither_the_start_nor_the_end_and_is_read_once_it_answers() {
-    // Nobody ever answers for a file system in user space whose server has not begun.
+    // A file system in user space whose server has not started never answers.
     const HANGS: &str = "exec 3<>/dev/fuse && \
                          mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 hangs \"$0\" && exec \"$@\"";
     let starter = |place| ["unshare", "--mount", "--propagation", "private", "sh", "-c", HANGS, place, AGENT];

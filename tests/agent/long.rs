@@ -23,7 +23,7 @@ const REPAIRED: &str = "somebody changed our rules, and they were repaired";
 /// A debug build on a busy machine; a release build was seen to take 20 ms.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Ten times a second somebody changes what is nothing of ours.
+/// Ten times a second another program changes foreign objects.
 fn others_commit(netns: &Netns, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -33,7 +33,7 @@ fn others_commit(netns: &Netns, stop: &AtomicBool) {
     }
 }
 
-/// Changes our chain. `nft` would list it before, and is itself starved by the others.
+/// Changes our chain. `nft` would list it first, and would itself be starved by the other commits.
 fn commit(netns: &Netns, actions: &[Action]) {
     netns.inside(|| {
         let mut connection = Connection::open(NetlinkFamily::Netfilter).unwrap();

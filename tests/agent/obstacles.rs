@@ -7,7 +7,7 @@ use crate::support::native::Tables;
 use crate::support::netns::Netns;
 use crate::support::tables::{FAMILIES, saved};
 
-/// A resync cannot be what mends within the deadline.
+/// No resync is due within the deadline, so it cannot be what repairs.
 const CONFIG: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, fd00::/8]\nresyncInterval: 1h\n";
 const CHANGED: &str = "were changed and read back";
 
@@ -47,7 +47,7 @@ fn while_one_familys_table_is_in_conflict_the_other_familys_rules_are_repaired_a
             assert_eq!(FAMILIES.map(|family| saved(&netns, family)), whole);
         }
         assert_eq!(daemon.log().matches("is switched off").count(), 1, "{}", daemon.log());
-        // What was missing meanwhile comes as soon as the table is switched on.
+        // What was missing in the meantime is added as soon as the table is switched on.
         netns.nft(&format!("flush chain {conflicting} nat IP-MASQ-AGENT"));
         netns.nft(&format!("add table {conflicting} nat"));
         daemon.wait_until("all is in force again", || FAMILIES.map(|family| saved(&netns, family)) == whole);

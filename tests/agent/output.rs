@@ -1,4 +1,4 @@
-//! What the agent says goes to somebody who may not listen: that stops nothing.
+//! The reader of the agent's log may stop reading: that stops nothing else.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -28,7 +28,7 @@ fn in_force(netns: &Netns) -> bool {
     saved_text(netns).contains("-d 10.91.0.0/16")
 }
 
-/// The rules come, are repaired, and the end comes in time.
+/// The rules are put in force and repaired, and the agent ends in time.
 fn works(netns: &Netns, daemon: &mut Daemon) {
     daemon.wait_until("the rules are in force", || in_force(netns));
     for _ in 0..3 {

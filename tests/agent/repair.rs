@@ -1,4 +1,4 @@
-//! What others do to the agent's rules is undone at once, whatever it is; and nobody is fought over it.
+//! What others do to the agent's rules is undone at once, whatever it is, without an endless conflict.
 
 use std::time::{Duration, Instant};
 
@@ -69,12 +69,12 @@ fn a_jump_that_is_doubled_or_moved_goes_back_behind_the_rules_of_others() {
     let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft-compat", "--enable-ipv6"]);
     daemon.wait_until_said("were changed and read back");
     for family in FAMILIES {
-        // Somebody came later, behind ours.
+        // A foreign jump was added later, after ours.
         netns
             .try_run(&program(family, ""), &["-t", "nat", "-A", "POSTROUTING", "-p", "udp", "-j", "ACCEPT"], "")
             .ended_with(0);
     }
-    // That is nobody's damage, and has been seen once something behind it is repaired.
+    // That is not damage, and has been seen once damage that came after it is repaired.
     netns.run("iptables-nft -t nat -F IP-MASQ-AGENT");
     daemon.wait_until_said(REPAIRED);
     let whole = in_force(&netns);
@@ -130,7 +130,7 @@ fn two_agents_that_undo_each_other_name_each_other_and_slow_down() {
         let warning = log.lines().find(|line| line.contains("Repairs wait")).expect("it was just said");
         assert!(warning.contains("before that committed: ip-masq-agent (pid "), "{warning}");
         agent.wait_until_said_times(REPAIRED, 12);
-        // 100, 200 and 400 ms behind the ninth, tenth and eleventh.
+        // 100, 200 and 400 ms after the ninth, tenth and eleventh.
         assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
         assert_eq!(agent.log().matches("Repairs wait").count(), 1, "{}", agent.log());
         // From then on the changes are not listed again and again.

@@ -203,7 +203,7 @@ fn the_end_that_is_asked_for_comes_at_every_moment_of_a_start_with_a_huge_file()
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
-    /// Both fail if it has ended already, which is as good. What strace traces goes on without it, and ends.
+    /// Both fail if it has already ended, which is just as good. What strace traces goes on without it, and ends.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -1,4 +1,4 @@
-//! What has happened when, and what became of the packets meanwhile.
+//! What has happened when, and what happened to the packets in the meantime.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -34,21 +34,21 @@ pub(crate) struct Driver<'a> {
     surroundings: Surroundings<'a>,
     layout: Layout,
     topology: &'a Topology,
-    /// Where nothing is but what the agent makes.
+    /// A namespace that holds nothing but what the agent makes.
     fresh: Netns,
     traffic: &'a Traffic,
     file: File,
-    /// What shall be in force in the end, and the rules that it leads to.
+    /// What should be in force in the end, and the rules that it leads to.
     target: Policy,
     expected: Rules,
     defaults: (Policy, Rules),
     agent: Option<Daemon>,
     second: Option<Daemon>,
-    /// Has the agent been started since all was at rest?
+    /// Whether the agent has been started since all was at rest.
     is_fresh: bool,
-    /// Has the agent found no file that it could obey since it was started?
+    /// Whether the agent has found no usable file since it was started.
     is_degraded: bool,
-    /// Was the agent seen to hold its tables for itself?
+    /// Whether the agent was seen to own its tables.
     is_guarded: bool,
     storms: Vec<Child>,
     /// The troubles that have begun.
@@ -271,16 +271,17 @@ impl<'a> Driver<'a> {
         command
     }
 
-    /// Would an agent that starts now know as much as the one that runs? While nothing can be kept it need not.
-    fn is_kept(&self) -> bool {
+    /// Whether an agent that starts now would know as much as the one that runs. It need not while nothing can be
+    /// saved.
+    fn is_saved(&self) -> bool {
         // The state is written by a process.
         self.surroundings.is_frozen()
             || self.begun.contains(&Trouble::Threads)
-            || self.surroundings.kept().is_ok_and(|kept| {
+            || self.surroundings.saved().is_ok_and(|saved| {
                 if self.file.is_good {
-                    kept.ends_with(&self.target.text)
+                    saved.ends_with(&self.target.text)
                 } else {
-                    self.is_degraded || self.target != self.defaults.0 || kept.contains("\nlength: none\n")
+                    self.is_degraded || self.target != self.defaults.0 || saved.contains("\nlength: none\n")
                 }
             })
     }
@@ -320,7 +321,7 @@ impl<'a> Driver<'a> {
     fn second_ends(&mut self) {
         self.books.tell("the second agent ends");
         if let Some(mut second) = self.second.take() {
-            // It may have given up in front of tables that are not its own.
+            // It may have given up because another process owns the tables.
             if second.lives() {
                 second.signal(Signal::SIGKILL);
                 second.ended();

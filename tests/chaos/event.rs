@@ -10,7 +10,7 @@ use ip_masq_agent::net::Family;
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
-    /// Is it waited for first until all that happened before has come to rest?
+    /// Whether all that happened before has to come to rest first.
     pub(crate) settled: bool,
     pub(crate) pause: Duration,
     pub(crate) event: Event,
@@ -20,16 +20,16 @@ pub(crate) struct Step {
 pub(crate) enum Event {
     /// The file changes, several times at once; the last text is a good one.
     Edit(Vec<(FileChange, Duration)>),
-    /// The file changes once, so that no agent may obey it.
+    /// The file changes once, to a text that no agent may apply.
     Spoil(How, String),
     /// The same, by a file of a size that no configuration has.
     Huge(How),
     Delete,
-    /// Somebody does something to our rules.
+    /// Another program damages our rules.
     Damage(&'static str, Tool, Family),
-    /// Somebody commits rules that are none of ours.
+    /// Another program commits rules that are not ours.
     Harmless(&'static str),
-    /// Somebody commits 10,000 elements, several times.
+    /// Another program commits 10,000 elements, several times.
     Storm,
     Kill,
     Terminate,
@@ -90,7 +90,7 @@ pub(crate) const INTERFACES: [&str; 6] = [
      route replace default via 2001:db8::2",
 ];
 
-/// Beside the rules that count: of packets that nobody sends.
+/// Besides the rules that count: about packets that are never sent.
 pub(crate) const LEGACY: [&str; 3] =
     ["-A POSTROUTING -p 132 -j MASQUERADE", "-I POSTROUTING -p 136 -j ACCEPT", "-F POSTROUTING"];
 
@@ -125,7 +125,7 @@ impl Event {
     }
 }
 
-/// 10,000 elements in a table of somebody else.
+/// 10,000 elements in a foreign table.
 pub(crate) fn storm() -> String {
     let element = |index: u32| std::net::Ipv4Addr::from((30 << 24) + index).to_string();
     let elements: Vec<String> = (0..10_000).map(element).collect();

@@ -18,7 +18,7 @@ const HUGE: u64 = 10 << 30;
 pub(crate) struct File {
     map: ConfigMap,
     version: u32,
-    /// Can an agent obey it?
+    /// Whether an agent can apply it.
     pub(crate) is_good: bool,
     /// Since when it is missing.
     missing: Option<Moment>,
@@ -66,7 +66,7 @@ impl File {
         self.missing.get_or_insert(now);
     }
 
-    /// From when on may it count as missing?
+    /// The moment from which it may count as missing.
     pub(crate) fn counts_as_missing(&self) -> Option<Moment> {
         self.missing.map(|since| since + GRACE)
     }

@@ -10,7 +10,7 @@ use super::support::tables::{FAMILIES, program, without_counters};
 pub(crate) enum Layout {
     /// Upstream's rules in iptables' table.
     IptablesNat,
-    /// Tables of the agent's own that anybody may change.
+    /// Tables of the agent's own, unprotected.
     OwnTable,
     /// The same, protected while the agent lives.
     NativeProtected,
@@ -72,7 +72,7 @@ impl Rules {
         Some(Self::IptablesNat(ours))
     }
 
-    /// Lists what the agent makes of a configuration where nothing is but what it makes.
+    /// Lists what the agent makes of a configuration where there is nothing but what it makes.
     pub(crate) fn made_of(fresh: &Netns, layout: Layout, config: &str) -> Self {
         fresh.run("nft flush ruleset");
         let backend = layout.flags()[1];

@@ -1,10 +1,10 @@
 //! Never wrong for long, and never a third answer: the agent under everything that can happen to it at once.
 //!
-//! A pod sends packets without a pause, each the first of a flow, while a script that follows from a seed changes the file,
-//! damages the rules, kills and starts agents, takes from them what they need ([`Trouble`](trouble::Trouble)), and makes
-//! noise. For each packet that arrives in world the [`oracle`] knows
-//! which answers it may have met. `CHAOS_SEED` repeats a run, as far as the machine lets it; `CHAOS_SECONDS` is how long
-//! each layout is tried, and `CHAOS_TROUBLES` names those that may happen.
+//! A pod sends packets without a pause, each the first of a flow, while a script that follows from a seed changes the
+//! file, damages the rules, kills and starts agents, takes from them what they need ([`Trouble`](trouble::Trouble)),
+//! and makes noise. For each packet that arrives in world the [`oracle`] knows which answers it may have met.
+//! `CHAOS_SEED` repeats a run, as far as the machine lets it; `CHAOS_SECONDS` is how long each layout is tried, and
+//! `CHAOS_TROUBLES` names those that may happen.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
 //! Which answers a packet may have met, by what was done and seen when. Nothing here touches the world.
 //!
-//! A policy *reigns* from the moment in which it may have come into force first, before the change that brings it, to the
-//! moment in which another was seen whole in the kernel. While a change is under way at least two reign. *Damage* lasts from
-//! the moment before somebody else laid hands on the rules to the moment in which they were seen whole again; what a packet
-//! meets meanwhile proves nothing.
+//! A policy *reigns* from the moment in which it may have come into force first, before the change that brings it, to
+//! the moment in which another was seen whole in the kernel. While a change is under way at least two reign. *Damage*
+//! lasts from the moment before another program changes the rules to the moment in which they were seen whole again;
+//! what a packet meets in the meantime proves nothing.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::policy::Exempt;
 /// A moment, counted from the beginning of the run.
 pub(crate) type Moment = Duration;
 
-/// What became of a packet.
+/// What happened to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It kept its source.
@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
     Agreed,
     /// Several reigned, and the answer is that of one of them.
     EitherOr,
-    /// The rules may have been damaged. Is the answer right for all that?
+    /// The rules may have been damaged; `right` is whether the answer is right all the same.
     Damaged { right: bool },
     /// No policy that may have been in force gives this answer.
     Wrong,
@@ -82,7 +82,7 @@ impl History {
         self.reigning.push(Reign { exempt, from });
     }
 
-    /// From now on somebody may damage the rules.
+    /// From now on the rules may be damaged.
     pub(crate) fn may_be_damaged(&mut self, from: Moment) {
         self.damage.get_or_insert(from);
     }

@@ -98,7 +98,7 @@ impl Policy {
     }
 }
 
-/// Files that no agent may obey. A number keeps them apart.
+/// Files that no agent may apply. A number keeps them apart.
 pub(crate) fn bad(random: &mut Random, number: u32) -> String {
     let range = random.pick(&["10.0.0.0/8", "10.1.2.3/8", "10.0.0.0/33", "fd00::1/8", "everything"]);
     let end = if range == "10.0.0.0/8" { "" } else { "]" };

@@ -1,4 +1,5 @@
-//! Probability that repeats itself: the same seed gives the same numbers for ever, whatever a library's next version does.
+//! Probability that repeats itself: the same seed gives the same numbers forever, whatever a library's next version
+//! does.
 
 /// `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Clone, Debug)]

@@ -67,9 +67,10 @@ enum Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum File {
     Good,
-    /// It is bad or gone; the agent that runs has known a better one.
+    /// It is bad or missing; the running agent has read a better one.
     Bad,
-    /// It was so already when the agent started, which goes by what it finds: rules that stand, or what was kept.
+    /// It was so already when the agent started, which falls back on the rules that it finds, or on the saved
+    /// configuration.
     Degraded,
 }
 
@@ -91,19 +92,19 @@ pub(crate) struct Script {
     layout: Layout,
     number: u32,
     file: File,
-    /// Has the file changed, or somebody damaged the rules, since all was at rest?
+    /// Whether the file has changed, or the rules were damaged, since all was at rest.
     is_open: bool,
     life: Life,
-    /// Has the agent been started since all was at rest?
+    /// Whether the agent has been started since all was at rest.
     is_fresh: bool,
     second: Second,
     damages: u32,
     /// Those that may happen, and those of them that have begun.
     troubles: Vec<Trouble>,
     begun: Vec<Trouble>,
-    /// Those that have not happened yet, in the order in which they shall.
+    /// Those that have not happened yet, in the order in which they should.
     due: Vec<Trouble>,
-    /// Was all at rest last while nothing could be kept?
+    /// Whether nothing could be saved when all was at rest last.
     is_unsaved: bool,
 }
 
@@ -176,7 +177,7 @@ impl Script {
         Step { settled, pause: Duration::from_micros(u64::from(self.random.below(longest * 1_000 + 1))), event }
     }
 
-    /// Does it come to rest by itself?
+    /// Whether all comes to rest by itself.
     fn may_settle(&self) -> bool {
         self.life == Life::Running && self.second != Second::Behind && self.in_the_way().is_none()
     }
@@ -199,13 +200,13 @@ impl Script {
         self.begun.contains(&trouble)
     }
 
-    /// May it begin now?
+    /// Whether the trouble may begin now.
     fn may_begin(&self, trouble: Trouble) -> bool {
         let is_at_work = self.life == Life::Running && !self.is_fresh;
         match trouble {
             _ if self.has_begun(trouble) => false,
             Trouble::LogReader | Trouble::Threads | Trouble::Memory => is_at_work,
-            // An agent that starts without a good file goes by what was kept.
+            // An agent that starts without a good file falls back on the saved configuration.
             Trouble::StateDisk => self.file == File::Good,
             Trouble::ServiceManager => true,
             Trouble::Dormant => {
@@ -260,9 +261,9 @@ impl Script {
     fn must_settle(&self, kind: Kind) -> bool {
         match kind {
             Kind::Spoil | Kind::Huge | Kind::Delete => self.is_open || self.is_fresh,
-            // The next agent has no file to go by, but rules that stand and what was kept.
+            // The next agent has no file, only the rules left standing and the saved configuration.
             Kind::Kill | Kind::Terminate => self.is_open && self.file != File::Good,
-            // A signal before it can be caught would be the end; and a second agent shall find what the first one wants.
+            // A signal before it can be caught would be the end; and a second agent has to find what the first one wants.
             Kind::Reload => self.is_fresh,
             Kind::SecondStarts => true,
             _ => false,
@@ -277,7 +278,7 @@ impl Script {
             Kind::Damage => {
                 let mut damages: &[Damage] = if self.layout == Layout::IptablesNat { &COMPAT } else { &NATIVE };
                 if self.file == File::Degraded || self.file == File::Bad && self.life == Life::Dead {
-                    // Rules that somebody changed and left standing would be as good as any.
+                    // Rules that were damaged and left standing would be taken for good ones.
                     damages = &damages[..2];
                 } else if self.layout != Layout::IptablesNat
                     && self.troubles.contains(&Trouble::Dormant)

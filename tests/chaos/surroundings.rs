@@ -42,12 +42,12 @@ impl<'a> Surroundings<'a> {
         &self.state
     }
 
-    /// What is kept there, or why that cannot be told.
-    pub(crate) fn kept(&self) -> std::io::Result<String> {
+    /// What is saved there, or why it cannot be read.
+    pub(crate) fn saved(&self) -> std::io::Result<String> {
         fs::read_to_string(self.state.join(STATE_FILE))
     }
 
-    /// Can nothing be kept for now?
+    /// Whether nothing can be saved for now.
     pub(crate) const fn is_frozen(&self) -> bool {
         self.is_frozen
     }
@@ -62,7 +62,7 @@ impl<'a> Surroundings<'a> {
         daemon
     }
 
-    /// What happens meanwhile beside what is being tried: the service manager reads.
+    /// What goes on beside the test: the service manager reads.
     pub(crate) fn go_on(&self) {
         if !self.manager.is_stalled {
             self.manager.read();

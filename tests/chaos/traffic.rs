@@ -18,7 +18,7 @@ const FIRST_SOURCE_PORT: u16 = 10_000;
 /// The pause behind a packet to each destination. The machine has other work to do than this.
 const PAUSE: Duration = Duration::from_micros(100);
 const POD: [&str; 2] = ["10.77.0.2", "fd77::2"];
-/// A place for the packets that nobody has looked at yet.
+/// The packets that have not been judged yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The addresses of the node, one of which masquerading chooses; which one depends on its interfaces.

@@ -13,12 +13,12 @@ pub(crate) enum Trouble {
     Memory,
     /// The service manager does not read what it is told, and its queue is full.
     ServiceManager,
-    /// Somebody switches a table off (`flags dormant`). What is done to iptables' table only that one can undo; in a table
-    /// of its own the agent does.
+    /// Another program switches a table off (`flags dormant`). In iptables' table only that program can undo it; in a
+    /// table of its own the agent does.
     Dormant,
     /// The file becomes a sparse one of 10 GiB.
     HugeFile,
-    /// Rules come and go by iptables-legacy, which nf_tables does not list.
+    /// Rules are added and removed by iptables-legacy, which nf_tables does not list.
     Legacy,
 }
 
@@ -54,7 +54,7 @@ impl Trouble {
         }
     }
 
-    /// Those that `CHAOS_TROUBLES` names, parted by commas; `all` is all.
+    /// Those that `CHAOS_TROUBLES` names, separated by commas; `all` is all.
     pub(crate) fn chosen() -> Vec<Self> {
         let Ok(names) = std::env::var("CHAOS_TROUBLES") else { return Self::DEFAULT.to_vec() };
         if names == "all" {
@@ -67,7 +67,7 @@ impl Trouble {
         names.split(',').filter(|name| !name.is_empty()).map(trouble).collect()
     }
 
-    /// Does it end with the agent that it has befallen?
+    /// Whether it ends with the agent that it concerns.
     pub(crate) const fn ends_with_the_agent(self) -> bool {
         matches!(self, Self::LogReader | Self::Threads | Self::Memory)
     }

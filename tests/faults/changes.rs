@@ -27,7 +27,7 @@ const MANY_LENGTHS: &[&str] = &[
 /// From 1,000 on a set is large.
 const MANY: u32 = 1_100;
 
-/// What shall be in force.
+/// What should be in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// No table at all.

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use crate::bytes;
 
-/// No pass of these tests needs more receives than this: whoever makes more would never end.
+/// No pass of these tests needs more receives than this: a pass that makes more would never end.
 const MOST_RECEIVES: usize = 200_000;
 /// How many datagrams an endless answer has: more than are taken for one.
 pub(crate) const ENDLESS: usize = 20_000;
@@ -28,7 +28,7 @@ pub(crate) enum Fault {
     NotReceived(Errno),
     /// The next datagram is lost, and the call says so (`ENOBUFS`).
     Lost,
-    /// The next datagram is lost, and nobody says so.
+    /// The next datagram is lost, without an error.
     Dropped,
     /// The next datagram comes twice.
     Doubled,
@@ -54,7 +54,7 @@ impl Fault {
         matches!(self, Self::NotSent(_) | Self::SentBut(_))
     }
 
-    /// Is there nothing to go wrong where no datagram is queued?
+    /// Whether the fault needs a queued datagram to happen.
     pub(crate) const fn needs_a_datagram(self) -> bool {
         matches!(self, Self::Lost | Self::Dropped | Self::Doubled | Self::Altered(_))
     }
@@ -67,11 +67,11 @@ pub(crate) struct Wire {
     kernel: NetlinkSocket,
     /// What is done whenever the kernel was sent a transaction.
     after_batch: Box<dyn FnMut()>,
-    /// What goes wrong, and at the how manieth send or receive from now on, counted from 0.
+    /// What goes wrong, and at which send or receive from now on, counted from 0.
     fault: Option<(Fault, usize)>,
     around: Around,
     sends: usize,
-    /// Of each receive: was there a datagram?
+    /// Of each receive, whether there was a datagram.
     receives: Vec<bool>,
     /// What comes before anything that the kernel has queued.
     waiting: VecDeque<Vec<u8>>,
@@ -96,7 +96,7 @@ impl Wire {
         self.receives.clear();
     }
 
-    /// Has it gone wrong?
+    /// Whether the fault has happened.
     pub(crate) fn has_struck(&self) -> bool {
         self.fault.is_none()
     }
@@ -106,7 +106,7 @@ impl Wire {
         (self.sends, self.receives.clone())
     }
 
-    /// The fault that is to strike at this call.
+    /// The fault that is due at this call.
     fn struck(&mut self, sending: bool, call: usize) -> Option<Fault> {
         let (fault, _) = self.fault.filter(|(fault, at)| fault.is_of_sending() == sending && *at == call)?;
         self.fault = None;

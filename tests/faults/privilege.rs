@@ -76,7 +76,7 @@ impl Failing {
 }
 
 impl Drop for Failing {
-    /// Both fail if it has ended already, which is as good.
+    /// Both fail if it has already ended, which is just as good.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

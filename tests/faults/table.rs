@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::bytes;
 use crate::faulty::Fault;
 
-/// What is promised, beyond that the next pass ends with the new rules and that nothing panics or goes on for ever.
+/// What is promised, beyond that the next pass ends with the new rules and that nothing panics or goes on forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// The same pass ends with the new rules. Until then each commit leads from the old ones towards them.

@@ -1,4 +1,4 @@
-//! From one random list to another: the kernel holds just the new one, and was sent just what differs.
+//! From one random list to another: the kernel holds exactly the new one, and was sent exactly the difference.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -28,7 +28,7 @@ fn check(old: &str, new: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(&Tables::of(&netns), &wanted, "{}", plan);
     for family in ["ip", "ip6"] {
         if !plan.contains(&format!("- {family} ip-masq-agent all rules of chain ")) {
-            // A set that goes takes its elements along.
+            // A set that is removed takes its elements along.
             let (before, after) = (before.of_family(family), wanted.of_family(family));
             let differing = before
                 .elements()

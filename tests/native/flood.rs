@@ -20,7 +20,7 @@ const CHANGED: &str = "the rules were changed and read back";
 const KEPT: [&str; 2] = ["10.200.0.9", "fd00:200::9"];
 const MASQUERADED: [&str; 2] = ["11.22.33.44", "2001:db8:ffff::9"];
 
-/// So many prefix lengths are kept in one interval set.
+/// This many prefix lengths go into one interval set.
 const MANY_LENGTHS: &str = "192.0.2.0/25, 192.0.2.128/26, 198.51.100.0/27, 198.51.100.64/28, 198.51.100.96/29, \
                             203.0.113.0/30, 2001:db8:a::/49, 2001:db8:b::/50, 2001:db8:c::/51, 2001:db8:d::/52, \
                             2001:db8:e::/53, 2001:db8:f::/54";

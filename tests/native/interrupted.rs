@@ -1,4 +1,4 @@
-//! An apply that is killed, or overtaken by somebody else's commit, between any two of its system calls.
+//! An apply that is killed, or overtaken by a foreign commit, between any two of its system calls.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ fn overtaken_between_any_two_messages_it_reads_again_and_ends_with_the_new_rules
 #[test]
 fn overtaken_every_time_it_gives_up_says_so_and_leaves_the_rules_as_they_were() {
     let Some(change) = Change::prepare(CHANGES[2], &mut None) else { return };
-    // A commit of somebody else after each message of ours: it can neither read in peace nor write.
+    // A foreign commit after each message of ours, so that neither a read nor a write is undisturbed.
     let mut agent = change.stopped_at("sendto:signal=STOP");
     while agent.overtaken(&change.netns) {}
     let said = std::fs::read_to_string(change.netns.scratch().join("said")).unwrap();
@@ -122,8 +122,8 @@ impl State {
 }
 
 impl FamilyState {
-    /// Can it be seen on the way from one state to another? The rules are those of either, and what they look up is there;
-    /// and unless nothing was there at first, something always stands.
+    /// Whether this is an allowed state on the way from one to another: the rules are those of either, with the sets
+    /// that they look up; and unless there were none at first, there are always some.
     fn is_between(&self, old: &Self, new: &Self) -> bool {
         let elements = self.native.elements();
         let of_both: BTreeSet<_> = old.native.elements().union(&new.native.elements()).copied().collect();
@@ -165,7 +165,8 @@ impl Change {
         Some(Self { what, verb: new.0, config, old, new: wanted, netns })
     }
 
-    /// Kills the agent at a system call, looks at what it leaves, and lets another one finish the work. Was it killed?
+    /// Kills the agent at a system call, checks what it leaves, and lets another one finish the work. Returns whether
+    /// it was killed.
     fn kill_at(&self, inject: &str) -> bool {
         let trace = self.netns.scratch().join("trace");
         let arguments = self.strace(inject, &trace);
@@ -188,8 +189,8 @@ impl Change {
         assert_eq!(State::of(&self.netns), self.new, "{}", self.what);
     }
 
-    /// Lets somebody else commit right after the agent's message of this number. What strace saw then; `None` if the agent
-    /// ended before.
+    /// Makes a foreign commit right after the agent's message of this number. Returns what strace saw; `None` if the
+    /// agent ended before.
     fn overtaken_at(&self, number: usize) -> Option<String> {
         let mut agent = self.stopped_at(&format!("sendto:signal=STOP:when={number}"));
         let overtaken = agent.overtaken(&self.netns);
@@ -257,7 +258,7 @@ impl Traced {
 }
 
 impl Drop for Traced {
-    /// Both fail if it has ended already, which is as good.
+    /// Both fail if it has already ended, which is just as good.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -101,7 +101,7 @@ fn a_large_set_that_others_can_change_is_listed_after_every_commit_of_others() {
         assert_eq!(agent.pass(&ruleset).1, 0);
         netns.nft("table ip others { }");
         assert_eq!(agent.pass(&ruleset).1, 1);
-        // As many as before, but not the same.
+        // The same number as before, but other ones.
         netns.nft("delete element ip ip-masq-agent exempt-29 { 10.0.0.0 }");
         netns.nft("add element ip ip-masq-agent exempt-29 { 192.0.2.0 }");
         let (outcome, _) = agent.pass(&ruleset);
@@ -118,7 +118,7 @@ fn a_table_that_was_out_of_our_hands_for_a_while_is_listed_again() {
         agent.pass(&ruleset);
         // As if its socket had been closed.
         *agent.socket.borrow_mut() = NetlinkSocket::open(NetlinkFamily::Netfilter).unwrap();
-        // Nobody owns it now, and it comes to hold as many elements, but not the same.
+        // It has no owner now, and gets the same number of elements, but other ones.
         netns.nft("delete element ip ip-masq-agent exempt-29 { 10.0.0.0 }");
         netns.nft("add element ip ip-masq-agent exempt-29 { 192.0.2.0 }");
         let (outcome, listings) = agent.pass(&ruleset);

@@ -40,7 +40,7 @@ fn a_hundred_thousand_ranges_are_kept_and_changed_one_by_one() {
 enum Layout {
     /// Hash sets.
     TwoLengths,
-    /// So many that a short list would be kept in an interval set.
+    /// So many prefix lengths that a short list would go into an interval set.
     ManyLengths,
 }
 

@@ -7,7 +7,7 @@ use crate::support::netns::Netns;
 const CONFIG: &str = "nonMasqueradeCIDRs: [10.0.0.0/8, fd00::/8]\n";
 const IPV4: &str = "nonMasqueradeCIDRs: [10.0.0.0/8]\n";
 
-/// What somebody has made of the table, and what is said of it. `$F` is `ip` or `ip6`.
+/// What another program has done to the table, and what the agent says about it. `$F` is `ip` or `ip6`.
 const CONFLICTS: [(&str, &str); 6] = [
     (
         "table $F nat { flags dormant; chain POSTROUTING { type nat hook postrouting priority 100; }; }",

@@ -185,7 +185,7 @@ fn an_unprotected_table_can_be_damaged_by_others_and_is_mended_at_once() {
          table ip6 ip-masq-agent { chain postrouting { type filter hook output priority 7; }; }",
     ];
     for (number, damage) in damages.into_iter().enumerate() {
-        // Damage without end is mended more and more slowly, until the operator says otherwise.
+        // Endless damage is repaired more and more slowly, until the operator resets the back-off.
         daemon.signal(Signal::SIGHUP);
         netns.nft(damage);
         daemon.wait_until_said_times("somebody changed our rules, and they were repaired", number + 1);

@@ -29,7 +29,7 @@ pub(crate) fn run(netns: &Netns, line: &str) -> String {
     try_run(netns, line, "").stdout()
 }
 
-/// Runs a command line whose words are parted by blanks, less those between two quotes.
+/// Runs a command line whose words are separated by spaces, less those between two quotes.
 fn try_run(netns: &Netns, line: &str, input: &str) -> Ran {
     let parts = line.split('"').enumerate();
     let words: Vec<&str> = parts

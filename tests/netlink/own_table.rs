@@ -100,7 +100,7 @@ fn elements_come_and_go_and_sets_and_table_after_them() {
                     kernel.commit(&batch(None, changes)).unwrap();
                     kernel.elements(family, TABLE, set, kind).unwrap().unwrap()
                 };
-                // One by one, each end of the address space and each neighbour being gone and there in turn.
+                // One by one, each end of the address space and each neighbour being removed and added in turn.
                 for gone in &all {
                     let rest: Vec<_> = all.iter().filter(|range| *range != gone).copied().collect();
                     assert_eq!(read(&[delete(family, set, kind, &[*gone])]), rest);

@@ -20,7 +20,7 @@ const BINARY: &str = "src/main.rs";
 /// The library, as the binary names it.
 const NAME: &str = "ip_masq_agent";
 
-/// What is against the rule in a crate, and in the list itself.
+/// The violations of the rule in a crate, and the mistakes in the list itself.
 pub(crate) fn check(rooms: &[Vec<String>], exceptions: &[Exception], read: Read<'_>) -> Vec<String> {
     let library = modules(LIBRARY, read);
     let mut wrong = about_the_list(rooms, &library);

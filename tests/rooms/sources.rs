@@ -27,7 +27,7 @@ pub(crate) fn modules(root: &str, read: Read<'_>) -> Vec<Module> {
     found
 }
 
-/// Is this compiled for tests only?
+/// Whether this is compiled for tests only.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if attribute.path().is_ident("cfg") => {

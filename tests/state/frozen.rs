@@ -33,7 +33,7 @@ impl Node<'_> {
         rename_over(&self.config(), &exempting(number));
     }
 
-    /// Is what is saved the file with this number?
+    /// Whether the file with this number is saved.
     fn has_saved(&self, number: u8) -> bool {
         let good = LastKnownGood::new(SourceSet::one(self.config(), Some(exempting(number).into_bytes())));
         self.state().load().unwrap() == Some(good)
@@ -57,7 +57,7 @@ fn with_node(role: &str, work: impl FnOnce(&Node) + Send) {
     Ext4::with(|disk| work(&Node { netns, disk }));
 }
 
-/// The processes that a process has started and that it has not taken leave of.
+/// The child processes of a process that it has not waited for yet.
 fn children(process: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task.unwrap().path().join("children")).unwrap();

@@ -101,7 +101,7 @@ fn where_the_process_that_writes_is_killed_the_rules_are_in_force_and_it_is_told
     }
 }
 
-/// How often which was found after a kill.
+/// How often each outcome was found after a kill.
 #[derive(Debug, Default)]
 struct Left {
     old: usize,

@@ -50,7 +50,7 @@ fn rules(netns: &Netns) -> String {
     saved_text(netns) + &listed(netns)
 }
 
-/// Are the rules those of such a file, for both families?
+/// Whether the rules are those of such a file, for both families.
 fn exempts(netns: &Netns, number: u8) -> bool {
     let rules = rules(netns);
     signs(number).iter().all(|sign| rules.contains(sign))

@@ -1,4 +1,4 @@
-//! State files that somebody else could have written are not obeyed.
+//! State files that another user could have written are not applied.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};

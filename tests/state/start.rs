@@ -238,7 +238,7 @@ fn a_last_valid_configuration_that_the_flags_of_now_do_not_allow_is_not_used_and
 fn where_nothing_can_be_saved_that_is_told_once_and_the_rules_are_in_force() {
     let Some(netns) = Netns::new("readonly") else { return };
     let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\nresyncInterval: 1h\n");
-    // Nobody can make a directory there.
+    // No directory can be made there.
     let mut daemon = Daemon::start(&netns, &config, &["--state-dir=/proc/ip-masq-agent"]);
     let told = "the configuration in force is not saved for the next start: could not create the directory \
                 /proc/ip-masq-agent: ";

@@ -14,7 +14,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// All of them, in the order of their names. None is a mistake, not a success.
+    /// All of them, in the order of their names. An empty list is an error, not a success.
     pub(crate) fn all() -> Vec<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
         let entries = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
@@ -24,7 +24,7 @@ impl Case {
         cases
     }
 
-    /// The text that a renderer has to print, and where it is kept.
+    /// The text that a renderer has to print, and its file.
     pub(crate) fn golden(&self, format: &str) -> (PathBuf, String) {
         let path = self.folder.join(format);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| format!("({error})"));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// A control group, gone when the value is.
+/// A control group, removed when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     /// The directories with the files of `pids` and of `memory`; in version 2 it is one.

@@ -23,7 +23,7 @@ const IN_TIME: Duration = Duration::from_millis(100);
 pub(crate) struct Daemon {
     child: Child,
     log: Arc<Mutex<String>>,
-    /// Is its log not read for now?
+    /// Whether its log is not read for now.
     stalled: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -79,7 +79,7 @@ impl Daemon {
         Self { child, log, stalled }
     }
 
-    /// Reads its log no more, and fills the pipe: whoever writes to it now waits, or loses what it writes.
+    /// Reads its log no more, and fills the pipe: a write to it now waits, or is lost.
     pub(crate) fn stall_log(&self) {
         *self.stalled.0.lock().unwrap() = true;
         let pipe = format!("/proc/{}/fd/2", self.pid());
@@ -141,7 +141,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Has it not ended?
+    /// Whether it has not ended yet.
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -174,7 +174,7 @@ impl Drop for Daemon {
             eprintln!("--- what the agent said\n{}", self.log());
         }
         self.drain_log();
-        // Both fail if it has ended already, which is as good.
+        // Both fail if it has already ended, which is just as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -16,7 +16,7 @@ pub(crate) type Damage = (&'static str, Tool);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// `nft -f -` with this text; `$JUMP`, `$FIRST` and `$LAST` are handles: of the jump, of the first and of the last rule
-    /// of our chain. `$SET` is our first set, and `$ELEMENT` one that it shall not have.
+    /// of our chain. `$SET` is our first set, and `$ELEMENT` one that it should not have.
     Nft(&'static str),
     /// `iptables-nft-restore --noflush` or its like with this text; `$JUMP` is our jump as iptables-save prints it.
     Restore(&'static str),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::ran::{Ran, command, host};
 
-/// Waits for the end of its stdin, which comes also if the test is killed: what is frozen then would stay so for ever.
+/// Waits for the end of its stdin, which comes also if the test is killed: what is frozen then would stay so forever.
 const GUARD: &str = "trap '' HUP INT TERM; cat; fsfreeze --unfreeze \"$0\" 2>/dev/null";
 
 /// An ext4 file system in a file, in a mount namespace of its own.
@@ -20,7 +20,7 @@ pub(crate) struct Ext4 {
 }
 
 impl Ext4 {
-    /// Does `work` with a disk that nobody else sees, but for what the work starts.
+    /// Does `work` with a disk that only the work and the programs that it starts can see.
     pub(crate) fn with(work: impl FnOnce(&Self) + Send) {
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
@@ -41,7 +41,7 @@ impl Ext4 {
         host("mkfs.ext4", &["-q", image]);
         host("mount", &["-o", "loop", image, path]);
         let mut guard = command("sh");
-        // Whoever kills the test may mean its whole process group.
+        // A signal that kills the test may be sent to its whole process group.
         let guard = guard.args(["-c", GUARD, path]).stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         Self { scratch, guard }
     }
@@ -51,7 +51,7 @@ impl Ext4 {
         self.scratch.path().join("disk")
     }
 
-    /// From now on whatever writes to it waits, and cannot be ended.
+    /// From now on every program that writes to it waits, and cannot be ended.
     pub(crate) fn freeze(&self) {
         fsfreeze("--freeze", &self.path()).ended_with(0);
     }

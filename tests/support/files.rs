@@ -31,8 +31,8 @@ impl ConfigMap {
         map
     }
 
-    /// As kubelet's AtomicWriter updates it: a new version, a link renamed over `..data`, the file's own link if somebody
-    /// has replaced or removed it, the old version removed.
+    /// As kubelet's AtomicWriter updates it: a new version, a link renamed over `..data`, the file's own link if it was
+    /// replaced or removed, the old version removed.
     pub(crate) fn update(&self, version: &str, content: &str) {
         let old = fs::read_link(self.root.join("..data")).unwrap();
         self.write_version(version, content);

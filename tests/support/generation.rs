@@ -30,14 +30,14 @@ pub(crate) fn generation(netns: &Netns) -> u32 {
     })
 }
 
-/// Comes back when every commit is over that has begun before. The kernel tells a new generation while it is still at it;
-/// the lock that it holds meanwhile is what sending an empty transaction, which changes nothing, waits for
+/// Returns when every commit that has begun before is over. The kernel announces a new generation while the commit is
+/// still going on. An empty transaction, which changes nothing, waits for the lock that the commit holds
 /// (`nf_tables_valid_genid`).
 pub(crate) fn commits_are_over(netns: &Netns) {
     netns.inside(|| sent(&BATCH.map(|kind| message(kind, NFTABLES)).concat()));
 }
 
-/// A socket over which a request has gone. The kernel has dealt with it when sending is over.
+/// A socket over which a request was sent. The kernel has processed it when the send returns.
 fn sent(request: &[u8]) -> Socket {
     let mut socket = Socket::new(NETLINK_NETFILTER).unwrap();
     socket.bind_auto().unwrap();

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// waits this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Comes back as soon as `condition` holds; fails with `what` was waited for when the deadline has passed.
+/// Returns as soon as `condition` holds; fails with `what` was waited for when the deadline has passed.
 pub(crate) fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let give_up = Instant::now() + deadline;
     while !condition() {

@@ -28,9 +28,10 @@ pub(crate) fn without_flags(listed: &str) -> String {
     kept
 }
 
-/// The lines of each set and chain in what [`listed`] says, by family, kind and name. The room of a set, where it stands among
-/// others, and which of its two names it has (`exempt-8` or `exempt-8-b`) are matters of its past. For protected tables: of one with flags that it does not know, nft 1.0.6 prints
-/// as JSON what it finds in its memory, or nothing at all.
+/// The lines of each set and chain in what [`listed`] says, by family, kind and name. The room of a set, its place
+/// among others, and which of its two names it has (`exempt-8` or `exempt-8-b`) depend on its history and are left out.
+/// Also works for protected tables: for one with flags that it does not know, nft 1.0.6 prints random memory as JSON,
+/// or nothing.
 pub(crate) fn blocks(listed: &str) -> BTreeMap<String, Vec<String>> {
     let mut blocks: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut family, mut block) = ("", String::new());
@@ -53,7 +54,7 @@ pub(crate) fn blocks(listed: &str) -> BTreeMap<String, Vec<String>> {
 pub(crate) struct Tables {
     /// The elements of each set, by family and name.
     pub(crate) sets: BTreeMap<String, BTreeSet<String>>,
-    /// How each set is kept, without its room; base chains; the rules of each chain in order, without counters.
+    /// The kind of each set, without its room; base chains; the rules of each chain in order, without counters.
     pub(crate) rest: BTreeMap<String, Vec<String>>,
 }
 

@@ -16,7 +16,7 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_ip-masq-agent");
 /// How many seconds a program may take that is expected to end by itself.
 const PROGRAM_SECONDS: &str = "60";
 
-/// A network namespace, gone when the value is.
+/// A network namespace, removed when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Netns {
     name: String,
@@ -24,8 +24,8 @@ pub(crate) struct Netns {
 }
 
 impl Netns {
-    /// A fresh namespace with `lo` up. `None` only where the machine cannot have one and whoever started the tests
-    /// has allowed to pass over them ([`can_use_the_kernel`]).
+    /// A fresh namespace with `lo` up. `None` only where the machine cannot have one and skipping the tests was allowed
+    /// ([`can_use_the_kernel`]).
     pub(crate) fn new(role: &str) -> Option<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         if !can_use_the_kernel() {
@@ -44,7 +44,7 @@ impl Netns {
         &self.name
     }
 
-    /// A place for files of this test, gone with the namespace.
+    /// A place for files of this test, removed with the namespace.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
@@ -71,7 +71,7 @@ impl Netns {
         Ran::with_input(command, input)
     }
 
-    /// Runs a command line inside, words parted by blanks, and wants it to succeed. Gives its stdout.
+    /// Runs a command line inside, words separated by spaces, and wants it to succeed. Gives its stdout.
     #[track_caller]
     pub(crate) fn run(&self, line: &str) -> String {
         let mut words = line.split_whitespace();
@@ -91,7 +91,7 @@ impl Netns {
         self.try_run("ip", &["-batch", "-"], lines).ended_with(0);
     }
 
-    /// Runs a verb of the agent inside: `arguments` are parted by blanks, `config` is the text of its file.
+    /// Runs a verb of the agent inside: `arguments` are separated by spaces, `config` is the text of its file.
     pub(crate) fn agent(&self, arguments: &str, config: &str) -> Ran {
         let path = self.write("ip-masq-agent", config);
         let mut all: Vec<&str> = arguments.split_whitespace().collect();

@@ -78,7 +78,7 @@ impl LongUdp {
         Self::open_by_way_of(to.address, from, to)
     }
 
-    /// The same, sent to an address that somebody translates to the receiver's.
+    /// The same, sent to an address that is translated to the receiver's.
     pub(crate) fn open_by_way_of(address: IpAddr, from: Endpoint<'_>, to: Endpoint<'_>) -> Self {
         let receiver = to.netns.inside(|| UdpSocket::bind(to.bindable(0)).unwrap());
         let sender = from.netns.inside(|| UdpSocket::bind(SocketAddr::new(from.address, 0)).unwrap());

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// The programs that the tests call, and the Debian package that has each.
+/// The programs that the tests call, and the Debian package that contains each.
 const TOOLS: [(&str, &str); 18] = [
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
@@ -78,7 +78,7 @@ impl Ran {
         Self::with_input(command, "")
     }
 
-    /// Did it end with status 0?
+    /// Whether it ended with status 0.
     pub(crate) fn succeeded(&self) -> bool {
         self.status == Some(0)
     }
@@ -130,8 +130,8 @@ pub(crate) fn host(program: &str, arguments: &[&str]) -> String {
 
 /// Fails, saying what is missing and how to get it, unless namespaces can be made and all tools are there.
 ///
-/// Only outside CI, and only on demand, is a test that lacks them passed over; a silent skip would prove nothing.
-/// False means: the caller is to return at once.
+/// Only outside CI, and only on demand, is a test that lacks them skipped; a silent skip would prove nothing. False
+/// means: the caller is to return at once.
 pub(crate) fn can_use_the_kernel() -> bool {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let Some(missing) = MISSING.get_or_init(missing) else { return true };

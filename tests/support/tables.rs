@@ -42,8 +42,8 @@ pub(crate) fn without_counters(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The chains that are nobody's base chain and the rules: what an iptables-save text says about rules, not about which
-/// of iptables' own base chains happen to exist.
+/// The chains that are not base chains, and the rules: what an iptables-save text says about rules, not about which of
+/// iptables' own base chains happen to exist.
 pub(crate) fn chains_and_rules(lines: &[String]) -> Vec<&str> {
     lines
         .iter()
@@ -67,7 +67,7 @@ pub(crate) fn on_rule(netns: &Netns, family: Family, action: &str, rule: &str) -
     netns.try_run(&program(family, ""), &arguments, "")
 }
 
-/// Parts a line as iptables-restore does: at blanks, but for those between double quotes.
+/// Splits a line as iptables-restore does: at spaces, except those between double quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);

@@ -42,7 +42,7 @@ pub(crate) const fn node_uplink(family: Family) -> &'static str {
     }
 }
 
-/// Three namespaces, gone when the value is.
+/// Three namespaces, removed when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Topology {
     pub(crate) pod: Netns,

@@ -15,9 +15,9 @@ use crate::report::{Goal, Row, Section};
 use crate::texts;
 
 const SIZES: [usize; 5] = [4, 64, 1_000, 10_000, 100_000];
-/// Upstream's layout is a rule a range: nobody has more of them.
+/// Upstream's layout has one rule for each range: longer lists are unrealistic there.
 const COMPAT_SIZES: [usize; 4] = [4, 64, 1_000, 10_000];
-/// Lists that are kept in an interval set.
+/// Lists that go into an interval set.
 const INTERVAL_SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 /// From here on the kernel's share is what counts.
 const LARGE: usize = 10_000;
@@ -70,7 +70,7 @@ fn of_list(bench: &Bench, backend: Backend, name: &str, ranges: &[Range]) -> Res
     let restore = bench.file("apply.restore", &texts::upstream_restore(ranges))?;
     let nft = Program::new("nft").argument("-f").argument(nft_text);
 
-    // They are kept until all is measured: the kernel needs a while to take one apart.
+    // They are held until all is measured: the kernel needs a while to take one apart.
     let kept = std::cell::RefCell::new(Vec::new());
     let fresh = || -> Result<std::rc::Rc<Namespace>> {
         let namespace = std::rc::Rc::new(Namespace::new()?);

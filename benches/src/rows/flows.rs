@@ -103,7 +103,7 @@ pub(super) fn flows(bench: &Bench) -> Result<Section> {
 /// What is compared; the bare rule first.
 fn plan(bench: &Bench) -> Vec<(Rules, List, usize)> {
     const ALL: &[usize] = &[4, 64, 1_000, 10_000, 100_000];
-    // A rule a range: beyond this they cost what nobody pays.
+    // These have one rule for each range: beyond this number the cost is too high to be of interest.
     const FEW: &[usize] = &[4, 64, 1_000];
     const COMPAT: &[usize] = &[64, 1_000];
     const IPSET: &[usize] = &[1_000, 100_000];

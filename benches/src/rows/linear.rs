@@ -14,7 +14,7 @@ const SMALL: usize = 1_000;
 const LARGER: [usize; 2] = [10_000, 100_000];
 const STAGES: [&str; 6] = ["parse", "policy", "compile", "plan", "encode", "whole"];
 
-/// Does the time per range grow with the number of ranges?
+/// Whether the time per range grows with the number of ranges.
 pub(super) fn linear(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "From the file's bytes to the transaction's, per range",
@@ -43,7 +43,7 @@ pub(super) fn linear(bench: &Bench) -> Result<Section> {
     Ok(section)
 }
 
-/// The median that criterion has kept, if it has measured this.
+/// The median that criterion has stored, if it has measured this.
 fn per_range(bench: &Bench, backend: Backend, stage: &str, size: usize) -> Result<Option<Samples>> {
     let path = bench.criterion.join(backend.name()).join(stage).join(size.to_string()).join("new/estimates.json");
     let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };

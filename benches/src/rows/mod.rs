@@ -37,7 +37,7 @@ pub struct Bench {
     pub flood: PathBuf,
     /// Where criterion keeps its results.
     pub criterion: PathBuf,
-    /// For files; gone at the end.
+    /// For files; removed at the end.
     pub scratch: TempDir,
 }
 

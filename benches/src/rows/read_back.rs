@@ -16,7 +16,7 @@ use crate::ranges;
 use crate::report::{Goal, Row, Section};
 use crate::texts;
 
-/// How long it takes to read all rules back and to compare them with those that shall be there.
+/// How long it takes to read all rules back and to compare them with those that should be there.
 pub(super) fn read_back(bench: &Bench) -> Result<Section> {
     let mut section = Section {
         title: "Read back and compare",

@@ -1,4 +1,4 @@
-//! How long the node is without rules that somebody has taken out.
+//! How long the node is without rules that another program has removed.
 
 use std::os::fd::AsFd as _;
 use std::thread;
@@ -63,7 +63,7 @@ pub(super) fn repair(bench: &Bench) -> Result<Section> {
 fn of_size(bench: &Bench, backend: Backend, size: usize, foe: Foe) -> Result<[Row; 3]> {
     let configuration = bench.watched_configuration(&ranges::of_one_length(size, 28), "1h")?;
     let namespace = Namespace::new()?;
-    // Without protection: with it, nobody could take the table out.
+    // Without protection: with it, no other program could remove the table.
     let agent = bench.agent.writing("run", backend, &configuration).words("--protect off");
     let running = Running::start(&namespace, &agent, &bench.scratch.path().join("repair.log"))?;
     let mut watcher = namespace.inside(|| Watcher::open(backend))?;

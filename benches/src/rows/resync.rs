@@ -99,8 +99,8 @@ fn next_pass(running: &Running) -> Result<Duration> {
     }
 }
 
-/// The processor time of the three programs that upstream runs for a pass. They are waited for by this process, and
-/// nothing else is meanwhile.
+/// The processor time of the three programs that upstream runs for a pass. This process waits for them, and for no
+/// others in the meantime.
 fn upstreams_pass(bench: &Bench, namespace: &Namespace, flavour: &str, restore: &std::path::Path) -> Result<f64> {
     let iptables = bench.iptables(&format!("iptables-{flavour}"));
     // Status 1: the chain is there already.

@@ -35,7 +35,7 @@ pub(super) struct Topology {
 pub(super) struct Sample {
     /// In seconds.
     pub(super) per_packet: f64,
-    /// Did the other processors have other work meanwhile?
+    /// Whether the other processors had other work in the meantime.
     pub(super) disturbed: bool,
 }
 
@@ -45,7 +45,7 @@ impl Topology {
         let topology = Self { pod: Namespace::new()?, node: Namespace::new()?, world: Namespace::new()? };
         let Self { pod, node, world } = &topology;
         let (to_pod, to_world) = (pod.path(), world.path());
-        // The addresses of the interfaces are chosen, so that neighbours are known and nobody has to ask.
+        // The addresses of the interfaces are chosen, so that neighbours are known and need not be looked up.
         let ip = |namespace: &Namespace, lines: &str| {
             let file = bench.file("ip.batch", lines)?;
             namespace.run(&Program::new("ip").argument("-batch").argument(file))

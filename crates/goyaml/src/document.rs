@@ -40,7 +40,7 @@ pub enum Value<'t> {
     Null,
     /// A truth value; in YAML 1.1 also `yes`, `off` and the like.
     Bool(bool),
-    /// A number, which in YAML may also be infinite or none at all (`.inf`, `.nan`) inside of keys.
+    /// A number, which in YAML may also be infinite or none at all (`.inf`, `.nan`) inside keys.
     Number(Number<'t>),
     /// A text.
     Text(Cow<'t, str>),
@@ -95,7 +95,7 @@ pub(crate) struct Children<'t> {
 }
 
 impl Document<'_> {
-    /// The text that all spans refer to, up to the first thing that is no text.
+    /// The text that all spans refer to, up to the first thing that is not text.
     ///
     /// Of UTF-8 it is the input as it is, with its byte order mark. Of UTF-16 it is what the input says, without the byte order mark.
     /// In JSON, what is not UTF-8 is replaced by U+FFFD.
@@ -110,7 +110,7 @@ impl Document<'_> {
         self.root_id().map(|id| Node { document: self, id, target: id })
     }
 
-    /// The first word of what is behind the first document, which Go's readers ignore.
+    /// The first word of what is after the first document, which Go's readers ignore.
     #[must_use]
     pub fn further_documents(&self) -> Option<Span> {
         self.rest

@@ -26,7 +26,7 @@ pub enum Problem {
     Depth,
     /// Aliases that stand for far more than is written.
     Aliasing,
-    /// An alias inside of what it stands for.
+    /// An alias inside what it stands for.
     Recursion,
     /// The text is longer than [`MAX_BYTES`].
     Size,

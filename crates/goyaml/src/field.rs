@@ -1,6 +1,6 @@
 //! Which field of a Go struct `encoding/json` takes a key for.
 
-/// Does `encoding/json` decode the key `name` into the field that is called `field`? Case does not matter to it.
+/// Whether `encoding/json` decodes the key `name` into the field that is called `field`. Case does not matter to it.
 #[must_use]
 pub fn names_field(name: &str, field: &str) -> bool {
     fold(name).eq(fold(field))

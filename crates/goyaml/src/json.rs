@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         Span { start: narrow(start), end: narrow(self.place), line: self.line }
     }
 
-    /// Moves on behind the quote that ends the string, and returns what is before it.
+    /// Moves past the quote that ends the string, and returns what is before it.
     fn string(&mut self) -> &'a str {
         let rest = self.rest();
         let mut is_escaped = false;
@@ -163,7 +163,7 @@ fn unquote(mut rest: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The characters that a run of `u0041\u0042` stands for, and the text behind it.
+/// The characters that a run of `u0041\u0042` stands for, and the text after it.
 fn unquote_units(escapes: &str) -> (String, &str) {
     let mut units = Vec::new();
     let mut rest = escapes;

@@ -41,7 +41,7 @@ pub use field::{fold, names_field};
 pub use map::{Effective, Map, Pair, Pairs};
 pub use span::Span;
 
-/// Lists and maps that may stand inside of each other; the number of both of Go's readers.
+/// Lists and maps that may stand inside each other; the number of both of Go's readers.
 pub const MAX_DEPTH: usize = 10_000;
 
 /// The bytes that a text may have, so that all places in it, and all of what is made of it, can be counted with 32 bits.

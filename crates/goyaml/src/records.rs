@@ -3,8 +3,9 @@
 use crate::tree::{Id, Start};
 use crate::yaml::Tag;
 
-/// Nodes, one behind the other. Each begins with its [`Head`]: a byte of flags, and where it stands, counted from another node;
-/// then comes what its kind needs. Numbers are in LEB128: seven bits a byte, the lowest first, the eighth bit set if there are more.
+/// Nodes, one after the other. Each begins with its [`Head`]: a byte of flags, and where it stands, counted from
+/// another node; then comes what its kind needs. Numbers are in LEB128: seven bits a byte, the lowest first, the eighth
+/// bit set if there are more.
 #[derive(Debug, Default)]
 pub(crate) struct Records(Vec<u8>);
 
@@ -20,15 +21,15 @@ pub(crate) struct Head {
     pub(crate) start: Start,
 }
 
-/// What a node is, and by that what stands behind its head.
+/// What a node is, and by that what stands after its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A scalar that stands in the text as it is, or in quotes: its length there.
     Written,
     /// A scalar that had to be decoded: its length in the text, and its place and length among those that were.
     Copied,
-    /// The place behind the last entry, in four bytes, because it is known only when those are there. At that place, the length of
-    /// the list in the text.
+    /// The place after the last entry, in four bytes, because it is known only when those are there. At that place, the
+    /// length of the list in the text.
     List,
     /// The same.
     Map,
@@ -64,7 +65,7 @@ impl Records {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds a head, which stands behind `from`.
+    /// Adds a head, which stands after `from`.
     pub(crate) fn push_head(&mut self, head: Head, from: Start) {
         let place = |found: Option<usize>| found.and_then(|place| u8::try_from(place).ok()).unwrap_or_default();
         let kind = place(KINDS.iter().position(|kind| *kind == head.kind));
@@ -129,7 +130,7 @@ impl Records {
         (head, rest)
     }
 
-    /// What is behind that place.
+    /// The bytes after that place.
     pub(crate) fn at(&self, place: u32) -> Rest<'_> {
         Rest { bytes: &self.0, place: place as usize }
     }
@@ -168,7 +169,7 @@ impl Rest<'_> {
         u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
 
-    /// The place behind what was taken.
+    /// The place after what was taken.
     pub(crate) fn place(&self) -> u32 {
         u32::try_from(self.place).unwrap_or(u32::MAX)
     }

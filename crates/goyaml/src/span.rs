@@ -3,14 +3,15 @@
 /// A part of the decoded text ([`Document::text`](crate::Document::text)), in bytes, and the line on which it starts. Both ends are
 /// on character boundaries.
 ///
-/// A span covers what is written for a value: a scalar with its quotes, a block scalar from its `|` or `>` to the end of its last
-/// line, a list or map from its first bracket, dash or key to the end of its last entry. Anchors and tags before a value are no part
-/// of it, except where nothing else is written. A value that is not written at all (`key:`) is empty, right behind what is before it.
+/// A span covers what is written for a value: a scalar with its quotes, a block scalar from its `|` or `>` to the end
+/// of its last line, a list or map from its first bracket, dash or key to the end of its last entry. Anchors and tags
+/// before a value are no part of it, except where nothing else is written. A value that is not written at all (`key:`)
+/// is empty, right after what is before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The place of the first byte.
     pub start: u32,
-    /// The place behind the last byte.
+    /// The place after the last byte.
     pub end: u32,
     /// The line of the first byte, counted from 1. In YAML a line ends at each of YAML 1.1's line breaks (LF, CR, CRLF, U+0085,
     /// U+2028, U+2029), in JSON at LF.

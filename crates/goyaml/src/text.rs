@@ -6,20 +6,20 @@ use crate::span::narrow;
 use crate::yaml::cursor::line_breaks;
 use crate::{Error, Problem, Span};
 
-/// A text up to the first thing that makes it none.
+/// A text up to the first thing that is not valid text.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Decoded<'a> {
     pub(crate) text: Cow<'a, str>,
     /// The bytes of `text` that are byte order marks.
     pub(crate) marks: usize,
-    /// What is wrong behind the text. It does not matter where nobody reads that far.
+    /// What is wrong after the text. It does not matter if the reader stops before it.
     pub(crate) fault: Option<Error>,
 }
 
 /// The UTF-8 form of U+FEFF.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Whether `sigs.k8s.io/yaml` takes this text for JSON: its first character behind any white space is a brace.
+/// Whether `sigs.k8s.io/yaml` takes this text for JSON: its first character after any white space is a brace.
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
     // A text that is not UTF-8 up to its first brace does not start with one.
     let valid = match std::str::from_utf8(bytes) {
@@ -35,10 +35,10 @@ pub(crate) fn json(bytes: &[u8]) -> Decoded<'_> {
     Decoded { text, marks: 0, fault: None }
 }
 
-/// The text of YAML: UTF-8, or UTF-16 behind a byte order mark, without any character that YAML 1.1 excludes (§5.1).
+/// The text of YAML: UTF-8, or UTF-16 after a byte order mark, without any character that YAML 1.1 excludes (§5.1).
 ///
-/// A second byte order mark is passed over. go-yaml does the same on the first line; on each further one that it has read
-/// already by then, it passes over whatever comes first.
+/// A second byte order mark is skipped. go-yaml does the same on the first line; on each further one that it has read
+/// already by then, it skips the first character, whatever it is.
 pub(crate) fn yaml(bytes: &[u8]) -> Decoded<'_> {
     let mut marks = 0;
     let (text, fault) = match bytes {

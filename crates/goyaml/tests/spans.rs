@@ -5,7 +5,7 @@
 
 use goyaml::{Document, Node, Span, Value};
 
-/// The lines and texts of all nodes, in the order of the text; each behind what it is in.
+/// The lines and texts of all nodes, in the order of the text; each after what it is in.
 fn written(document: &Document<'_>) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     let mut open: Vec<Node<'_>> = document.root().into_iter().collect();
@@ -169,7 +169,7 @@ fn places_are_counted_in_bytes_over_many_byte_characters_tabs_and_all_line_break
     }
 }
 
-/// A name behind many-byte characters, in each encoding: of UTF-8, places are places in the file.
+/// A name after many-byte characters, in each encoding: of UTF-8, places are places in the file.
 #[test]
 fn places_are_those_of_the_file_in_utf_8_and_of_the_decoded_text_in_utf_16() {
     let text = "# é\nö: [日, '😀']\n";

@@ -6,14 +6,15 @@ use crate::netlink::message::{Content, FamilyHeader, Head, Kind, Message, Messag
 use crate::netlink::nfnetlink::{BATCH_BEGIN, BATCH_END, NFNL_BATCH_GENID, Subsystem};
 use crate::netlink::wire::Writer;
 
-/// A batch that still takes changes, each of which is one message or several. Only a [`Batch`] can be sent.
+/// A batch that still takes changes, each of which is one message or several. It has to be sealed before it can be
+/// sent.
 #[derive(Debug)]
 pub(crate) struct BatchWriter {
     writer: Writer,
     subsystem: Subsystem,
-    /// The sequence number of the message that begins it; those behind it count up.
+    /// The sequence number of the message that begins it; those after it count up.
     first: u32,
-    /// For every message behind the one that begins the batch, the change to which it belongs.
+    /// For every message after the one that begins the batch, the change to which it belongs.
     changes: Vec<usize>,
     /// How many changes were completed.
     completed: usize,

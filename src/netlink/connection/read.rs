@@ -3,10 +3,10 @@
 use super::{Budget, Connection, End, Request, TRIES, Transport};
 use crate::netlink::{Attributes, Malformed, NetlinkError};
 
-/// What one attempt to read came to.
+/// The result of one attempt to read.
 enum Attempt<I> {
     Complete(Vec<I>),
-    /// It has an end, and others committed meanwhile.
+    /// It is complete, but others committed in the meantime.
     Overtaken(Vec<I>),
     Interrupted,
 }
@@ -22,10 +22,11 @@ impl<T: Transport> Connection<T> {
         self.read_until(request, parse, |_, _| false)
     }
 
-    /// The same for one list that can be so long that others always commit meanwhile, be it elsewhere: two answers in a row
-    /// that are the same count as whole. The kernel gives a list in parts, and for each part skips as many entries as it has
-    /// given already. What others do elsewhere moves no entry of the list. What they do to the list itself can make the
-    /// kernel leave out or repeat entries in one answer, but then the next answer differs.
+    /// The same for a list that can be so long that there is always a foreign commit in the meantime, even if it is
+    /// about something else: two equal answers in a row count as whole. The kernel gives a list in parts, and for each
+    /// part skips as many entries as it has given already. What others do elsewhere moves no entry of the list. What
+    /// they do to the list itself can make the kernel leave out or repeat entries in one answer, but then the next
+    /// answer differs.
     pub(crate) fn read_long<I>(
         &mut self,
         request: &Request<'_>,

@@ -1,17 +1,18 @@
-//! In which sets a list of ranges is kept, so that looking an address up costs the least.
+//! Which sets hold a list of ranges, so that looking an address up costs the least.
 
 use std::net::IpAddr;
 
 use crate::net::AddressRange;
 use crate::rules::{Set, SetKind};
 
-/// Up to so many prefix lengths each has a hash set of its own. At 64 ranges a lookup in one was seen to cost 45 ns with
-/// its mask, and a lookup in an interval set 300 ns; a longer list favours hash sets still more (docs/decisions.md).
+/// Up to this many prefix lengths, each has a hash set of its own. At 64 ranges a lookup in one was seen to cost 45 ns
+/// with its mask, and a lookup in an interval set 300 ns; a longer list favours hash sets still more
+/// (docs/decisions.md).
 const MAX_PREFIX_LENGTHS: usize = 6;
 
-/// More ranges than this each go into the hash set of their prefix length, however many lengths there are: whatever changes
-/// in an interval set, the kernel rebuilds all of it within that commit, which takes 1 ms for 10,000 ranges and 120 ms for a
-/// million, and nothing ends a process before it is through.
+/// More ranges than this each go into the hash set of their prefix length, however many lengths there are: whatever
+/// changes in an interval set, the kernel rebuilds all of it within that commit, which takes 1 ms for 10,000 ranges and
+/// 120 ms for a million, and a process cannot be ended before that is done.
 const MAX_INTERVALS: usize = 16_384;
 
 /// How many prefix lengths there are, `/0` and IPv6's `/128` included.
@@ -26,7 +27,7 @@ pub(crate) struct SetPart {
     pub(crate) prefix_len: Option<u8>,
 }
 
-/// The sets, whose names begin with this one, for ranges that are merged; `None` if these are all addresses.
+/// The sets for merged ranges, with names that begin with `name`; `None` if the ranges are all addresses.
 pub(super) fn exempt_sets(name: &str, ranges: Vec<AddressRange>) -> Option<Vec<(Set, SetPart)>> {
     let counts = counts(&ranges);
     if counts.first().is_some_and(|everything| *everything > 0) {
@@ -57,7 +58,7 @@ fn counts(ranges: &[AddressRange]) -> Vec<usize> {
     counts
 }
 
-/// The set for the CIDRs of each length of which there are any, and how to look an address up in it.
+/// A set for each prefix length that occurs, and how to look an address up in it.
 fn by_length<'n>(
     name: &'n str,
     ranges: &[AddressRange],
@@ -87,7 +88,7 @@ fn for_each_cidr(ranges: &[AddressRange], mut each: impl FnMut(IpAddr, usize)) {
     }
 }
 
-/// Room for twice as many elements at least, so that a list can grow for long before its set has to be made anew.
+/// Room for at least twice as many elements, so that a list can grow for long before its set has to be recreated.
 fn room(elements: usize) -> u32 {
     const LEAST: usize = 64;
     u32::try_from((2 * elements).max(LEAST).next_power_of_two()).unwrap_or(u32::MAX)

@@ -35,7 +35,7 @@ impl fmt::Display for Layout {
 const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
 const MASQUERADE_COMMENT: &str = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
 
-/// The comments of the rules that a chain of ours has many of.
+/// The comments of the most frequent rules of our chains.
 pub(crate) const OUR_COMMENTS: [&str; 2] = [RETURN_COMMENT, MASQUERADE_COMMENT];
 
 /// The rules that carry out a policy in a layout.
@@ -48,14 +48,14 @@ pub fn compile(policy: &Policy, layout: Layout) -> Ruleset {
     Ruleset { chain: policy.chain.clone(), tables: policy.families.iter().copied().map(table).collect() }
 }
 
-/// The rules that carry out one decision, in a chain that packets to the node itself do not reach. `probability` says how
-/// precisely a layout can share.
+/// The rules that carry out one decision, in a chain that packets to the node itself do not reach. `probability` rounds
+/// a share to what the layout can express.
 fn rules_of(
     decision: &Decision,
     range: DecisionRange,
     probability: fn(Probability) -> Probability,
 ) -> impl Iterator<Item = Rule> {
-    // What always holds is no condition: iptables prints none and the kernel is sent none.
+    // A condition that always holds is left out: iptables prints none, and none is sent to the kernel.
     let is_asked = |condition: &&Condition| {
         **condition != Condition::DESTINATION_IS_NOT_LOCAL && !condition.test().is_always_met()
     };
@@ -67,7 +67,7 @@ fn rules_of(
     rules.into_iter().map(move |rule| rule.carrying_out(range))
 }
 
-/// A rule that keeps the source of what its conditions meet.
+/// A rule by which the packets that its conditions select keep their source.
 fn keep(matches: Vec<Match>) -> Rule {
     Rule::new(matches, Some(RETURN_COMMENT.into()), Verdict::Return)
 }
@@ -76,8 +76,8 @@ fn masquerade(matches: Vec<Match>, how: Masquerade) -> Rule {
     Rule::new(matches, Some(MASQUERADE_COMMENT.into()), Verdict::Masquerade(how))
 }
 
-/// With `--to-ports`, for each protocol a rule per port range, each taking its share of the flows that are left;
-/// then a rule without ports, for every other protocol.
+/// With `--to-ports`, for each protocol a rule per port range, each taking its share of the remaining flows; then a
+/// rule without ports, for every other protocol.
 fn masquerade_rules(matches: &[Match], ports: &PortChoice, probability: fn(Probability) -> Probability) -> Vec<Rule> {
     let ranges = ports.to_ports.as_slice();
     let fully_random = ports.random_fully;

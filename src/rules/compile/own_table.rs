@@ -1,7 +1,7 @@
 //! The native layout: tables of our own, with the exempt ranges in sets.
 //!
-//! The names in these tables are fixed. `--masq-chain` names the chain in iptables' table alone: a name that iptables takes
-//! may be a keyword or no word at all to nft, or that of our own base chain.
+//! The names in these tables are fixed. `--masq-chain` names the chain in iptables' table alone: a name that iptables
+//! accepts may be a keyword or a syntax error to nft, or the name of our own base chain.
 
 use super::exempt_sets::exempt_sets;
 use super::{jump, keep, rules_of};

@@ -8,7 +8,7 @@ use crate::policy::{self, Value};
 use crate::rules::{Field, Match, Rule, Ruleset, TableId, Test, Verdict};
 
 /// The `nat` table of a family as `iptables-save` (`ip6tables-save`) prints it, less its comments. Empty if nothing of
-/// ours shall be there.
+/// ours should be there.
 #[must_use]
 pub fn iptables_save(ruleset: &Ruleset, family: Family) -> String {
     let Some(table) = ruleset.table(TableId::nat(family)) else { return String::new() };

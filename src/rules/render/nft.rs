@@ -7,13 +7,13 @@ use crate::net::{Cidr, Family, PortRange};
 use crate::policy;
 use crate::rules::{Chain, Field, Masquerade, Match, Rule, Ruleset, Set, SetKind, Test, Verdict};
 
-/// The tables of a ruleset in the native layout. `nft -f` of it replaces what stands under their names in one transaction.
+/// The tables of a ruleset in the native layout. `nft -f` of it replaces tables of the same names in one transaction.
 #[must_use]
 pub fn nft(ruleset: &Ruleset) -> String {
     let mut text = String::new();
     for table in &ruleset.tables {
         let id = table.id;
-        // Created so that it can be deleted; deleted so that nothing of before is left.
+        // Created so that it can be deleted; deleted so that nothing is left of the old content.
         let _ = writeln!(text, "table {id}\ndelete table {id}\ntable {id} {{");
         let sets = table.sets.iter().map(|set| set_text(set, id.family));
         let chains = table.chains.iter().map(|chain| chain_text(chain, id.family));

@@ -1,4 +1,4 @@
-//! When all has come to rest, and what is left then.
+//! Waits until all has come to rest, and checks what is left then.
 
 use std::time::{Duration, Instant};
 
@@ -54,12 +54,13 @@ impl Driver<'_> {
             let now = generation(node);
             let knows = !self.is_fresh || agent.log().contains(KNOWS_ITS_FILE);
             if knows && looked.as_ref().is_none_or(|(looked, _)| *looked != now) {
-                // What is listed afterwards has been there since before this moment, if nobody has committed meanwhile.
+                // What is listed afterwards has been there since before this moment, if there was no commit in the
+                // meantime.
                 commits_are_over(node);
                 let at = self.books.now();
                 let rules = Rules::of(node, self.layout);
                 if generation(node) == now {
-                    if rules.as_ref() == Some(&self.expected) && self.is_kept() {
+                    if rules.as_ref() == Some(&self.expected) && self.is_saved() {
                         return at;
                     }
                     looked = rules.filter(|rules| *rules != self.expected).map(|rules| (now, rules));
@@ -93,7 +94,7 @@ impl Driver<'_> {
         self.edit(vec![(FileChange::Write(How::RenamedOver, last), Duration::ZERO)]);
         self.settle();
         self.would_change_nothing();
-        // Once more, for the packets that have come meanwhile.
+        // Once more, for the packets that arrived in the meantime.
         self.settle();
         let agent = self.agent.take().expect("it was just seen at work");
         let log = self.past_log.clone() + &agent.log();

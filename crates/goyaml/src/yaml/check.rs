@@ -36,7 +36,7 @@ struct Walk<'t> {
 }
 
 /// Walks through the document as go-yaml's decoder does, each alias as what it stands for, and stops at the first thing that it or
-/// the printing as JSON refuses: broken tags, keys that are no text, infinity.
+/// the printing as JSON refuses: broken tags, keys that are not text, infinity.
 pub(super) fn check(document: &Document<'_>) -> Result<(), Error> {
     let Some(root) = document.root_id() else { return Ok(()) };
     // The document itself counts as one step.
@@ -97,7 +97,7 @@ impl<'t> Walk<'t> {
                 self.push(document, (id, node), role)
             }
             Content::List | Content::Map => {
-                // Only the list itself of `<<: [*a, *b]` is merged, never a list behind an alias in it.
+                // Only the list itself of `<<: [*a, *b]` is merged, never a list reached through an alias in it.
                 self.push(document, (id, node), if role == Role::Merged { Role::Value } else { role })
             }
         }

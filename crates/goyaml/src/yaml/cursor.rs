@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
         Self::span(from, self.position)
     }
 
-    /// The empty span behind what `span` covers.
+    /// The empty span after what `span` covers.
     pub(super) fn behind(&self, span: Span) -> Span {
         Span::point(span.end, span.line.saturating_add(span.of(self.text).map_or(0, line_breaks)))
     }
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
         self.byte_at(0)
     }
 
-    /// The byte `ahead` bytes behind the next one.
+    /// The byte `ahead` bytes after the next one.
     pub(super) fn byte_at(&self, ahead: usize) -> u8 {
         self.text.as_bytes().get(self.position + ahead).copied().unwrap_or(0)
     }
@@ -109,7 +109,7 @@ impl<'a> Cursor<'a> {
         self.is_end() || self.is_break()
     }
 
-    /// Whether a space, a tab, a line break or the end stands `ahead` bytes behind the next byte.
+    /// Whether a space, a tab, a line break or the end stands `ahead` bytes after the next byte.
     pub(super) fn is_space_at(&self, ahead: usize) -> bool {
         match self.byte_at(ahead) {
             b' ' | b'\t' | b'\n' | b'\r' => true,
@@ -127,12 +127,12 @@ impl<'a> Cursor<'a> {
             && self.is_space_at(3)
     }
 
-    /// The bytes of the line break that stands `ahead` bytes behind the next byte, or 0. YAML 1.1 has five of them.
+    /// The bytes of the line break that stands `ahead` bytes after the next byte, or 0. YAML 1.1 has five of them.
     fn break_len(&self, ahead: usize) -> usize {
         break_len(self.text.as_bytes().get(self.position + ahead..).unwrap_or_default())
     }
 
-    /// Moves on behind the next character.
+    /// Moves past the next character.
     pub(super) fn skip(&mut self) {
         let length = match self.byte() {
             0..0x80 => 1,
@@ -144,7 +144,7 @@ impl<'a> Cursor<'a> {
         self.line_start += length - 1;
     }
 
-    /// Moves on behind all ASCII characters for which `wanted` holds, and returns them.
+    /// Moves past all ASCII characters for which `wanted` holds, and returns them.
     pub(super) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a str {
         let start = self.position;
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
@@ -165,8 +165,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Moves on behind `- `, a plain word or nothing, a line break and `indent` spaces, if a dash and a space follow
-    /// those, and returns the word and where it is.
+    /// Moves past `- `, a plain word or nothing, a line break and `indent` spaces, if a dash and a space follow those,
+    /// and returns the word and where it is.
     pub(super) fn take_word_entry(&mut self, indent: usize) -> Option<(&'a str, Span)> {
         let rest = self.text.get(self.position..)?.strip_prefix("- ")?;
         let length = rest.bytes().position(|byte| !is_ordinary(byte) && byte != b':')?;
@@ -176,7 +176,7 @@ impl<'a> Cursor<'a> {
         if word.ends_with(':') || !spaces.bytes().all(|byte| byte == b' ') || !next.starts_with("- ") {
             return None;
         }
-        // Where no word is, its place is right behind the dash.
+        // Where no word is, its place is right after the dash.
         let start = narrow(self.position + if word.is_empty() { 1 } else { 2 });
         let span = Span { start, end: start + narrow(word.len()), line: self.line };
         self.line_start = self.text.len() - behind.len() + 1;
@@ -185,15 +185,15 @@ impl<'a> Cursor<'a> {
         Some((word, span))
     }
 
-    /// Moves on behind the next character, and returns it.
+    /// Moves past the next character, and returns it.
     pub(super) fn take_one(&mut self) -> &'a str {
         let start = self.position;
         self.skip();
         self.since(start)
     }
 
-    /// Moves on behind the line break, if there is one, and returns what it stands for: a line feed for all but U+2028
-    /// and U+2029, which stay themselves.
+    /// Moves past the line break, if there is one, and returns what it stands for: a line feed for all but U+2028 and
+    /// U+2029, which stay themselves.
     pub(super) fn take_break(&mut self) -> &'a str {
         let start = self.position;
         let length = self.break_len(0);
@@ -206,13 +206,13 @@ impl<'a> Cursor<'a> {
         if length == 3 { self.since(start) } else { "\n" }
     }
 
-    /// Moves on behind spaces, tabs and a comment.
+    /// Moves past spaces, tabs and a comment.
     pub(super) fn skip_blanks_and_comment(&mut self) {
         self.take_while(is_blank);
         self.skip_comment();
     }
 
-    /// Moves on behind a comment, if one starts here.
+    /// Moves past a comment, if one starts here.
     pub(super) fn skip_comment(&mut self) {
         if self.byte() == b'#' {
             self.take_until(Self::is_break);

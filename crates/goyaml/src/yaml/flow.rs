@@ -66,7 +66,7 @@ impl<'a> Parser<'a> {
         self.flow_value(State::FlowMappingKey { first: false }, &Token::FlowMappingEnd)
     }
 
-    /// The value behind a colon, if there is a colon and a value.
+    /// The value after a colon, if there is a colon and a value.
     fn flow_value(&mut self, state: State, end: &Token<'_>) -> Result<Node<'a>, Error> {
         if *self.scanner.peek()?.0 == Token::Value {
             self.scanner.next()?;

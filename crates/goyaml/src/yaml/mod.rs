@@ -30,8 +30,8 @@ pub(crate) use resolve::{Scalar, Tag, is_merge_key, resolve};
 
 /// The first document of a text.
 ///
-/// go-yaml decodes the bytes in pieces, and no more of them than the first document needs. So what is no text behind that
-/// document matters only in its last piece.
+/// go-yaml decodes the bytes in pieces, and no more of them than the first document needs. So what is not text after
+/// that document matters only in its last piece.
 pub(crate) fn read(decoded: Decoded<'_>) -> Result<Document<'_>, Error> {
     let Decoded { text, marks, fault } = decoded;
     if text.len() > MAX_BYTES {
@@ -47,12 +47,12 @@ pub(crate) fn read(decoded: Decoded<'_>) -> Result<Document<'_>, Error> {
     Ok(document)
 }
 
-/// The first document and what is behind it.
+/// The first document and what is after it.
 struct First {
     tree: Tree,
     /// The bytes of the text that go-yaml decodes, in pieces, for the document.
     decoded: usize,
-    /// The first word behind the document.
+    /// The first word after the document.
     rest: Option<Span>,
 }
 
@@ -63,7 +63,7 @@ fn first(text: &str, start: usize) -> Result<First, Error> {
     let mut parser = Parser::new(text, start);
     let mut builder = Builder::new(text);
     let mut anchors: HashMap<&str, Id> = HashMap::new();
-    // Without a star there is no alias, and nobody asks for an anchor.
+    // Without a star there is no alias, so no anchor is ever looked up.
     let can_have_aliases = text.contains('*');
     loop {
         let step = parser.next()?;

@@ -109,7 +109,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Where the first token behind the first document is, if there is one. What follows that, nobody reads.
+    /// Where the first token after the first document is, if there is one. What follows it is not read.
     pub(super) fn rest(&mut self) -> Option<Span> {
         loop {
             match self.scanner.peek() {
@@ -191,7 +191,7 @@ impl<'a> Parser<'a> {
         Ok(bare(Event::DocumentEnd, span))
     }
 
-    /// A scalar that is not written, right behind what is before it, and `state` behind it.
+    /// A scalar that is not written, right after what is before it, and `state` after it.
     pub(super) fn empty(&mut self, state: State) -> Node<'a> {
         self.state = state;
         bare(Event::Scalar { value: Cow::Borrowed(""), plain: true }, self.scanner.behind())
@@ -201,7 +201,7 @@ impl<'a> Parser<'a> {
         self.states.pop().unwrap_or(State::DocumentEnd)
     }
 
-    /// A node, and `state` behind it.
+    /// A node, and `state` after it.
     pub(super) fn node_then(&mut self, state: State, place: Place) -> Result<Node<'a>, Error> {
         self.states.push(state);
         self.node(place)

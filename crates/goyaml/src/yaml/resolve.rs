@@ -26,7 +26,7 @@ pub(crate) enum Tag {
     Binary,
     /// A text; the text `<<` is the key whose map is merged into the one around it.
     Merge,
-    /// A text, a point in time, or a tag that nobody knows.
+    /// A text, a point in time, or an unknown tag.
     Text,
 }
 
@@ -132,7 +132,7 @@ fn int<'a>(text: &str) -> Option<Scalar<'a>> {
         _ => (lower.as_str(), 10),
     };
     if digits.starts_with(['+', '-']) {
-        // go-yaml alone reads a sign behind 0b.
+        // go-yaml alone reads a sign after 0b.
         return text.strip_prefix("0b").and_then(|digits| i64::from_str_radix(digits, 2).ok()).map(Scalar::Int);
     }
     let magnitude = u64::from_str_radix(digits, radix).ok()?;

@@ -13,7 +13,7 @@ pub(super) struct Scalar<'a> {
 
 /// A plain scalar, and whether line breaks end it. `indent` is the column of the block collection around it.
 ///
-/// One colon with a space behind it, or a `#` with a space before it, ends the scalar, in brackets the indicators of
+/// One colon with a space after it, or a `#` with a space before it, ends the scalar, in brackets the indicators of
 /// those too, and in a block a line that is not indented deeper than the collection.
 pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: i64, flow: bool) -> Result<(Scalar<'a>, bool), Error> {
     let start = cursor.mark();
@@ -117,7 +117,7 @@ fn append<'a>(value: &mut Cow<'a, str>, word: &'a str) {
     }
 }
 
-/// The character that an escape sequence stands for; the cursor stands behind the backslash.
+/// The character that an escape sequence stands for; the cursor stands after the backslash.
 fn escape(cursor: &mut Cursor<'_>) -> Result<char, Error> {
     let digits = match cursor.byte() {
         b'x' => 2,
@@ -191,13 +191,13 @@ pub(super) fn block<'a>(cursor: &mut Cursor<'a>, parent: i64) -> Result<Scalar<'
     }
     if chomping == Some(b'+') {
         value.push_str(&empty_lines);
-        // Behind those lines, nothing but indentation has been taken.
+        // After those lines, nothing but indentation has been taken.
         end = end.max(cursor.line_start());
     }
     Ok(Scalar { value: Cow::Owned(value), span: Cursor::span(start, end) })
 }
 
-/// What stands behind `|` or `>`: a chomping and an indentation indicator, in any order, and a comment.
+/// What stands after `|` or `>`: a chomping and an indentation indicator, in any order, and a comment.
 fn block_header(cursor: &mut Cursor<'_>) -> Result<(Option<u8>, Option<u8>), Error> {
     let mut chomping = None;
     let mut increment = None;

@@ -47,10 +47,10 @@ pub(super) struct Scanner<'a> {
     taken: usize,
     /// Where the last token is that was handed out and is written: not only implied by what is around it.
     last_written: Span,
-    /// The column of the innermost block collection; -1 outside of all.
+    /// The column of the innermost block collection; -1 outside all.
     indent: i64,
     indents: Vec<i64>,
-    /// Open brackets and braces. Inside of them, indentation means nothing.
+    /// Open brackets and braces. Inside them, indentation means nothing.
     flow_level: usize,
     simple_key_allowed: bool,
     /// At most one for each flow level, outermost first, so that their token numbers ascend.
@@ -61,7 +61,7 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// The tokens of the text behind the byte at `start`.
+    /// The tokens of the text after the byte at `start`.
     pub(super) fn new(text: &'a str, start: usize) -> Self {
         let cursor = Cursor::new(text, start);
         Self {
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next token and where it is. Behind the end of the text, always the end.
+    /// The next token and where it is. After the end of the text, always the end.
     pub(super) fn peek(&mut self) -> Result<(&Token<'a>, Span), Error> {
         if !self.ready {
             self.make_ready()?;
@@ -102,14 +102,14 @@ impl<'a> Scanner<'a> {
         Ok((token, span))
     }
 
-    /// The empty span behind all tokens that were handed out.
+    /// The empty span after all tokens that were handed out.
     pub(super) fn behind(&mut self) -> Span {
         // Remembered, as the same long token may be asked about for every collection that ends with it.
         self.last_written = self.cursor.behind(self.last_written);
         self.last_written
     }
 
-    /// The place behind all tokens that were handed out.
+    /// The place after all tokens that were handed out.
     pub(super) fn end(&self) -> u32 {
         self.last_written.end
     }
@@ -170,7 +170,7 @@ impl<'a> Scanner<'a> {
             b'|' | b'>' if !flow => self.fetch_block_scalar(),
             b'\'' | b'"' => self.fetch_quoted_scalar(),
             b'|' | b'>' | b'%' | b'@' | b'`' | b'\t' => Err(self.no_token()),
-            // Inside of brackets `?` and `:` are taken above, so these start a word such as `:a` or `-a`.
+            // Inside brackets `?` and `:` are taken above, so these start a word such as `:a` or `-a`.
             _ => self.fetch_plain_scalar(),
         }
     }
@@ -182,8 +182,8 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Moves on behind spaces, comments and line breaks. A tab is a space only where no key can start, so that it
-    /// never counts as indentation.
+    /// Moves past spaces, comments and line breaks. A tab is a space only where no key can start, so that it never
+    /// counts as indentation.
     fn skip_to_token(&mut self) {
         loop {
             let tabs = self.flow_level > 0 || !self.simple_key_allowed;
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Nothing at this flow level was a key after all.
+    /// Forgets the possible key at this flow level, which was none after all.
     fn remove_simple_key(&mut self) -> Result<(), Error> {
         match self.simple_keys.back().copied().filter(|key| key.flow_level == self.flow_level) {
             Some(key) if key.required => Err(missing_colon(&key)),

@@ -1,9 +1,9 @@
-//! Keys that no `?` announces: that one began is known only at its colon.
+//! Keys without a `?` before them: only the colon shows that a key has begun.
 
 use super::cursor::{Cursor, Mark};
 use crate::Error;
 
-/// Where a key may have begun that no `?` announces.
+/// Where a key without a `?` may have begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SimpleKey {
     pub(super) flow_level: usize,

@@ -117,7 +117,7 @@ fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Error> {
     Ok(cursor.since(start))
 }
 
-/// The characters of a URI behind `head`, with their escapes resolved.
+/// The characters of a URI after `head`, with their escapes resolved.
 fn uri(cursor: &mut Cursor<'_>, head: &str) -> Result<String, Error> {
     let mut uri = head.as_bytes().to_vec();
     loop {
