@@ -1,6 +1,6 @@
 //! The agent's loop: it waits for events, the state says which effects follow from each, and these are carried out.
 //!
-//! [`State::step`](state::State) is a pure function of the state and an event. Only `run` touches the kernel, files, clocks
+//! `State::step` is a pure function of the state and an event. Only `run` touches the kernel, files, clocks
 //! and the log; and of the kernel's rules only `reconcile`.
 
 mod back_off;
