@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backend::Heard;
-use crate::report::{ConflictNews, PassResult, PassTimes};
+use crate::backend::{Heard, PassTimes};
+use crate::report::{ConflictNews, PassResult};
 use crate::rules::TableId;
 
 /// So many repairs are made without a pause, so that an operator who flushes the rules by hand is not taken for a

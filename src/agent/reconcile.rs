@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Level;
+use tracing::{Level, warn};
 
 use crate::backend::{
-    BackendOption, Backends, Conflict, Look, Outcome, Protect, ReconcileError, ReconcileOptions, SelectError, Selected,
-    Selection, Token, Took,
+    BackendOption, Backends, ChangeSource, Conflict, Look, Outcome, PassTimes, Protect, ReconcileError,
+    ReconcileOptions, SelectError, Selected, Selection, Token,
 };
-use crate::config::Config;
+use crate::config::{Config, Context};
 use crate::net::Family;
 use crate::policy::{Flags, Policy};
-use crate::report::{BackendReport, Cause, ChangeLine, Failure, PassResult, PassTimes, RulesReport};
+use crate::report::{BackendReport, Cause, Failure, LogOnce, PassResult, RulesReport};
 use crate::rules::{TableId, compile};
 
 /// A request to bring the rules in line.
@@ -56,48 +56,60 @@ pub(super) struct Reconciled {
 /// The kernel's rules, and the backend selection for them.
 #[derive(Debug)]
 pub(super) struct KernelRules {
-    /// Handed to the selection by the first request.
-    backends: Backends,
-    option: BackendOption,
-    protect: Protect,
     flags: Flags,
-    /// The backend selection, and the configuration of the last request; `None` before the first one.
-    selection: Option<(Selection, Arc<Config>)>,
+    selection: Selection,
+    /// The configuration of the last request; `None` before the first one, when the selection has the flags' defaults.
+    config: Option<Arc<Config>>,
+    /// Whether it was logged that others' commits are not heard of.
+    deaf: LogOnce,
 }
 
 impl KernelRules {
-    pub(super) const fn new(backends: Backends, option: BackendOption, protect: Protect, flags: Flags) -> Self {
-        Self { backends, option, protect, flags, selection: None }
+    pub(super) fn new(backends: Backends, option: BackendOption, protect: Protect, flags: Flags) -> Self {
+        let policy = Policy::new(&Config::defaults(&Context::from(&flags)), &flags);
+        let selection = Selection::new(backends, option, protect, &|layout| compile(&policy, layout));
+        Self { flags, selection, config: None, deaf: LogOnce::default() }
+    }
+
+    /// Begins to listen to the commits of others; `None` if that fails, or if nothing announces them. Then their changes are
+    /// noticed at the resync interval.
+    pub(super) fn watch(&mut self) -> Option<ChangeSource> {
+        match self.selection.watch() {
+            Ok(changes) => {
+                self.deaf.ends();
+                changes
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.deaf.is_new(&error) {
+                    warn!(
+                        event = "rules_not_watched",
+                        error, "changes of the rules by others are noticed at the resync interval only: {error}"
+                    );
+                }
+                None
+            }
+        }
     }
 
     /// Whether another process owns this table. `false` also if that cannot be read: the next pass finds out.
     pub(super) fn is_owned_by_another(&mut self, table: TableId) -> bool {
-        self.selection.as_mut().is_some_and(|(selection, _)| selection.is_owned_by_another(table))
+        self.selection.is_owned_by_another(table)
     }
 
     /// Brings the rules in line. If none was changed since they were last seen in force, nothing is read.
     pub(super) fn reconcile(&mut self, request: &Reconcile) -> Reconciled {
-        if let (Some(settled), Some((selection, _))) = (request.settled, &mut self.selection)
-            && selection.is_current(settled)
+        if let Some(settled) = request.settled
+            && self.selection.is_current(settled)
         {
             return Reconciled::untouched(settled);
         }
         let Reconcile { config, keep_standing, is_quick, .. } = request;
         let compile = |layout| compile(&Policy::new(config, &self.flags), layout);
-        let selection = match &mut self.selection {
-            Some((selection, before)) => {
-                if !Arc::ptr_eq(before, config) {
-                    selection.renew(&compile);
-                    *before = Arc::clone(config);
-                }
-                selection
-            }
-            none => {
-                let backends = std::mem::replace(&mut self.backends, Backends::of_this_namespace());
-                let selection = Selection::new(backends, self.option, self.protect, &compile);
-                &mut none.insert((selection, Arc::clone(config))).0
-            }
-        };
+        if self.config.as_ref().is_none_or(|before| !Arc::ptr_eq(before, config)) {
+            self.selection.renew(&compile);
+            self.config = Some(Arc::clone(config));
+        }
         // Our protected tables are to be owned by this process for as long as it lives.
         let options = ReconcileOptions {
             keep_standing: keep_standing.clone(),
@@ -105,13 +117,12 @@ impl KernelRules {
             look: if *is_quick { Look::Quick } else { Look::Thorough },
             ..ReconcileOptions::default()
         };
-        let selected = selection.reconcile(&options, &compile);
-        let Took { looking, committing } = selection.took();
-        let mut took = PassTimes { reading: looking, committing };
-        let long_reading = (!is_quick && selection.has_long_lists()).then(|| selection.longest_reading());
+        let selected = self.selection.reconcile(&options, &compile);
+        let mut took = self.selection.took();
+        let long_reading = (!is_quick && self.selection.has_long_lists()).then(|| self.selection.longest_reading());
         if long_reading.is_some() {
             // Long lists have a pause of their own; the time for reading them must not prolong the other one.
-            took.reading = took.reading.saturating_sub(selection.reading());
+            took.reading = took.reading.saturating_sub(self.selection.reading());
         }
         Reconciled { long_reading, took, ..reconciled(selected) }
     }
@@ -186,7 +197,7 @@ fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
             was_read: true,
             backend: None,
             changes: changes.len(),
-            change_lines: lines.map(|line| ChangeLine { family: line.family, text: line.text.clone() }).collect(),
+            change_lines: lines.cloned().collect(),
             mishaps: outcome.mishaps().collect(),
             left_undone: outcome.left_undone().collect(),
             warnings: outcome.worries().collect(),

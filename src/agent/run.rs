@@ -10,7 +10,7 @@ use super::reconcile::KernelRules;
 use super::sources::Sources;
 use super::state::{Settings, State};
 use super::{ConfigFiles, FlowWorker, RunError, Signals};
-use crate::backend::{BackendOption, Backends, ChangeSource, Protect};
+use crate::backend::{BackendOption, Backends, Protect};
 use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
 use crate::report::Reports;
@@ -30,8 +30,6 @@ pub struct Agent {
     pub store: LastGoodStore,
     /// The configuration files.
     pub files: ConfigFiles,
-    /// Tells of others' commits. Without it what others do to the rules is found at the resync interval.
-    pub changes: Option<ChangeSource>,
     /// Looks at the flows that began under another policy. Without it they are left alone.
     pub flows: Option<FlowWorker>,
     /// The operator's signals.
@@ -46,7 +44,7 @@ pub struct Agent {
 ///
 /// [`RunError`], if no later attempt could succeed.
 pub async fn run(agent: Agent) -> Result<(), RunError> {
-    let Agent { backends, option, protect, flags, store, files, changes, mut flows, signals, mut reports } = agent;
+    let Agent { backends, option, protect, flags, store, files, mut flows, signals, mut reports } = agent;
     let settings = Settings {
         paths: files.paths().clone(),
         flags: flags.clone(),
@@ -54,7 +52,7 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
         has_service_manager: reports.manager().is_present(),
     };
     let mut rules = KernelRules::new(backends, option, protect, flags);
-    let mut sources = Sources::open(files, changes, signals, flows.as_mut())?;
+    let mut sources = Sources::open(files, rules.watch(), signals, flows.as_mut())?;
     let mut state = State::new(settings, store, Instant::now());
     let mut event = Event::Start;
     loop {
@@ -64,6 +62,10 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
                 Effect::AskFile(ask) => sources.file.ask(ask),
                 Effect::Reconcile(request) => {
                     debug!("{:?}", request.cause);
+                    // What cannot be listened to yet, such as nf_tables before its module is loaded, may be there by now.
+                    if !sources.hears_others() {
+                        sources.listen(rules.watch());
+                    }
                     // Heard first, read after: what happens in between leads to another event.
                     let heard = sources.heard();
                     let reconciled = rules.reconcile(&request);

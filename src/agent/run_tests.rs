@@ -1,13 +1,14 @@
 //! The loop over a kernel in memory and a real file.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::backend::nftables::fake::Kernel;
+use crate::backend::nftables::fake::{Kernel, Memory};
 use crate::config::{Context, SourcePaths};
 use crate::report::{Cause, Observer, Report, ServiceManager};
 
@@ -31,6 +32,20 @@ impl Observer for Stuck {
     }
 }
 
+fn agent(kernel: &Kernel, path: &Path, signals: Signals, reports: Reports) -> Agent {
+    Agent {
+        backends: kernel.backends(),
+        option: BackendOption::NftCompat,
+        protect: Protect::Off,
+        flags: Flags::default(),
+        store: LastGoodStore::default(),
+        files: ConfigFiles::new(SourcePaths::one(path), Context::default()),
+        flows: None,
+        signals,
+        reports,
+    }
+}
+
 async fn heard(causes: &mut UnboundedReceiver<Cause>, expected: Cause) {
     while causes.recv().await.unwrap() != expected {}
 }
@@ -47,18 +62,7 @@ fn an_observer_that_is_stuck_for_ever_does_not_keep_the_loop_from_its_work_nor_f
     reports.add("stuck", Box::new(Stuck(&HELD))).unwrap();
     reports.add("listener", Box::new(Listener(tell))).unwrap();
     let (stop, signals) = Signals::by_hand();
-    let agent = Agent {
-        backends: Kernel::default().backends(),
-        option: BackendOption::NftCompat,
-        protect: Protect::Off,
-        flags: Flags::default(),
-        store: LastGoodStore::default(),
-        files: ConfigFiles::new(SourcePaths::one(&path), Context::default()),
-        changes: None,
-        flows: None,
-        signals,
-        reports,
-    };
+    let agent = agent(&Kernel::default(), &path, signals, reports);
     let life = async {
         heard(&mut causes, Cause::Start).await;
         for text in ["masqLinkLocal: true\nresyncInterval: 100ms\n", "resyncInterval: 100ms\n"] {
@@ -66,6 +70,30 @@ fn an_observer_that_is_stuck_for_ever_does_not_keep_the_loop_from_its_work_nor_f
             heard(&mut causes, Cause::FileChanged).await;
             heard(&mut causes, Cause::Tick).await;
         }
+        stop();
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (ended, ()) = runtime.block_on(async { tokio::join!(run(agent), life) });
+    ended.unwrap();
+}
+
+#[test]
+fn others_that_could_not_be_listened_to_at_the_start_are_listened_to_from_the_next_pass_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("config");
+    fs::write(&path, "resyncInterval: 1h\n").unwrap();
+    let kernel = Kernel::from(Memory { refuses_listeners: 2, ..Memory::default() });
+    let (tell, mut causes) = unbounded_channel();
+    let mut reports = Reports::new(SourcePaths::one(&path), ServiceManager::default());
+    reports.add("listener", Box::new(Listener(tell))).unwrap();
+    let (stop, signals) = Signals::by_hand();
+    let agent = agent(&kernel, &path, signals, reports);
+    let life = async {
+        heard(&mut causes, Cause::Start).await;
+        fs::write(&path, "masqLinkLocal: true\nresyncInterval: 1h\n").unwrap();
+        heard(&mut causes, Cause::FileChanged).await;
+        kernel.get().commit_of_another();
+        heard(&mut causes, Cause::RulesChanged).await;
         stop();
     };
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

@@ -112,15 +112,6 @@ impl Backends {
         Self { nftables: Lazy { open, opened: None } }
     }
 
-    /// Begins to listen to the commits of others; `None` if nothing announces them.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError`], if the backend cannot be opened, or that cannot be set up.
-    pub fn watch(&mut self) -> Result<Option<ChangeSource>, BackendError> {
-        self.nftables.get()?.watch()
-    }
-
     pub(super) const fn of_kind(&mut self, kind: Kind) -> &mut Lazy {
         match kind {
             Kind::Nftables => &mut self.nftables,

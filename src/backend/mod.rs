@@ -19,4 +19,4 @@ pub use nftables::Nftables;
 pub use outcome::{Outcome, Preview};
 pub use reconcile::{Partial, ReconcileError, ReconcileOptions, Remaining, preview, reconcile};
 pub use select::{BackendOption, Compile, Protect, Refusal, SelectError, Selected, Selection};
-pub use timed::Took;
+pub use timed::PassTimes;

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::candidates::{Backends, Candidate, Kind, Reconciler};
 use super::interface::Token;
-use super::timed::{Stopwatch, Took};
-use super::{Outcome, Partial, Preview, ReconcileError, ReconcileOptions};
+use super::timed::{PassTimes, Stopwatch};
+use super::{BackendError, ChangeSource, Outcome, Partial, Preview, ReconcileError, ReconcileOptions};
 use crate::rules::{Layout, Protection, Ruleset, TableId};
 
 /// `--backend`.
@@ -207,8 +207,17 @@ impl Selection {
 
     /// The time that the last [`Selection::reconcile`] took.
     #[must_use]
-    pub const fn took(&self) -> Took {
+    pub const fn took(&self) -> PassTimes {
         self.stopwatch.took()
+    }
+
+    /// Begins to listen to the commits of others; `None` if nothing announces them.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`], if the backend cannot be opened, or that cannot be set up.
+    pub fn watch(&mut self) -> Result<Option<ChangeSource>, BackendError> {
+        self.backends.of_kind(self.candidate.kind).get()?.watch()
     }
 
     /// Its time for reading alone.

@@ -164,7 +164,7 @@ fn a_backend_that_is_missing_refuses_its_candidates_and_the_error_names_each() {
         }
     }
     assert!(!selection.is_current(Token::default()) && !selection.has_long_lists());
-    assert!(Backends::unopenable(missing).watch().unwrap_err().is_unsupported());
+    assert!(selection.watch().unwrap_err().is_unsupported());
 }
 
 #[test]

@@ -9,18 +9,18 @@ use crate::rules::{Ruleset, TableId};
 
 /// The time that a pass spent on the rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
+pub struct PassTimes {
     /// Reading them, and comparing them with the desired ones.
-    pub looking: Duration,
+    pub reading: Duration,
     /// Waiting for the kernel to commit changes.
     pub committing: Duration,
 }
 
-impl Took {
+impl PassTimes {
     /// The sum of both.
     #[must_use]
     pub const fn whole(self) -> Duration {
-        self.looking.saturating_add(self.committing)
+        self.reading.saturating_add(self.committing)
     }
 }
 
@@ -46,8 +46,8 @@ impl Stopwatch {
     }
 
     /// The time that was not spent on committing counts as reading and comparing.
-    pub(super) const fn took(&self) -> Took {
-        Took { looking: self.whole.saturating_sub(self.committing), committing: self.committing }
+    pub(super) const fn took(&self) -> PassTimes {
+        PassTimes { reading: self.whole.saturating_sub(self.committing), committing: self.committing }
     }
 
     /// The time for reading alone.
@@ -136,7 +136,7 @@ mod tests {
     const COMMIT: Duration = Duration::from_millis(50);
 
     #[test]
-    fn committing_is_not_looking() {
+    fn committing_is_not_reading() {
         let takes_long: fn(&mut Memory) = |_| {
             let began = Instant::now();
             while began.elapsed() < COMMIT {
@@ -153,6 +153,6 @@ mod tests {
         let took = stopwatch.took();
         assert!(took.committing >= COMMIT, "{took:?}");
         assert!(took.whole() <= began.elapsed(), "{took:?}");
-        assert!(took.looking < COMMIT, "{took:?}");
+        assert!(took.reading < COMMIT, "{took:?}");
     }
 }

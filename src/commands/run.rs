@@ -27,11 +27,6 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     if config::is_stdin(&cli.config) {
         return Err(config::ReadError::Stdin.into());
     }
-    let mut backends = Backends::of_this_namespace();
-    let changes = backends.watch().unwrap_or_else(|error| {
-        warn!("changes of the rules by others are noticed at the resync interval only: {error}");
-        None
-    });
     let store = open_store(cli);
     let flows = match cli.conntrack {
         ExistingFlows::Fix => Some(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?),
@@ -51,13 +46,12 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     });
     let paths = SourcePaths::one(&cli.config);
     let agent = Agent {
-        backends,
+        backends: Backends::of_this_namespace(),
         option: cli.backend,
         protect: cli.protect,
         flags: cli.flags.clone(),
         store,
         files: ConfigFiles::new(paths.clone(), config::Context::from(&cli.flags)),
-        changes,
         flows,
         signals,
         reports: Reports::new(paths, manager),

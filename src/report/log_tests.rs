@@ -12,9 +12,10 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::*;
 use crate::backend::Heard;
+use crate::backend::{ChangeLine, PassTimes};
 use crate::config::{self, ReadError};
 use crate::last_good::{ActiveConfig, Fallback, FallbackNotes, FileStatus, SaveError};
-use crate::report::{ChangeLine, LastInForce, PassTimes};
+use crate::report::LastInForce;
 use crate::rules::TableId;
 
 /// The fields of an event, the message among them.
@@ -118,7 +119,7 @@ fn logged(reports: &[Report]) -> Vec<Fields> {
 
 /// All that can be reported.
 fn everything() -> Vec<Report> {
-    let line = |index| ChangeLine { family: Family::Ipv4, text: format!("+ change {index}") };
+    let line = |index| ChangeLine { family: Family::Ipv4, text: format!("+ change {index}"), affects_packets: true };
     let interval = config("{}").resync_interval.value;
     let table = TableId::own(Family::Ipv4);
     let kernel_rules = |standing: &[Family], filled: &[Family]| ActiveConfig::KernelRules {

@@ -17,8 +17,7 @@ pub(crate) use log::LogOnce;
 pub use log::LogReporter;
 pub use notify::ServiceManager;
 pub use pass::{
-    BackendReport, Cause, ChangeLine, ConflictNews, Counters, Failure, LastInForce, PassReport, PassResult, PassTimes,
-    RulesReport,
+    BackendReport, Cause, ConflictNews, Counters, Failure, LastInForce, PassReport, PassResult, RulesReport,
 };
 
 /// Something that the agent reports.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Heard, Process};
+use crate::backend::{ChangeLine, Heard, PassTimes, Process};
 use crate::last_good::{ActiveConfig, FileStatus};
 use crate::net::Family;
 use crate::rules::{Layout, TableId};
@@ -80,15 +80,6 @@ pub struct RulesReport {
     pub failure: Option<Failure>,
 }
 
-/// A change that was committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChangeLine {
-    /// The family whose rules it changed.
-    pub family: Family,
-    /// The change, in a line.
-    pub text: String,
-}
-
 /// Which layout of rules the kernel takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendReport {
@@ -134,15 +125,6 @@ pub enum PassResult {
     Owned(TableId),
     /// The attempt failed, and so will every other until the file, the rules or the system are changed.
     Stuck,
-}
-
-/// The time that a pass took for the rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PassTimes {
-    /// Reading them, and comparing them with what shall be.
-    pub reading: Duration,
-    /// Having the kernel commit changes.
-    pub committing: Duration,
 }
 
 /// When the rules were last read and found in force.
@@ -204,14 +186,6 @@ impl PassReport {
 impl RulesReport {
     /// So many changes are reported line by line, and all of them at the debug level.
     pub(crate) const LINES: usize = 100;
-}
-
-impl PassTimes {
-    /// Both together.
-    #[must_use]
-    pub const fn whole(self) -> Duration {
-        self.reading.saturating_add(self.committing)
-    }
 }
 
 impl Cause {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::debug;
 
 use super::ConfigFiles;
 use super::event::{Event, Wait};
@@ -59,6 +60,19 @@ impl Sources {
     pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
         self.deaf_until = wait.deaf_until;
         self.alarm.set(wait.alarm.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether others' commits are listened to.
+    pub(super) const fn hears_others(&self) -> bool {
+        self.rules.is_listening()
+    }
+
+    /// Listens to others' commits by this source. If the event loop cannot wait for it, the next pass tries again.
+    pub(super) fn listen(&mut self, changes: Option<ChangeSource>) {
+        match RulesWatch::new(changes) {
+            Ok(rules) => self.rules = rules,
+            Err(error) => debug!("the event loop cannot wait for changes of the rules by others: {error}"),
+        }
     }
 
     /// What was heard of others' commits since the last time.

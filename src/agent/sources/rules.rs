@@ -25,6 +25,10 @@ impl RulesWatch {
         Ok(Self { changes: changes.map(readable).transpose()?, heard: Heard::default() })
     }
 
+    pub(super) const fn is_listening(&self) -> bool {
+        self.changes.is_some()
+    }
+
     /// Completes once another program has committed rules, with what was heard of it; but not before `from`: until then
     /// it does not even listen. Dropping the future loses nothing.
     pub(super) async fn changed(&mut self, from: Option<Instant>) -> Heard {
@@ -48,7 +52,7 @@ impl RulesWatch {
                 warn!(
                     event = "rules_not_watched",
                     error,
-                    "changes of the rules by others are noticed at the resync interval only from now on: {error}"
+                    "changes of the rules by others are not heard of until the next pass, which listens anew: {error}"
                 );
                 self.changes = None;
             }

@@ -10,11 +10,12 @@ use crate::agent::event::PassEnded;
 use crate::agent::file_thread::Ask;
 use crate::agent::flow_worker::FlowReport;
 use crate::agent::reconcile::Reconciled;
+use crate::backend::PassTimes;
 use crate::backend::Process;
 use crate::config::{self, Context, ReadError, SourceSet};
 use crate::conntrack::Fixed;
 use crate::last_good::StateDir;
-use crate::report::{Failure, PassResult, PassTimes};
+use crate::report::{Failure, PassResult};
 use crate::rules::TableId;
 
 /// The resync interval of the file that says nothing else.

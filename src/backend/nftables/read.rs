@@ -8,7 +8,7 @@ use super::{
     Cache, ChainInfo, Generation, LONG, NatChain, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet,
     ObservedTable, Owner, RuleInfo, Rules, TableFamily, TableInfo, decode, our_jump,
 };
-use crate::backend::BackendError;
+use crate::backend::interface::BackendError;
 use crate::net::{ChainName, Family};
 use crate::netlink::{Connection, NetlinkError, Transport};
 use crate::rules::{BaseChain, Elements, TableId};

@@ -57,6 +57,8 @@ pub(crate) struct Memory {
     pub(crate) commits: usize,
     pub(crate) sockets: u32,
     pub(crate) announcements: Vec<Announcements>,
+    /// How many sockets that want to listen are refused.
+    pub(crate) refuses_listeners: usize,
 }
 
 /// What goes wrong with a question or a transaction.
@@ -94,7 +96,7 @@ pub(crate) struct Refused {
 impl Kernel {
     /// A backend with a socket of its own.
     pub(crate) fn backend(&self) -> Nftables<Socket> {
-        let listen: BeginToListen<Socket> = |connection| Ok(ChangeSource::new(connection.transport().announcements()));
+        let listen: BeginToListen<Socket> = |connection| connection.transport().announcements().map(ChangeSource::new);
         let connection = Connection::new(Socket::open(Rc::clone(&self.0)));
         Nftables { listen: Some(listen), legacy: Vec::new, ..Nftables::over(connection) }
     }
@@ -124,6 +126,12 @@ impl Memory {
     /// Makes a new generation, as a commit of another process does.
     pub(crate) fn changed(&mut self) {
         self.state.generation = self.state.generation.next();
+    }
+
+    /// A commit of another process that touches nothing of ours, as everybody who listens hears of it.
+    pub(crate) fn commit_of_another(&mut self) {
+        self.changed();
+        self.announce(u32::MAX);
     }
 
     /// Carries out a plan as a whole or not at all, over the first socket.

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 
 use super::answer::{answer, done, list, object};
@@ -13,7 +13,7 @@ use super::{Memory, Refused, Trouble, port_of};
 use crate::backend::nftables::codec::{generation, table};
 use crate::backend::nftables::{Monitor, ObservedTable, Plan};
 use crate::net::Family;
-use crate::netlink::{Attributes, Transport, flag};
+use crate::netlink::{Attributes, NetlinkError, Transport, flag};
 
 /// Where the fields of `struct nlmsghdr` are, and how long it is.
 pub(super) const FLAGS_AT: usize = 6;
@@ -25,8 +25,8 @@ const NFTA_GEN_ID: u16 = 1;
 const NFTA_GEN_PROC_PID: u16 = 2;
 const NFTA_GEN_PROC_NAME: u16 = 3;
 
-/// The announcements that a listening socket has not received yet.
-pub(crate) type Announcements = Rc<RefCell<VecDeque<Vec<u8>>>>;
+/// Where the announcements for a listening socket are sent.
+pub(crate) type Announcements = Rc<UnixDatagram>;
 
 /// A netlink socket.
 #[derive(Debug)]
@@ -39,9 +39,7 @@ pub(crate) struct Socket {
 /// A socket that receives the announcements of commits.
 #[derive(Debug)]
 struct Listening {
-    queue: Announcements,
-    /// Has the file descriptor that a socket would have.
-    file: File,
+    announcements: UnixDatagram,
 }
 
 impl Socket {
@@ -52,10 +50,19 @@ impl Socket {
     }
 
     /// Begins to listen to commits over other sockets.
-    pub(super) fn announcements(&self) -> Monitor<impl Transport + AsFd + std::fmt::Debug + use<>> {
-        let queue = Announcements::default();
-        self.kernel.borrow_mut().announcements.push(Rc::clone(&queue));
-        Monitor::new(Listening { queue, file: File::open("/dev/null").unwrap() }, self.port)
+    pub(super) fn announcements(
+        &self,
+    ) -> Result<Monitor<impl Transport + AsFd + std::fmt::Debug + use<>>, NetlinkError> {
+        let left = self.kernel.borrow().refuses_listeners.checked_sub(1);
+        if let Some(left) = left {
+            self.kernel.borrow_mut().refuses_listeners = left;
+            return Err(NetlinkError::NoAnswer);
+        }
+        let (sender, announcements) = UnixDatagram::pair().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        announcements.set_nonblocking(true).unwrap();
+        self.kernel.borrow_mut().announcements.push(Rc::new(sender));
+        Ok(Monitor::new(Listening { announcements }, self.port))
     }
 
     fn question(&mut self, asked: &Asked<'_>) -> io::Result<()> {
@@ -177,7 +184,9 @@ impl Transport for Listening {
     }
 
     fn receive(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
-        *buffer = self.queue.borrow_mut().pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        buffer.resize(1_024, 0);
+        let len = self.announcements.recv(buffer)?;
+        buffer.truncate(len);
         Ok(())
     }
 
@@ -188,7 +197,7 @@ impl Transport for Listening {
 
 impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.announcements.as_fd()
     }
 }
 
@@ -203,8 +212,9 @@ impl Memory {
             writer.text(NFTA_GEN_PROC_NAME, "socket");
         });
         announcement[PORT_AT..HEADER_LEN].copy_from_slice(&port.to_ne_bytes());
-        for queue in &self.announcements {
-            queue.borrow_mut().push_back(announcement.clone());
+        for listener in &self.announcements {
+            // Of a listener that is gone, or whose queue is full, the kernel takes no notice either.
+            let _ = listener.send(&announcement);
         }
     }
 }
