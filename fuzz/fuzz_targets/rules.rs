@@ -56,7 +56,7 @@ fn decided(policy: &Policy, compat: &Ruleset, native: &Ruleset) {
                 assert_eq!(!trace.by.is_empty(), meets_a_rule, "{packet:?}");
                 if let (Answer::Kept(index) | Answer::Masqueraded(index), Some(by)) = (answer, trace.by.first()) {
                     let decision = policy.first_of(by.rule.decisions(), &packet).expect("the rule names its decision");
-                    assert!(std::ptr::eq(decision, &policy.decisions[index]), "{packet:?}");
+                    assert!(std::ptr::eq(decision, &raw const policy.decisions[index]), "{packet:?}");
                 }
             }
             if let (Answer::Kept(index), true) = (answer, meets_a_rule) {
