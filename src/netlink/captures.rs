@@ -1,5 +1,7 @@
 //! The recorded datagrams of `testdata/netlink`, for tests.
 
+use proptest::prelude::*;
+
 /// A command and the datagrams that were recorded while it ran.
 pub(crate) struct Capture {
     pub(crate) command: &'static str,
@@ -37,6 +39,20 @@ pub(crate) fn recorded() -> Vec<Vec<u8>> {
         include_str!("../../testdata/netlink/ip-address.received"),
     ];
     texts.into_iter().flat_map(captures).flat_map(|capture| capture.datagrams).collect()
+}
+
+/// A recorded datagram with a few bytes replaced: all of it, and a part from its beginning.
+pub(crate) fn damaged() -> impl Strategy<Value = [Vec<u8>; 2]> {
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12);
+    let cut = any::<prop::sample::Index>();
+    (prop::sample::select(recorded()), damage, cut).prop_map(|(mut datagram, damage, cut)| {
+        for (at, byte) in damage {
+            let at = at.index(datagram.len());
+            datagram[at] = byte;
+        }
+        let part = datagram[..cut.index(datagram.len())].to_vec();
+        [datagram, part]
+    })
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
