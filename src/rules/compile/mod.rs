@@ -59,7 +59,10 @@ fn rules_of(
     let is_asked = |condition: &&Condition| {
         **condition != Condition::DESTINATION_IS_NOT_LOCAL && !condition.test().is_always_met()
     };
-    let matches = decision.when().conditions().iter().filter(is_asked).copied().map(Match::from).collect();
+    let conditions = decision.when().conditions();
+    // One of a hundred thousand rules has one match, and is to have room for no more.
+    let mut matches = Vec::with_capacity(conditions.len());
+    matches.extend(conditions.iter().filter(is_asked).copied().map(Match::from));
     let rules = match decision.then() {
         Action::KeepSource => vec![keep(matches)],
         Action::Masquerade(ports) => masquerade_rules(&matches, ports, probability),
