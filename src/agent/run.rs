@@ -52,7 +52,7 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
         has_service_manager: reports.manager().is_present(),
     };
     let mut rules = KernelRules::new(backends, option, protect, flags);
-    let mut sources = Sources::open(files, rules.watch(), signals, flows.as_mut())?;
+    let mut sources = Sources::open(files, signals, flows.as_mut())?;
     let mut state = State::new(settings, store, Instant::now());
     let mut event = Event::Start;
     loop {
@@ -63,8 +63,10 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
                 Effect::Reconcile(request) => {
                     debug!("{:?}", request.cause);
                     // What cannot be listened to yet, such as nf_tables before its module is loaded, may be there by now.
-                    if !sources.hears_others() {
-                        sources.listen(rules.watch());
+                    if !sources.hears_others()
+                        && let Some(changes) = rules.watch()
+                    {
+                        sources.listen(changes);
                     }
                     // Heard first, read after: what happens in between leads to another event.
                     let heard = sources.heard();

@@ -82,7 +82,7 @@ fn others_that_could_not_be_listened_to_at_the_start_are_listened_to_from_the_ne
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("config");
     fs::write(&path, "resyncInterval: 1h\n").unwrap();
-    let kernel = Kernel::from(Memory { refuses_listeners: 2, ..Memory::default() });
+    let kernel = Kernel::from(Memory { refuses_listeners: 1, ..Memory::default() });
     let (tell, mut causes) = unbounded_channel();
     let mut reports = Reports::new(SourcePaths::one(&path), ServiceManager::default());
     reports.add("listener", Box::new(Listener(tell))).unwrap();

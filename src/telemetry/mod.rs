@@ -5,6 +5,8 @@ mod log_output;
 mod log_queue;
 mod logging;
 mod one_line;
+#[cfg(test)]
+pub(crate) mod page;
 mod style;
 
 pub use logging::{LoggingError, Verbosity, finish, init, write, write_in_background};

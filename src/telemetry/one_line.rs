@@ -53,35 +53,27 @@ impl Visit for Words {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use proptest::prelude::*;
 
+    use crate::telemetry::page::Page;
     use crate::text::is_hidden;
 
     /// The lines that one event leaves in the log.
     fn logged(message: &str, value: &str) -> String {
-        let page: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let writer = Arc::clone(&page);
+        lines_of(|| tracing::info!(value, shown = %value, "{message}"))
+    }
+
+    /// The lines that these events leave in the log.
+    fn lines_of(events: impl FnOnce()) -> String {
+        let page = Page::default();
+        let writer = page.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .fmt_fields(super::OneLine)
-            .with_writer(move || Sink(Arc::clone(&writer)))
+            .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, || tracing::info!(value, shown = %value, "{message}"));
-        String::from_utf8(page.lock().unwrap().clone()).unwrap()
-    }
-
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+        tracing::subscriber::with_default(subscriber, events);
+        page.text()
     }
 
     #[test]
@@ -93,19 +85,11 @@ mod tests {
 
     #[test]
     fn an_event_with_a_name_shows_its_sentence_alone_as_that_is_made_from_its_fields() {
-        let page: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let writer = Arc::clone(&page);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .fmt_fields(super::OneLine)
-            .with_writer(move || Sink(Arc::clone(&writer)))
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = lines_of(|| {
             tracing::info!(event = "rules_changed", changes = 3, "3 changes were made");
             tracing::info!(changes = 3, "3 changes were made");
             tracing::info!(changes = 3, more = 4);
         });
-        let text = String::from_utf8(page.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("tests: ")?.1)).collect();
         assert_eq!(lines, ["3 changes were made", "3 changes were made changes=3", "changes=3 more=4"]);
     }

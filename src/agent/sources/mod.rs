@@ -39,16 +39,11 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn open(
-        files: ConfigFiles,
-        changes: Option<ChangeSource>,
-        signals: Signals,
-        flows: Option<&mut FlowWorker>,
-    ) -> io::Result<Self> {
+    pub(super) fn open(files: ConfigFiles, signals: Signals, flows: Option<&mut FlowWorker>) -> io::Result<Self> {
         Ok(Self {
             signals,
             file: FileThread::start(files)?,
-            rules: RulesWatch::new(changes)?,
+            rules: RulesWatch::default(),
             flows: flows.and_then(FlowWorker::reports),
             alarm: Alarm::new()?,
             state: StateWrites::default(),
@@ -68,10 +63,9 @@ impl Sources {
     }
 
     /// Listens to others' commits by this source. If the event loop cannot wait for it, the next pass tries again.
-    pub(super) fn listen(&mut self, changes: Option<ChangeSource>) {
-        match RulesWatch::new(changes) {
-            Ok(rules) => self.rules = rules,
-            Err(error) => debug!("the event loop cannot wait for changes of the rules by others: {error}"),
+    pub(super) fn listen(&mut self, changes: ChangeSource) {
+        if let Err(error) = self.rules.listen(changes) {
+            debug!("the event loop cannot wait for changes of the rules by others: {error}");
         }
     }
 

@@ -12,17 +12,18 @@ use super::readable;
 use crate::backend::{ChangeSource, Heard};
 
 /// Tells when another program has committed rules.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RulesWatch {
-    /// `None` once it has failed.
+    /// `None` before the first pass, and once it has failed: then nothing is heard.
     changes: Option<AsyncFd<ChangeSource>>,
     heard: Heard,
 }
 
 impl RulesWatch {
-    /// Without a source nothing is ever heard.
-    pub(super) fn new(changes: Option<ChangeSource>) -> io::Result<Self> {
-        Ok(Self { changes: changes.map(readable).transpose()?, heard: Heard::default() })
+    /// Listens to this source from now on.
+    pub(super) fn listen(&mut self, changes: ChangeSource) -> io::Result<()> {
+        self.changes = Some(readable(changes)?);
+        Ok(())
     }
 
     pub(super) const fn is_listening(&self) -> bool {

@@ -1,8 +1,6 @@
 //! What is said of the rules is what is known of them, over a kernel in memory and a real file.
 
 use std::fs;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -13,6 +11,7 @@ use crate::config::{Context, SourcePaths};
 use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
 use crate::report::{LogReporter, Observer as _, Report, ServiceManager};
+use crate::telemetry::page::Page;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16]\n";
 const OTHER: &str = "nonMasqueradeCIDRs: [10.2.0.0/16]\n";
@@ -24,19 +23,6 @@ enum Broken {
     Nothing,
     Looking,
     Committing,
-}
-
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// An agent, who reports what it does, and its node's disk.
@@ -88,7 +74,7 @@ impl Life {
             self.log.observe(&Report::Pass(Box::new(pass.report)), 0);
             status
         });
-        let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let log = page.text();
         (log, status)
     }
 }
