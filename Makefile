@@ -98,9 +98,9 @@ mutants: deps ## change the core in one place after the other and tell which cha
 	$(CARGO) mutants --jobs 1 $(if $(ONLY),--re '$(ONLY)')
 
 # Nothing in the product is unsafe, so no sanitizer is needed, nor a nightly compiler.
-fuzz: deps-fuzz ## give random input to all that reads any, SECONDS=60 for each target of fuzz/
+fuzz: deps-fuzz ## give random input to all that reads any, SECONDS=60 for each target of fuzz/; SEED=… repeats a run
 	$(CARGO) fuzz build --sanitizer none --target $(HOST_TARGET)
-	fuzz/run.sh $(FUZZ_DIRECTORY)/$(HOST_TARGET)/release $(FUZZ_DIRECTORY)/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	fuzz/run.sh $(FUZZ_DIRECTORY)/$(HOST_TARGET)/release $(FUZZ_DIRECTORY)/fuzz $(FUZZ_SECONDS) $(SEED) $(FUZZ_TARGETS)
 
 bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs built fuzz targets, each for so many seconds, beginning with the seed corpus (`fuzz/seeds.sh`) and with what earlier
-# runs found worth keeping. Everything that it writes is below DIRECTORY. `make fuzz` calls it.
+# runs found worth keeping. With the same SEED and nothing kept, the same inputs are tried. Everything
+# that it writes is below DIRECTORY. `make fuzz` calls it.
 set -euo pipefail
-(($# >= 4)) || { printf 'usage: %s BINARIES DIRECTORY SECONDS TARGET…\n' "$0" >&2; exit 2; }
-binaries=$1 directory=$2 seconds=$3
-shift 3
+(($# >= 5)) || { printf 'usage: %s BINARIES DIRECTORY SECONDS SEED TARGET…\n' "$0" >&2; exit 2; }
+binaries=$1 directory=$2 seconds=$3 seed=$4
+shift 4
 
 # Far above what any input needs: the longest takes milliseconds, and the targets were seen to take 90 MiB.
 limits=(-max_len=16384 -timeout=20 -rss_limit_mb=512)
@@ -15,7 +16,7 @@ failed=()
 for target in "$@"; do
     mkdir -p "$directory/corpus/$target" "$directory/artifacts/$target"
     log=$directory/$target.log
-    if "$binaries/$target" -max_total_time="$seconds" "${limits[@]}" -print_final_stats=1 \
+    if "$binaries/$target" -max_total_time="$seconds" -seed="$seed" "${limits[@]}" -print_final_stats=1 \
         -artifact_prefix="$directory/artifacts/$target/" \
         "$directory/corpus/$target" "$directory/seeds/$target" >"$log" 2>&1; then
         sed -n "s/^stat::number_of_executed_units: /$target: inputs tried: /p" "$log"

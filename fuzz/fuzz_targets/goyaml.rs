@@ -76,8 +76,8 @@ impl Lines {
     }
 }
 
-/// What is written for a scalar means the same if it is read again without what is around it; in brackets if it stood in some, and
-/// as a key if it was one.
+/// What is written for a scalar means the same if it is read again without what is around it; in brackets if it stood in some,
+/// as a key if it was one, and indented if it was, as `---` at the start of a line begins a document.
 fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) {
     let written = span.of(document.text()).expect("it is a part of the text");
     // A tag says something that the scalar does not, as does the indentation of what is around a block with one of its own. A byte
@@ -89,7 +89,9 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
     }
     let alone = if is_json { format!("{{\"\":{written}}}") } else { format!("- {written}") };
     let (in_brackets, as_key, with_colon) = (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
-    let ways: &[&str] = if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
+    let indented = format!(" {written}");
+    let ways: &[&str] =
+        if is_json { &[&alone] } else { &[written, &indented, &alone, &in_brackets, &as_key, &with_colon] };
     let read = |text: &&str| {
         let document = goyaml::parse(text.as_bytes()).ok()?;
         let scalar = match document.root().map_or(Value::Null, |root| root.value()) {
