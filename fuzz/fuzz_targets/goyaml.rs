@@ -89,10 +89,8 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
     }
     let alone = if is_json { format!("{{\"\":{written}}}") } else { format!("- {written}") };
     let (in_brackets, as_key, with_colon) = (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
-    let indented = format!(" {written}");
-    let ways: &[&str] =
-        if is_json { &[&alone] } else { &[written, &indented, &alone, &in_brackets, &as_key, &with_colon] };
-    let read = |text: &&str| {
+    let ways: &[&str] = if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
+    let read = |text: &str| {
         let document = goyaml::parse(text.as_bytes()).ok()?;
         let scalar = match document.root().map_or(Value::Null, |root| root.value()) {
             Value::List(mut list) => list.next()?.value(),
@@ -102,7 +100,12 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
         };
         Some(is_same(&scalar, value))
     };
-    assert!(ways.iter().filter_map(read).any(|is_same| is_same), "{written:?} means {value:?}");
+    let indented: Vec<String> = ways.iter().map(|text| format!(" {text}")).collect();
+    let indented = indented.iter().map(String::as_str);
+    assert!(
+        ways.iter().copied().chain(indented).filter_map(read).any(|is_same| is_same),
+        "{written:?} means {value:?}"
+    );
 }
 
 fn is_same(left: &Value<'_>, right: &Value<'_>) -> bool {
