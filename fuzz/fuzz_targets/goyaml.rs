@@ -76,8 +76,9 @@ impl Lines {
     }
 }
 
-/// What is written for a scalar means the same if it is read again without what is around it; in brackets if it stood in some,
-/// as a key if it was one, and indented if it was, as `---` at the start of a line begins a document.
+/// What is written for a scalar means the same if it is read again without what is around it, in one of the places in which it
+/// can have stood. Which of them it was decides what its first and last characters mean: `---` at the start of a line begins a
+/// document, `{` at the start of a text JSON, and `:` at the end of a line ends a key.
 fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) {
     let written = span.of(document.text()).expect("it is a part of the text");
     // A tag says something that the scalar does not, as does the indentation of what is around a block with one of its own. A byte
@@ -87,25 +88,40 @@ fn again(document: &Document<'_>, span: Span, value: &Value<'_>, is_json: bool) 
     if !is_json && document.text().contains('!') || is_indented || written.starts_with('\u{feff}') {
         return;
     }
-    let alone = if is_json { format!("{{\"\":{written}}}") } else { format!("- {written}") };
-    let (in_brackets, as_key, with_colon) = (format!("[{written}]"), format!("? {written}"), format!("{written}: x"));
-    let ways: &[&str] = if is_json { &[&alone] } else { &[written, &alone, &in_brackets, &as_key, &with_colon] };
-    let read = |text: &str| {
-        let document = goyaml::parse(text.as_bytes()).ok()?;
-        let scalar = match document.root().map_or(Value::Null, |root| root.value()) {
-            Value::List(mut list) => list.next()?.value(),
-            Value::Map(map) if is_json => map.pairs().next()?.value.value(),
-            Value::Map(map) => map.pairs().next()?.key.value(),
-            scalar => scalar,
-        };
-        Some(is_same(&scalar, value))
+    let places: &[(&str, &str)] = if is_json {
+        &[("{\"\":", "}")]
+    } else {
+        &[
+            ("", ""),
+            (" ", ""),
+            ("- ", ""),
+            ("[", "]"),
+            ("? ", ""),
+            ("", ": x"),
+            (" ", ": x"),
+            ("- ", ": x"),
+            ("[", ": x]"),
+        ]
     };
-    let indented: Vec<String> = ways.iter().map(|text| format!(" {text}")).collect();
-    let indented = indented.iter().map(String::as_str);
-    assert!(
-        ways.iter().copied().chain(indented).filter_map(read).any(|is_same| is_same),
-        "{written:?} means {value:?}"
-    );
+    let means_the_same = |&(before, after): &(&str, &str)| {
+        let text = format!("{before}{written}{after}");
+        goyaml::parse(text.as_bytes()).is_ok_and(|document| is_same(&innermost(&document, is_json), value))
+    };
+    assert!(places.iter().any(means_the_same), "{written:?} means {value:?}");
+}
+
+/// The scalar in lists and in keys, or in the values of JSON.
+fn innermost<'a>(document: &'a Document<'a>, is_json: bool) -> Value<'a> {
+    let mut value = document.root().map_or(Value::Null, |root| root.value());
+    loop {
+        let inner = match value {
+            Value::List(mut list) => list.next(),
+            Value::Map(map) => map.pairs().next().map(|pair| if is_json { pair.value } else { pair.key }),
+            scalar => return scalar,
+        };
+        let Some(inner) = inner else { return Value::Null };
+        value = inner.value();
+    }
 }
 
 fn is_same(left: &Value<'_>, right: &Value<'_>) -> bool {
