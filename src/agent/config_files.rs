@@ -66,10 +66,24 @@ impl ConfigFiles {
         &self.paths
     }
 
-    /// Reads the files. That one is missing or empty is news at the first look, and later only if it `has_been_away`
-    /// for a while.
+    /// Reads the files and compares them.
     pub fn look(&mut self, has_been_away: bool) -> Look {
-        let read = SourceSet::load(&self.paths);
+        let read = self.read();
+        self.compare(read, has_been_away)
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], for the first that cannot be read.
+    pub(super) fn read(&self) -> Result<SourceSet, ReadError> {
+        SourceSet::load(&self.paths)
+    }
+
+    /// What is new about what was read. That a file is missing or empty is news at the first look, and later only if it
+    /// `has_been_away` for a while.
+    pub(super) fn compare(&mut self, read: Result<SourceSet, ReadError>, has_been_away: bool) -> Look {
         let found = match &read {
             Ok(sources) => Found::Files(sources.iter().map(|source| self.summary(source)).collect()),
             Err(error) => Found::Unreadable(error.to_string()),

@@ -89,16 +89,21 @@ impl FileThread {
 async fn serve(mut files: ConfigFiles, asked: &Slot<Ask>, answers: &Slot<Answer>) {
     let mut watch = FileWatch::new(files.paths().clone());
     let mut change = Change::Happened;
+    let mut ask = None;
     loop {
         // Watched first, read after: what happens in between is another change.
-        let ask = asked.take();
+        ask = ask.max(asked.take());
         watch.refresh();
-        let look = files.look(change == Change::Gone);
-        watch.looked(&look);
-        match look {
-            Look::News(news) => answers.put(Answer::News(news)),
-            Look::Same if ask == Some(Ask::Reload) => answers.merge(|before| before.unwrap_or(Answer::Unchanged)),
-            Look::Same | Look::Away => {}
+        let read = files.read();
+        if watch.is_whole() {
+            let look = files.compare(read, change == Change::Gone);
+            watch.looked(&look);
+            match look {
+                Look::News(news) => answers.put(Answer::News(news)),
+                Look::Same if ask == Some(Ask::Reload) => answers.merge(|before| before.unwrap_or(Answer::Unchanged)),
+                Look::Same | Look::Away => {}
+            }
+            ask = None;
         }
         change = tokio::select! {
             biased;
@@ -111,6 +116,7 @@ async fn serve(mut files: ConfigFiles, asked: &Slot<Ask>, answers: &Slot<Answer>
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -188,6 +194,24 @@ mod tests {
             served.asked.put(Ask::Reload);
             served.answers.filled().await;
             assert!(matches!(served.answers.take(), Some(Answer::Unchanged)));
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_half_written_is_no_news_though_the_operator_asks_and_the_whole_one_answers() {
+        beside_the_server(async {
+            let served = Served::start().await;
+            let mut writer = fs::File::create(served.path(1)).unwrap();
+            for part in ["# half", " and whole"] {
+                writer.write_all(part.as_bytes()).unwrap();
+                served.asked.put(Ask::Reload);
+                while served.asked.is_filled() {
+                    tokio::task::yield_now().await;
+                }
+                assert!(!served.answers.is_filled(), "news of a part");
+            }
+            drop(writer);
+            served.tells([Some(34), Some(16)]).await;
         });
     }
 

@@ -1,8 +1,8 @@
-//! When to read the configuration files again: once for all changes that belong together.
+//! When to read the configuration files again, and whether one that is away counts as gone.
 
 use std::time::{Duration, Instant};
 
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use super::config_files::Look;
@@ -13,12 +13,6 @@ use crate::report::LogOnce;
 /// How long a file that has vanished, or become empty, may take to come back before that counts: editors and copying tools
 /// delete and create, or empty and write, and the defaults must not be in force for that moment.
 const GRACE_FOR_A_FILE_THAT_IS_AWAY: Duration = Duration::from_millis(500);
-
-/// Changes of the files that follow on each other within this time are one: kubelet's update of a volume is half a dozen.
-const BURST_GAP: Duration = Duration::from_millis(5);
-
-/// A burst that lasts longer is cut.
-const LONGEST_BURST: Duration = Duration::from_millis(100);
 
 /// Why the files have to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +27,8 @@ pub(super) enum Change {
 pub(super) struct FileWatch {
     inner: ConfigWatch,
     failure: LogOnce,
-    /// After a change: until when further changes of this or another file are waited for.
-    burst_until: Option<Instant>,
+    /// Whether a file was being written when they were last read, so that what was read did not count.
+    is_written: bool,
     /// After a file became missing or empty: until when it may come back without that being news.
     away_until: Option<Instant>,
 }
@@ -42,12 +36,11 @@ pub(super) struct FileWatch {
 impl FileWatch {
     /// Watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(paths: SourcePaths) -> Self {
-        Self { inner: ConfigWatch::new(paths), failure: LogOnce::new(), burst_until: None, away_until: None }
+        Self { inner: ConfigWatch::new(paths), failure: LogOnce::new(), is_written: false, away_until: None }
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the files ([`ConfigWatch::refresh`]).
     pub(super) fn refresh(&mut self) {
-        self.burst_until = None;
         match self.inner.refresh().map_err(|error| error.to_string()) {
             Err(error) if self.failure.is_new(&error) => warn!(event = "config_not_watched", error, "{error}"),
             Ok(()) if self.failure.ends() => {
@@ -57,8 +50,15 @@ impl FileWatch {
         }
     }
 
-    /// Takes note of the result of that reading. If a file was removed and stays away, [`changed`](Self::changed) says
-    /// so: other looks in the meantime do not prolong the time that it has.
+    /// To be asked after that reading: whether it counts ([`ConfigWatch::is_whole`]).
+    pub(super) fn is_whole(&mut self) -> bool {
+        let is_whole = self.inner.is_whole();
+        self.is_written = !is_whole;
+        is_whole
+    }
+
+    /// Takes note of the result of that reading, if it counts. If a file was removed and stays away,
+    /// [`changed`](Self::changed) says so: other looks in the meantime do not prolong the time that it has.
     pub(super) fn looked(&mut self, look: &Look) {
         match look {
             Look::Away => {
@@ -70,31 +70,14 @@ impl FileWatch {
 
     /// Completes once the files have to be read, and says why. Dropping the future loses nothing.
     pub(super) async fn changed(&mut self) -> Change {
-        match self.away_until {
+        let until = self.away_until;
+        let is_over = || until.is_some_and(|until| until <= Instant::now());
+        match until {
             // However often another one changes.
-            Some(until) if until <= Instant::now() => Change::Gone,
-            Some(until) if timeout_at(until.into(), self.inner.changed()).await.is_err() => Change::Gone,
-            Some(_) => Change::Happened,
-            None => {
-                self.settled().await;
-                Change::Happened
-            }
+            Some(_) if is_over() && !self.is_written => {}
+            Some(until) if !self.is_written => drop(timeout_at(until.into(), self.inner.changed()).await),
+            _ => self.inner.changed().await,
         }
-    }
-
-    /// Completes once a file has changed, and for a moment no more. Dropping the future loses nothing.
-    async fn settled(&mut self) {
-        let until = if let Some(until) = self.burst_until {
-            until
-        } else {
-            self.inner.changed().await;
-            *self.burst_until.insert(Instant::now() + LONGEST_BURST)
-        };
-        loop {
-            let now = Instant::now();
-            if now >= until || timeout(BURST_GAP.min(until - now), self.inner.changed()).await.is_err() {
-                return;
-            }
-        }
+        if is_over() { Change::Gone } else { Change::Happened }
     }
 }

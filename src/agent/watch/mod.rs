@@ -1,5 +1,6 @@
 //! Hearing of changes to the configuration files, whatever way they are made.
 
+mod changes;
 mod inotify;
 mod route;
 #[cfg(test)]
@@ -9,23 +10,20 @@ use std::fs::File;
 use std::future;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
-use inotify::{Heard, Watches};
+use changes::{Changes, News};
+use inotify::Watches;
 use route::{Point, Route, What};
 
 use super::sources::ready_for;
 use crate::config::SourcePaths;
-
-/// How long a writer may take until the file is read in spite of it. A writer that closes the file ends the wait, so this
-/// is the delay only for one that keeps it open, and for a file that appears complete (a link).
-const WRITER_GRACE: Duration = Duration::from_millis(250);
 
 /// The mounts that this thread sees (`proc_pid_mountinfo(5)`). Where a thread has mounts of its own, those of the process are others.
 const MOUNT_TABLE: &str = "/proc/thread-self/mountinfo";
@@ -36,8 +34,8 @@ const MOUNT_TABLE: &str = "/proc/thread-self/mountinfo";
 /// symbolic links of which one is swapped (as kubelet does for a `ConfigMap`), in a directory of which a parent is renamed,
 /// mounted over or unmounted: all are heard.
 ///
-/// The order that loses nothing: [`refresh`](Self::refresh), then read the files, then await
-/// [`changed`](Self::changed), and again.
+/// The order that loses nothing: [`refresh`](Self::refresh), then read the files, then ask whether what was read
+/// [`is_whole`](Self::is_whole), then await [`changed`](Self::changed), and again.
 #[derive(Debug)]
 pub(super) struct ConfigWatch {
     paths: SourcePaths,
@@ -47,11 +45,13 @@ pub(super) struct ConfigWatch {
     /// The way to each file.
     routes: Vec<Route>,
     /// Whether all watches of the routes are set, and none was removed since.
-    whole: bool,
-    /// What was heard since the last refresh and has not been returned.
-    heard: Heard,
-    /// The end of the grace for a writer that was seen at work.
-    grace: Option<Instant>,
+    is_set: bool,
+    /// What was heard since the last reading of whole files began.
+    changes: Changes,
+    /// What of that was heard since the last refresh.
+    since_refresh: Changes,
+    /// When the last reading ended.
+    last_reading: Option<Instant>,
 }
 
 /// Why changes of the configuration file are not heard at once.
@@ -116,28 +116,45 @@ impl ConfigWatch {
             watches: None,
             mounts: None,
             routes: Vec::new(),
-            whole: false,
-            heard: Heard::default(),
-            grace: None,
+            is_set: false,
+            changes: Changes::default(),
+            since_refresh: Changes::default(),
+            last_reading: None,
         }
     }
 
-    /// Completes once a file may have changed since the last [`refresh`](Self::refresh). Many changes at once are one.
+    /// Completes once a file may have changed since the last [`refresh`](Self::refresh), or is to be read again, and all
+    /// that belongs together has happened. Many changes at once are one.
     ///
     /// Dropping the future loses no change. Without a successful `refresh` it may stay pending for ever.
     pub(super) async fn changed(&mut self) {
-        while !self.heard.settled {
-            if self.heard.writing {
-                let end = *self.grace.get_or_insert_with(|| Instant::now() + WRITER_GRACE);
-                // Settled or not: what is there when the grace is over counts.
-                self.heard.settled |= timeout_at(end, self.hear()).await.is_err();
-            } else {
-                self.hear().await;
+        loop {
+            let at = self.changes.read_at(self.last_reading);
+            match at {
+                None => self.hear().await,
+                Some(at) if Instant::now() < at => drop(timeout_at(at.into(), self.hear()).await),
+                Some(_) => {
+                    // A writer may have begun since.
+                    self.drain();
+                    if self.changes.read_at(self.last_reading).is_some_and(|at| at <= Instant::now()) {
+                        return;
+                    }
+                }
             }
         }
-        (self.heard, self.grace) = (Heard::default(), None);
-        // The change may have taken a watch with it.
-        self.whole = false;
+    }
+
+    /// Whether what was read since the last [`refresh`](Self::refresh) counts. If a file was being written meanwhile, it
+    /// may be half of what it will be, and [`changed`](Self::changed) tells when to read it again, which is soon.
+    pub(super) fn is_whole(&mut self) -> bool {
+        self.drain();
+        let now = Instant::now();
+        self.last_reading = Some(now);
+        let is_whole = !self.changes.may_be_half(now);
+        if is_whole {
+            self.changes = self.since_refresh;
+        }
+        is_whole
     }
 
     /// Takes note of the next things that happen.
@@ -158,17 +175,37 @@ impl ConfigWatch {
         tokio::select! {
             // What cannot be waited for is opened anew by the next refresh, or that says why not.
             heard = events => if let Ok(heard) = heard {
-                self.heard |= heard;
+                self.add_all(heard);
             } else {
-                (self.watches, self.heard.settled) = (None, true);
+                self.watches = None;
+                self.add(News::Other);
             },
             // Nearly all mounts are of no concern to the files, so they are not read for them.
-            remounted = remounted => if remounted.is_ok() {
-                self.heard.settled |= self.look_up() != self.routes;
-            } else {
-                (self.mounts, self.heard.settled) = (None, true);
+            remounted = remounted => if remounted.is_err() {
+                self.mounts = None;
+                self.add(News::Other);
+            } else if self.look_up() != self.routes {
+                self.add(News::Other);
             },
         }
+    }
+
+    /// Takes note of what there is to hear by now.
+    fn drain(&mut self) {
+        let heard = self.watches.as_mut().map(Watches::drain).unwrap_or_default();
+        self.add_all(heard);
+    }
+
+    fn add_all(&mut self, heard: Vec<News>) {
+        for news in heard {
+            self.add(news);
+        }
+    }
+
+    fn add(&mut self, news: News) {
+        let now = Instant::now();
+        self.changes.add(news, now);
+        self.since_refresh.add(news, now);
     }
 
     /// Sets the watches where they are needed now. To be called before each reading of the files, so that a change after
@@ -178,20 +215,17 @@ impl ConfigWatch {
     ///
     /// [`WatchError`], if a watch cannot be set. The others are, and the next call tries again.
     pub(super) fn refresh(&mut self) -> Result<(), WatchError> {
-        let mut heard = std::mem::take(&mut self.heard);
-        if let Some(watches) = &mut self.watches {
-            heard |= watches.drain();
-        }
-        self.grace = None;
-        self.whole &= heard == Heard::default();
+        self.drain();
+        // A change may have taken a watch with it.
+        self.is_set &= std::mem::take(&mut self.since_refresh) == Changes::default();
         // Before the routes are looked up, so that none of its mounts is missed.
         let mounts = self.open_mounts();
         let routes = self.look_up();
-        if self.whole && self.routes == routes {
+        if self.is_set && self.routes == routes {
             return mounts;
         }
         let failure = self.watch(&routes)?;
-        self.whole = failure.is_none();
+        self.is_set = failure.is_none();
         self.routes = routes;
         failure.map_or(mounts, Err)
     }
@@ -208,7 +242,7 @@ impl ConfigWatch {
             none => none.insert(Watches::open().map_err(|error| WatchError::no_instance(&self.paths, error))?),
         };
         let mut failure = None;
-        watches.watch(routes.iter().flat_map(Route::points), |point, errno| {
+        watches.watch(routes, |point, errno| {
             // A directory without read permission can be passed but not watched; what is behind it is watched all the
             // same.
             if !(errno == Errno::EACCES && point.what == What::Passed) {
@@ -218,7 +252,7 @@ impl ConfigWatch {
         if self.look_up() != routes {
             // The routes changed in the meantime, so neither the watches nor their failures are of use: refresh again.
             failure = None;
-            self.heard.settled = true;
+            self.add(News::Other);
         }
         Ok(failure)
     }

@@ -4,13 +4,16 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::changes::WRITER_GRACE;
 use super::*;
 
 mod namespace;
+mod pauses;
 mod several;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -35,6 +38,7 @@ impl Watched {
         let path = directory.path().join(path);
         let mut watch = ConfigWatch::new(SourcePaths::one(&path));
         watch.refresh().unwrap();
+        assert!(watch.is_whole());
         Self { directory, path, watch }
     }
 
@@ -48,7 +52,8 @@ impl Watched {
             loop {
                 self.watch.changed().await;
                 self.watch.refresh().unwrap();
-                if self.read().as_deref() == expected {
+                let read = self.read();
+                if self.watch.is_whole() && read.as_deref() == expected {
                     break;
                 }
             }
@@ -265,6 +270,7 @@ async fn a_change_between_refresh_and_reading_is_heard_and_one_before_is_not_hea
     rename_over(watched.directory.path(), "c");
     watched.watch.refresh().unwrap();
     assert_eq!(watched.read().as_deref(), Some("c"));
+    assert!(watched.watch.is_whole());
     rename_over(watched.directory.path(), "d");
     watched.hears("after the reading", 1, Some("d")).await;
 }
@@ -291,12 +297,14 @@ async fn neighbours_and_readers_raise_nothing() {
     // one, of a writer that does not close, does not.
     let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
     file.write_all(b"!").unwrap();
-    while watched.watch.heard == Heard::default() {
+    let begins = Instant::now();
+    while watched.watch.changes == Changes::default() {
         timeout(DEADLINE, watched.watch.hear()).await.expect("the write is heard");
     }
-    assert!(!watched.watch.heard.settled, "a neighbour or a reader was heard");
+    let read_at = |watch: &ConfigWatch| watch.changes.read_at(None).unwrap();
+    assert!(read_at(&watched.watch) >= begins + WRITER_GRACE, "a neighbour or a reader was heard");
     drop(file);
-    while !watched.watch.heard.settled {
+    while read_at(&watched.watch) >= begins + WRITER_GRACE {
         timeout(DEADLINE, watched.watch.hear()).await.expect("the end of the write is heard");
     }
 }
@@ -310,6 +318,7 @@ async fn a_burst_is_one_change() {
     timeout(DEADLINE, watched.watch.changed()).await.expect("a change");
     watched.watch.refresh().unwrap();
     assert_eq!(watched.read().as_deref(), Some("999"));
+    assert!(watched.watch.is_whole());
     assert!(timeout(Duration::ZERO, watched.watch.changed()).await.is_err(), "a second change");
 }
 
@@ -319,7 +328,7 @@ async fn losing_the_future_loses_no_change() {
     let mut file = OpenOptions::new().append(true).open(&watched.path).unwrap();
     file.write_all(b"b").unwrap();
     // Each poll may take an event and start the grace; the future is dropped right after.
-    while watched.watch.grace.is_none() {
+    while watched.watch.changes == Changes::default() {
         assert!(timeout(Duration::ZERO, watched.watch.changed()).await.is_err());
         tokio::task::yield_now().await;
     }

@@ -122,10 +122,10 @@ fn a_mount_elsewhere_raises_nothing() {
         for _ in 0..3 {
             mount(None::<&str>, &elsewhere, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
             timeout(DEADLINE, watched.watch.hear()).await.expect("the mount is noticed");
-            assert_eq!(watched.watch.heard, Heard::default(), "the mount is taken for a change of the file");
+            assert_eq!(watched.watch.changes, Changes::default(), "the mount is taken for a change of the file");
             umount2(&elsewhere, MntFlags::empty()).unwrap();
             timeout(DEADLINE, watched.watch.hear()).await.expect("its end is noticed");
-            assert_eq!(watched.watch.heard, Heard::default(), "its end is taken for a change of the file");
+            assert_eq!(watched.watch.changes, Changes::default(), "its end is taken for a change of the file");
         }
     });
 }

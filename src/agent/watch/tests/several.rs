@@ -31,6 +31,7 @@ fn lay_out(root: &Path) {
 async fn is_heard(watch: &mut ConfigWatch, what: &str) {
     assert!(timeout(DEADLINE, watch.changed()).await.is_ok(), "not heard within {DEADLINE:?}: {what}");
     watch.refresh().unwrap();
+    assert!(watch.is_whole());
 }
 
 async fn nothing_is_heard(watch: &mut ConfigWatch, what: &str) {
@@ -72,6 +73,27 @@ async fn a_change_of_either_of_two_files_is_heard_wherever_they_are() {
         watch.refresh().unwrap();
         change(directory.path());
         is_heard(&mut watch, layout).await;
+    }
+}
+
+/// Its name, two files, a change, and what is heard of that first.
+type Case<'a> = (&'a str, [&'a str; 2], fn(&Path), News);
+
+#[tokio::test]
+async fn what_replaces_one_of_two_files_may_be_followed_by_the_other_and_a_swap_replaces_both() {
+    let cases: [Case<'_>; 3] = [
+        ("one of two", ["d/conf", "d/other"], |root| rename_over(&root.join("d"), "b"), News::Finished),
+        ("one by two paths", ["d/conf", "l/conf"], |root| rename_over(&root.join("d"), "b"), News::Replaced),
+        ("behind one link", ["k/conf", "k/..data/other"], |root| kubelet(&root.join("k"), "..2"), News::Replaced),
+    ];
+    for (case, names, change, expected) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        lay_out(directory.path());
+        let mut watch = ConfigWatch::new(paths_of(directory.path(), &names));
+        watch.refresh().unwrap();
+        change(directory.path());
+        let heard = watch.watches.as_mut().unwrap().drain();
+        assert_eq!(heard.first(), Some(&expected), "{case}: {heard:?}");
     }
 }
 
