@@ -11,7 +11,7 @@ use std::io;
 use ip_masq_agent::backend::nftables::{Monitor, decode};
 use ip_masq_agent::backend::{Heard, Nftables, ReconcileOptions, preview, reconcile};
 use ip_masq_agent::config::{Config, Context};
-use ip_masq_agent::conntrack::Status;
+use ip_masq_agent::conntrack::{Deletions, Status};
 use ip_masq_agent::net::Family;
 use ip_masq_agent::netlink::{Connection, NetlinkError, Transport};
 use ip_masq_agent::policy::{Flags, Policy};
@@ -79,7 +79,12 @@ fn ask_of_rules(kernel: &mut Connection<Answers>, family: Family) {
 fn ask_of_flows(listing: Answers, deleting: Answers, family: Family) {
     let mut deleting = Connection::new(deleting);
     let listed = Connection::new(listing).flows(family, Status(0), |flow| {
-        let _ = deleting.delete_flow(flow);
+        let mut flows = Deletions::default();
+        flows.add(flow);
+        flows.add(flow);
+        if let Ok(ends) = deleting.delete_flows(&mut flows) {
+            assert_eq!(ends.len(), 2);
+        }
         Ok::<_, NetlinkError>(())
     });
     told(listed);

@@ -7,8 +7,8 @@ use super::{Flow, Status, Tuple};
 use crate::net::Family;
 use crate::netlink::nfnetlink::{self, Subsystem};
 use crate::netlink::{
-    Attribute, Attributes, Connection, End, FamilyHeader, Kind, Malformed, NetlinkError, Request, TRIES, Transport,
-    Writer, flag,
+    Attribute, Attributes, Connection, End, FamilyHeader, Kind, Malformed, NetlinkError, Request, Requests, TRIES,
+    Transport, Writer,
 };
 
 /// `NFNL_SUBSYS_CTNETLINK`.
@@ -59,6 +59,10 @@ pub enum Listing {
     Interrupted,
 }
 
+/// Flows that are deleted together: a request for each takes the kernel as long as the deletion itself.
+#[derive(Debug, Default)]
+pub struct Deletions(Requests);
+
 /// The result of deleting a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -91,29 +95,40 @@ impl<T: Transport> Connection<T> {
         Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
     }
 
-    /// Deletes this flow, and not a later one with the same tuple, as far as the id distinguishes them.
+    /// Deletes these flows, and not later ones with the same tuples, as far as the id distinguishes them. Tells of each what
+    /// became of it: on older kernels [`NetlinkError::Rejected`] with `EBUSY` if it was offloaded to a flowtable.
     ///
     /// # Errors
     ///
-    /// Any of [`NetlinkError`] that is not about a batch. On older kernels [`NetlinkError::Rejected`] with `EBUSY` if the
-    /// flow was offloaded to a flowtable.
-    pub fn delete_flow(&mut self, flow: &FlowInfo<'_>) -> Result<Deletion, NetlinkError> {
-        let request = Request {
-            kind: DELETE_FLOW,
-            family: header(Family::of(flow.flow.original.source)),
-            flags: flag::ACK,
-            content: &|writer| emit(writer, flow),
-            answer: DELETE_FLOW,
-        };
-        // A deletion whose answer was lost finds nothing the second time.
+    /// Any of [`NetlinkError`] that is not about a batch, if what became of them is not known.
+    pub fn delete_flows(&mut self, flows: &mut Deletions) -> Result<Vec<Result<Deletion, NetlinkError>>, NetlinkError> {
+        // Deletions whose answers were lost find nothing the second time.
         for _ in 0..TRIES {
-            match self.exchange(&request, |_| Ok::<_, NetlinkError>(()))? {
-                End::Whole => return Ok(Deletion::Deleted),
-                End::Missing => return Ok(Deletion::Vanished),
-                End::Interrupted | End::Overtaken => {}
+            let mut ends: Vec<_> = (0..flows.0.len()).map(|_| Ok(End::Whole)).collect();
+            let end = self.exchange_several(&mut flows.0, |place, end| {
+                if let Some(of_flow) = ends.get_mut(place) {
+                    *of_flow = end;
+                }
+            })?;
+            if end == End::Whole {
+                let deletion = |end| if end == End::Missing { Deletion::Vanished } else { Deletion::Deleted };
+                return Ok(ends.into_iter().map(|end| end.map(deletion)).collect());
             }
         }
         Err(NetlinkError::Interrupted { tries: TRIES })
+    }
+}
+
+impl Deletions {
+    /// Adds a flow.
+    pub fn add(&mut self, flow: &FlowInfo<'_>) {
+        let family = header(Family::of(flow.flow.original.source));
+        self.0.add(DELETE_FLOW, family, |writer| emit(writer, flow));
+    }
+
+    /// Forgets the flows.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

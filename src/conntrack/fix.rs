@@ -6,13 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::{Before, Decisions, Deletion, FlowInfo, Listing, LocalAddresses, Reason, Status, Verdict, verdict};
+use super::{
+    Before, Decisions, Deletion, Deletions, FlowInfo, Listing, LocalAddresses, Reason, Status, Verdict, verdict,
+};
 use crate::net::Family;
 use crate::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use crate::text::counted;
 
 /// How often the flows are listed again if the listing was disturbed.
 const LISTINGS: u32 = 8;
+
+/// So many flows are deleted together. If each deletion fails, the reports of that still fit into the receive buffer.
+const DELETED_TOGETHER: usize = 128;
+
+/// A flow is deleted at the latest when so many more were looked at, so that it is not old by then: its id may be that of
+/// a later flow.
+const LOOKED_AT_MEANWHILE: usize = 256;
 
 /// `--conntrack`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -30,7 +39,7 @@ pub(crate) trait FixFlows: fmt::Debug + Send {
     /// `before`, so that their next packets are treated as the first ones of new flows. Flows that others translated are
     /// left alone.
     ///
-    /// Once `interrupted`, no more flows are looked at: the one that is being deleted is the last.
+    /// Once `interrupted`, no more flows are looked at: those that are being deleted are the last.
     ///
     /// # Errors
     ///
@@ -99,7 +108,7 @@ impl FixFlows for KernelFlows {
     }
 }
 
-/// Conntrack over netlink. Flows are deleted over a connection of their own while they are being listed, so that none has to
+/// Conntrack over netlink. Flows are deleted over a connection of their own while they are being listed, so that few have to
 /// be stored, however many there are.
 #[derive(Debug)]
 struct Conntrack<T> {
@@ -113,11 +122,9 @@ impl<T: Transport> Conntrack<T> {
         let node = self.local_addresses()?;
         let mut fixed = Fixed::default();
         for family in Family::ALL.into_iter().filter(|family| now.treats(*family)) {
-            let judge = |flow: &FlowInfo<'_>| {
-                let goes_on = !interrupted.load(Ordering::Acquire);
-                if goes_on { Ok(verdict(&flow.flow, before, now, &node)) } else { Err(Failed::Interrupted) }
-            };
-            self.fix_family(family, judge, &mut fixed)?;
+            let goes_on = || if interrupted.load(Ordering::Acquire) { Err(Failed::Interrupted) } else { Ok(()) };
+            let judge = |flow: &FlowInfo<'_>| verdict(&flow.flow, before, now, &node);
+            self.fix_family(family, judge, goes_on, &mut fixed)?;
         }
         Ok(fixed)
     }
@@ -135,26 +142,64 @@ impl<T: Transport> Conntrack<T> {
     fn fix_family(
         &mut self,
         family: Family,
-        judge: impl Fn(&FlowInfo<'_>) -> Result<Verdict, Failed>,
+        judge: impl Fn(&FlowInfo<'_>) -> Verdict,
+        goes_on: impl Fn() -> Result<(), Failed>,
         fixed: &mut Fixed,
     ) -> Result<(), ConntrackError> {
         let Self { listing, deleting, .. } = self;
         let looked_at_before = fixed.looked_at;
         for _ in 0..LISTINGS {
             fixed.looked_at = looked_at_before;
+            let mut doomed = Doomed::default();
             let listed = listing.flows(family, Status::NOT_OURS, |flow| {
+                goes_on()?;
                 fixed.looked_at += 1;
-                match judge(flow)? {
-                    Verdict::Fits => Ok(()),
-                    Verdict::NoLonger(reason) => fixed.count(reason, deleting.delete_flow(flow)),
+                if let Verdict::NoLonger(reason) = judge(flow) {
+                    doomed.add(flow, reason);
                 }
+                if doomed.is_due() { doomed.delete(deleting, fixed) } else { Ok(()) }
             });
+            let listed = listed.and_then(|listed| goes_on().map(|()| listed));
+            let listed = listed.and_then(|listed| doomed.delete(deleting, fixed).map(|()| listed));
             match listed? {
                 Listing::Whole => return Ok(()),
                 Listing::Interrupted => {}
             }
         }
         Err(explain("list the flows", NetlinkError::Interrupted { tries: LISTINGS }))
+    }
+}
+
+/// Flows that do not fit, and are not deleted yet.
+#[derive(Debug, Default)]
+struct Doomed {
+    deletions: Deletions,
+    reasons: Vec<Reason>,
+    /// How many flows were looked at since the first of them.
+    looked_at: usize,
+}
+
+impl Doomed {
+    fn add(&mut self, flow: &FlowInfo<'_>, reason: Reason) {
+        self.deletions.add(flow);
+        self.reasons.push(reason);
+    }
+
+    /// To be asked for each flow that is looked at: whether it is time to delete them.
+    fn is_due(&mut self) -> bool {
+        self.looked_at += usize::from(!self.reasons.is_empty());
+        self.reasons.len() >= DELETED_TOGETHER || self.looked_at >= LOOKED_AT_MEANWHILE
+    }
+
+    fn delete<T: Transport>(&mut self, deleting: &mut Connection<T>, fixed: &mut Fixed) -> Result<(), Failed> {
+        let deleted = deleting.delete_flows(&mut self.deletions);
+        let deleted = deleted.map_err(|source| Failed::Exchange { doing: "delete a flow", source })?;
+        for (deletion, reason) in deleted.into_iter().zip(self.reasons.drain(..)) {
+            fixed.count(reason, deletion)?;
+        }
+        self.deletions.clear();
+        self.looked_at = 0;
+        Ok(())
     }
 }
 

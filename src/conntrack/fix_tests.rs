@@ -22,26 +22,41 @@ struct Kernel {
     /// How often that goes on; then the flows are listed.
     times: usize,
     deleting: i32,
+    /// So many deletions succeed before that.
+    deletions_that_pass: usize,
+    /// How often the flows are listed in one listing beyond the first time.
+    more: usize,
     addresses: i32,
 }
+
+/// In place of an error of a deletion: the report is lost, once.
+const LOST: i32 = -1;
 
 #[derive(Debug)]
 struct Wire {
     kernel: Rc<RefCell<Kernel>>,
     /// The families of the listings and the deletions that were sent.
     sent: Rc<RefCell<Vec<(u16, u8)>>>,
+    /// The lengths of the datagrams that were sent.
+    datagrams: Rc<RefCell<Vec<usize>>>,
     queue: VecDeque<Result<Vec<u8>, Errno>>,
 }
 
-impl Transport for Wire {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        let kind = u16::from_ne_bytes([datagram[4], datagram[5]]);
-        let sequence = &datagram[8..12];
-        let family = datagram[16];
+impl Wire {
+    /// One message of a datagram, answered as the kernel does: a deletion that succeeds only if an answer is wanted.
+    fn work_on(&mut self, message: &[u8]) {
+        let kind = u16::from_ne_bytes([message[4], message[5]]);
+        let wants_acknowledgement = message[6] & 4 != 0;
+        let sequence = &message[8..12];
+        let family = message[16];
         self.sent.borrow_mut().push((kind, family));
         let mut kernel = self.kernel.borrow_mut();
         let errno = match kind {
             GET_ADDRESS => kernel.addresses,
+            DELETE_FLOW if kernel.deletions_that_pass > 0 => {
+                kernel.deletions_that_pass -= 1;
+                0
+            }
             DELETE_FLOW => kernel.deleting,
             _ if kernel.times == 0 => 0,
             _ => {
@@ -49,17 +64,38 @@ impl Transport for Wire {
                 kernel.listing
             }
         };
+        if kind == DELETE_FLOW && errno == 0 && !wants_acknowledgement {
+            return;
+        }
+        if kind == DELETE_FLOW && errno == LOST {
+            kernel.deleting = 0;
+            return self.queue.push_back(Err(Errno::ENOBUFS));
+        }
         if kind == GET_FLOW && errno == 0 {
-            self.queue.push_back(Ok(recorded(family, sequence)));
+            for _ in 0..=kernel.more {
+                self.queue.push_back(Ok(recorded(family, sequence)));
+            }
         }
         if kind == GET_FLOW && errno == Errno::ENOBUFS as i32 {
             self.queue.push_back(Ok(recorded(family, sequence)));
             self.queue.push_back(Err(Errno::ENOBUFS));
-            return Ok(());
+            return;
         }
         // An acknowledgement ends as well as the end of a dump does.
         let header = [&36_u32.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &0x100_u16.to_ne_bytes(), sequence, &[0; 4]];
         self.queue.push_back(Ok([&header.concat()[..], &(-errno).to_ne_bytes(), &[0; 16]].concat()));
+    }
+}
+
+impl Transport for Wire {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.datagrams.borrow_mut().push(datagram.len());
+        let mut rest = datagram;
+        while let Some(len) = rest.first_chunk::<4>() {
+            let (message, behind) = rest.split_at(usize::try_from(u32::from_ne_bytes(*len)).unwrap());
+            self.work_on(message);
+            rest = behind;
+        }
         Ok(())
     }
 
@@ -100,9 +136,15 @@ fn fix(kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
 fn fix_unless(interrupted: &AtomicBool, kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
     let kernel = Rc::new(RefCell::new(kernel));
     let sent = Rc::new(RefCell::new(Vec::new()));
-    let wire = || Connection::new(Wire { kernel: Rc::clone(&kernel), sent: Rc::clone(&sent), queue: VecDeque::new() });
+    let datagrams = Rc::new(RefCell::new(Vec::new()));
+    let wire = || {
+        let (kernel, sent, datagrams) = (Rc::clone(&kernel), Rc::clone(&sent), Rc::clone(&datagrams));
+        Connection::new(Wire { kernel, sent, datagrams, queue: VecDeque::new() })
+    };
     let mut conntrack = Conntrack { interfaces: wire(), listing: wire(), deleting: wire() };
     let fixed = conntrack.fix(&Before::Unknown, &Decisions::of(&everything()), interrupted);
+    // Those of a request for a hundred and a few flows are far shorter.
+    assert!(datagrams.take().into_iter().all(|len| len < 32 * 1024));
     (fixed, sent.take())
 }
 
@@ -146,6 +188,34 @@ fn a_flow_that_is_gone_or_cannot_be_deleted_keeps_the_others_from_nothing() {
     let fixed = fixed.unwrap();
     assert_eq!(fixed, Fixed { masqueraded: 0, refused: 4, ..WHOLE });
     assert!(fixed.to_string().contains("4 more the kernel did not delete"), "{fixed}");
+}
+
+#[test]
+fn of_flows_that_are_deleted_together_each_has_an_end_of_its_own() {
+    for (deleting, masqueraded, vanished, refused) in
+        [(Errno::ENOENT as i32, 1, 3, 0), (Errno::EBUSY as i32, 1, 0, 3), (LOST, 4, 0, 0)]
+    {
+        let (fixed, sent) = fix(Kernel { deleting, deletions_that_pass: 1, ..Kernel::default() });
+        assert_eq!(fixed.unwrap(), Fixed { masqueraded, vanished, refused, ..WHOLE });
+        // What became of them is not known, so all are deleted again, and the kernel of this test deletes them again.
+        let again = if deleting == LOST { 2 } else { 0 };
+        assert_eq!(sent.iter().filter(|(kind, _)| *kind == DELETE_FLOW).count(), 4 + again);
+    }
+}
+
+#[test]
+fn flows_are_deleted_in_parts_while_the_listing_goes_on_and_an_error_ends_it_within_a_part() {
+    // 300 times what was recorded of IPv4, of which two are to be deleted.
+    let kernel = Kernel { more: 299, ..Kernel::default() };
+    let (fixed, sent) = fix(kernel);
+    assert_eq!(fixed.unwrap().masqueraded, 300 * 4);
+    assert_eq!(sent.iter().filter(|(kind, _)| *kind == DELETE_FLOW).count(), 300 * 4);
+    let (fixed, sent) = fix(Kernel { deleting: Errno::EPERM as i32, deletions_that_pass: 200, ..kernel });
+    assert!(matches!(fixed, Err(ConntrackError::Netlink { .. })), "{fixed:?}");
+    let deletions = sent.iter().filter(|(kind, _)| *kind == DELETE_FLOW).count();
+    // More than the one that fails: those behind it in the same call are tried, too.
+    let bound = 202..=200 + DELETED_TOGETHER;
+    assert!(bound.contains(&deletions), "{deletions} were tried, expected {bound:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod judge;
 mod local;
 mod rtnetlink;
 
-pub use ctnetlink::{Deletion, FlowInfo, Listing};
+pub use ctnetlink::{Deletion, Deletions, FlowInfo, Listing};
 pub use decisions::{Before, Decisions};
 pub use fix::{ConntrackError, ExistingFlows, Fixed};
 pub(crate) use fix::{FixFlows, KernelFlows};

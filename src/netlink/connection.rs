@@ -2,9 +2,11 @@
 
 mod batch;
 mod read;
+mod several;
 
 pub use batch::Batch;
 pub(crate) use batch::BatchWriter;
+pub(crate) use several::Requests;
 
 use std::io;
 

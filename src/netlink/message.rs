@@ -86,6 +86,11 @@ impl Writer {
         self.patch(start, &len.to_ne_bytes());
     }
 
+    /// Numbers the message that starts at `start`.
+    pub(super) fn set_sequence(&mut self, start: usize, sequence: u32) {
+        self.patch(start + 8, &sequence.to_ne_bytes());
+    }
+
     /// Adds flags to the message that starts at `start`.
     pub(super) fn add_flags(&mut self, start: usize, flags: u16) {
         let old = self.bytes().get(start + 6..start + 8).and_then(|bytes| bytes.try_into().ok());

@@ -14,7 +14,7 @@ mod socket;
 mod wire;
 
 pub use connection::{Batch, Connection, Transport};
-pub(crate) use connection::{BatchWriter, End, Request, TRIES};
+pub(crate) use connection::{BatchWriter, End, Request, Requests, TRIES};
 pub use error::NetlinkError;
 pub(crate) use message::{Content, FamilyHeader, Kind, Messages, flag};
 pub use socket::{NetlinkFamily, NetlinkSocket};

@@ -17,7 +17,7 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 ///
 /// No method returns an error: [`Writer::is_overlong`] tells afterwards whether an attribute outgrew its 16-bit length,
 /// and the sender of the bytes has to check it first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
     overlong: bool,
