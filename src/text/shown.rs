@@ -26,6 +26,10 @@ const MAX_SHOWN: usize = 80;
 /// separators, marks for the direction of writing, and characters without width.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
+    // Quickly, as the plan of a long list is megabytes of ASCII.
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     character.is_control()
         || matches!(character,
             '\u{ad}'

@@ -105,11 +105,11 @@ impl<T: Transport> Nftables<T> {
     /// Reads the rules of a chain, if there is one.
     fn fill(&mut self, id: TableId, chain: Option<&mut ObservedChain>) -> Result<(), BackendError> {
         let Some(chain) = chain else { return Ok(()) };
-        let rules = self.connection.rules(id.family, id.name.as_str(), &chain.name);
+        let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: decode(id, &rule) };
+        let rules = self.connection.rules_as(id.family, id.name.as_str(), &chain.name, observe, ObservedRule::eq);
         let rules =
             rules.map_err(|error| doing(format!("list the rules of chain {} in table {id}", chain.name), error))?;
-        let observe = |rule: RuleInfo| ObservedRule { handle: rule.handle, rule: decode(id, &rule) };
-        chain.rules = rules.into_iter().map(observe).collect();
+        chain.rules = rules.into_iter().collect();
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 use nix::errno::Errno;
 
 use crate::net::{AddressRange, Family};
-use crate::netlink::{Connection, FamilyHeader, NetlinkError, Request, TRIES, Transport, Writer, flag, nfnetlink};
+use crate::netlink::{
+    Attributes, Connection, FamilyHeader, NetlinkError, Request, TRIES, Transport, Writer, flag, nfnetlink,
+};
 use crate::rules::SetKind;
 
 use super::codec::{
@@ -69,10 +71,23 @@ impl<T: Transport> Connection<T> {
     ///
     /// As [`Connection::generation`].
     pub fn rules(&mut self, family: Family, table: &str, chain: &str) -> Result<Vec<RuleInfo>, NetlinkError> {
+        self.rules_as(family, table, chain, |info| info, RuleInfo::is_same_but_for_counters)
+    }
+
+    /// The same, where each rule is kept as `understand` makes it, and not as it came: a long chain as it comes takes
+    /// several times the memory.
+    pub(super) fn rules_as<R>(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        understand: impl Fn(RuleInfo) -> R,
+        is_same: impl Fn(&R, &R) -> bool,
+    ) -> Result<Vec<R>, NetlinkError> {
         let content = |writer: &mut Writer| rule::emit_chain(writer, table, chain);
         let request = Request::dump(rule::GET, header(family), &content, rule::NEW);
-        let is_same = |one: &RuleInfo, other: &RuleInfo| one.is_same_but_for_counters(other);
-        self.read_long(&request, |attributes| rule::parse(attributes, table, chain), is_same)
+        let parse = |attributes: Attributes<'_>| Ok(rule::parse(attributes, table, chain)?.map(&understand));
+        self.read_long(&request, parse, is_same)
     }
 
     /// The sets of a table; none if there is no such table.

@@ -12,19 +12,17 @@ use crate::rules::{Field, Match, Rule, Test, Verdict};
 #[must_use]
 pub fn encode(family: Family, rule: &Rule) -> Vec<Expression> {
     let mut expressions = Vec::with_capacity(8);
-    let (extensions, header): (Vec<&Match>, Vec<&Match>) =
-        rule.matches().iter().partition(|condition| extension(condition).is_some());
+    let header = || rule.matches().iter().filter(|condition| extension(condition).is_none());
+    let is_protocol = |condition: &&Match| condition.field() == Field::Packet(policy::Field::Protocol);
     // The protocol is written before the addresses; all other matches stay in their order. A lookup would be right for
     // packets, but iptables does not know lookups and would show a rule that matches all packets.
-    let (protocol, others): (Vec<&Match>, Vec<&Match>) =
-        header.into_iter().partition(|condition| condition.field() == Field::Packet(policy::Field::Protocol));
-    for condition in protocol.into_iter().chain(others) {
+    for condition in header().filter(is_protocol).chain(header().filter(|condition| !is_protocol(condition))) {
         field::push(&mut expressions, family, condition);
     }
     if comment_beside(rule).is_none() {
         expressions.extend(rule.comment().map(|text| Expression::Match(xt::comment::emit(text))));
     }
-    expressions.extend(extensions.into_iter().filter_map(extension).map(Expression::Match));
+    expressions.extend(rule.matches().iter().filter_map(extension).map(Expression::Match));
     expressions.push(Expression::Counter(Counter::default()));
     expressions.push(match rule.verdict() {
         Verdict::Return => Expression::Verdict(VerdictCode { code: VerdictCode::RETURN, chain: None }),
