@@ -45,6 +45,7 @@ fn written(cli: &Cli) -> Vec<OsString> {
         format!("--random-fully={}", flags.random_fully).into(),
         format!("--backend={}", name(&cli.backend)).into(),
         format!("--protect={}", name(&cli.protect)).into(),
+        format!("--watch-rules={}", cli.watch_rules).into(),
         format!("--conntrack={}", name(&cli.conntrack)).into(),
         format!("--sandbox={}", cli.sandbox).into(),
         with_path("--config=", cli.config.as_os_str()),

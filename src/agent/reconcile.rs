@@ -7,7 +7,7 @@ use tracing::{Level, warn};
 
 use crate::backend::{
     BackendOption, Backends, ChangeSource, Conflict, Look, Outcome, PassTimes, Protect, ReconcileError,
-    ReconcileOptions, SelectError, Selected, Selection, Token,
+    ReconcileOptions, SelectError, Selected, Selection, Token, WatchRules,
 };
 use crate::config::{Config, Context};
 use crate::net::Family;
@@ -71,10 +71,13 @@ impl KernelRules {
         Self { flags, selection, config: None, deaf: LogOnce::default() }
     }
 
-    /// Begins to listen to the commits of others; `None` if that fails, or if nothing announces them. Then their changes are
-    /// noticed at the resync interval.
-    pub(super) fn watch(&mut self) -> Option<ChangeSource> {
-        match self.selection.watch() {
+    /// Begins to watch for the commits of others in this way; `None` if that fails, or if there is none. Then their changes
+    /// are noticed at the resync interval.
+    pub(super) fn watch(&mut self, how: WatchRules) -> Option<ChangeSource> {
+        if how == WatchRules::Off {
+            return None;
+        }
+        match self.selection.watch(how) {
             Ok(changes) => {
                 self.deaf.ends();
                 changes

@@ -10,7 +10,7 @@ use super::reconcile::KernelRules;
 use super::sources::Sources;
 use super::state::{Settings, State};
 use super::{ConfigFiles, FlowWorker, RunError, Signals};
-use crate::backend::{BackendOption, Backends, Protect};
+use crate::backend::{BackendOption, Backends, Protect, WatchRules};
 use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
 use crate::report::Reports;
@@ -24,6 +24,8 @@ pub struct Agent {
     pub option: BackendOption,
     /// `--protect`
     pub protect: Protect,
+    /// `--watch-rules`
+    pub watch_rules: WatchRules,
     /// The flags that decide what the rules say.
     pub flags: Flags,
     /// The last valid configuration from before the start, and where the next one is saved.
@@ -44,7 +46,7 @@ pub struct Agent {
 ///
 /// [`RunError`], if no later attempt could succeed.
 pub async fn run(agent: Agent) -> Result<(), RunError> {
-    let Agent { backends, option, protect, flags, store, files, mut flows, signals, mut reports } = agent;
+    let Agent { backends, option, protect, watch_rules, flags, store, files, mut flows, signals, mut reports } = agent;
     let settings = Settings {
         paths: files.paths().clone(),
         flags: flags.clone(),
@@ -64,7 +66,7 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
                     debug!("{:?}", request.cause);
                     // What cannot be listened to yet, such as nf_tables before its module is loaded, may be there by now.
                     if !sources.hears_others()
-                        && let Some(changes) = rules.watch()
+                        && let Some(changes) = rules.watch(watch_rules)
                     {
                         sources.listen(changes);
                     }

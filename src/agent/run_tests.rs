@@ -37,6 +37,7 @@ fn agent(kernel: &Kernel, path: &Path, signals: Signals, reports: Reports) -> Ag
         backends: kernel.backends(),
         option: BackendOption::NftCompat,
         protect: Protect::Off,
+        watch_rules: WatchRules::default(),
         flags: Flags::default(),
         store: LastGoodStore::default(),
         files: ConfigFiles::new(SourcePaths::one(path), Context::default()),
@@ -99,4 +100,77 @@ fn others_that_could_not_be_listened_to_at_the_start_are_listened_to_from_the_ne
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (ended, ()) = runtime.block_on(async { tokio::join!(run(agent), life) });
     ended.unwrap();
+}
+
+/// An agent that watches the rules in this way, and what happens to it after its start.
+fn lives(kernel: &Kernel, watch_rules: &str, life: impl AsyncFnOnce(&Path, &mut UnboundedReceiver<Cause>)) {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("config");
+    fs::write(&path, "resyncInterval: 1h\n").unwrap();
+    let (tell, mut causes) = unbounded_channel();
+    let mut reports = Reports::new(SourcePaths::one(&path), ServiceManager::default());
+    reports.add("listener", Box::new(Listener(tell))).unwrap();
+    let (stop, signals) = Signals::by_hand();
+    let agent = Agent { watch_rules: watch_rules.parse().unwrap(), ..agent(kernel, &path, signals, reports) };
+    let whole_life = async {
+        heard(&mut causes, Cause::Start).await;
+        life(&path, &mut causes).await;
+        stop();
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (ended, ()) = runtime.block_on(async { tokio::join!(run(agent), whole_life) });
+    ended.unwrap();
+}
+
+#[test]
+fn a_commit_of_another_while_it_did_not_listen_leads_to_a_pass_as_if_it_had_been_announced() {
+    for how in ["notify", "poll=10ms"] {
+        let kernel = Kernel::default();
+        kernel.get().after_commit = Some(|memory| {
+            memory.after_commit = None;
+            memory.commit_of_another();
+        });
+        lives(&kernel, how, async |_, causes| heard(causes, Cause::RulesChanged).await);
+    }
+}
+
+#[test]
+fn where_it_could_not_listen_again_after_a_commit_it_listens_anew_from_the_next_pass_on() {
+    let kernel = Kernel::default();
+    kernel.get().after_commit = Some(|memory| {
+        memory.after_commit = None;
+        memory.refuses_listeners = 1;
+    });
+    lives(&kernel, "notify", async |path, causes| {
+        fs::write(path, "masqLinkLocal: true\nresyncInterval: 1h\n").unwrap();
+        heard(causes, Cause::FileChanged).await;
+        kernel.get().commit_of_another();
+        heard(causes, Cause::RulesChanged).await;
+    });
+}
+
+#[test]
+fn a_commit_of_another_leads_to_a_pass_when_the_poll_interval_is_over() {
+    let kernel = Kernel::default();
+    lives(&kernel, "poll=10ms", async |_, causes| {
+        for _ in 0..3 {
+            kernel.get().commit_of_another();
+            assert_eq!(causes.recv().await, Some(Cause::RulesChanged));
+        }
+    });
+}
+
+#[test]
+fn who_watches_nothing_makes_its_passes_for_the_file_and_the_resync_alone() {
+    let kernel = Kernel::default();
+    lives(&kernel, "off", async |path, causes| {
+        kernel.get().commit_of_another();
+        fs::write(path, "resyncInterval: 100ms\n").unwrap();
+        assert_eq!(causes.recv().await, Some(Cause::FileChanged));
+        kernel.get().commit_of_another();
+        for _ in 0..2 {
+            assert_eq!(causes.recv().await, Some(Cause::Tick));
+        }
+    });
+    assert!(kernel.get().announcements.is_empty());
 }

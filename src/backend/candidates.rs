@@ -5,7 +5,9 @@ use std::fmt;
 use super::interface::{Backend, Token};
 use super::nftables::Nftables;
 use super::timed::{Stopwatch, Timed};
-use super::{BackendError, ChangeSource, Outcome, Preview, ReconcileError, ReconcileOptions, preview, reconcile};
+use super::{
+    BackendError, ChangeSource, Outcome, Preview, ReconcileError, ReconcileOptions, WatchRules, preview, reconcile,
+};
 use crate::net::ChainName;
 use crate::netlink::Transport;
 use crate::rules::{Layout, Ruleset, TableId};
@@ -55,7 +57,7 @@ pub(super) trait Reconciler {
 
     fn has_long_lists(&self) -> bool;
 
-    fn watch(&self) -> Result<Option<ChangeSource>, BackendError>;
+    fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError>;
 }
 
 impl<B: Backend> Reconciler for B {
@@ -88,8 +90,8 @@ impl<B: Backend> Reconciler for B {
         Backend::has_long_lists(self)
     }
 
-    fn watch(&self) -> Result<Option<ChangeSource>, BackendError> {
-        Backend::watch(self)
+    fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError> {
+        Backend::watch(self, how)
     }
 }
 

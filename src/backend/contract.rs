@@ -1,7 +1,7 @@
 //! What every backend promises, as tests that each implementation has to pass.
 
 use super::interface::{Backend, Change as _, Committed, DiffOptions, Look, Snapshot as _};
-use super::{Heard, ReconcileOptions, reconcile};
+use super::{Heard, ReconcileOptions, WatchRules, reconcile};
 use crate::net::{ChainName, Family};
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Protection, Rule, Ruleset, Verdict, compile};
@@ -155,8 +155,8 @@ fn stale<B: Others>(make: &dyn Fn() -> B) {
 
 fn probe<B: Others>(make: &dyn Fn() -> B) {
     for layout in LAYOUTS {
-        let (mut ours, another) = (make(), make());
-        let mut source = another.watch().unwrap().unwrap();
+        let (mut ours, mut another) = (make(), make());
+        let mut source = another.watch(WatchRules::Notify).unwrap().unwrap();
         let have = read(&mut ours);
         let change = diff(&ours, &rules(layout, &["10.0.0.0/8"]), &have);
         ours.probe(&change).unwrap();
@@ -209,15 +209,23 @@ fn at_hand<B: Others>(make: &dyn Fn() -> B) {
 }
 
 fn heard<B: Others>(make: &dyn Fn() -> B) {
-    let (mut ours, mut other) = (make(), make());
-    let mut source = ours.watch().unwrap().unwrap();
-    let mut heard = Heard::default();
-    apply(&mut ours, &rules(OWN, &["10.0.0.0/8"]));
-    assert!(source.listen(&mut heard).unwrap());
-    assert!(!heard.is_something(), "{heard:?}");
-    apply(&mut other, &rules(OWN, &["10.0.0.0/8", "20.0.0.0/8"]));
-    assert!(source.listen(&mut heard).unwrap());
-    assert_eq!((heard.commits, heard.lost, heard.processes.len()), (1, false, 1), "{heard:?}");
+    // Who committed is announced, and cannot be asked for.
+    for (how, names) in [("notify", 1), ("poll=1h", 0)] {
+        let (mut ours, mut other) = (make(), make());
+        ours.empty();
+        let mut source = ours.watch(how.parse().unwrap()).unwrap().unwrap();
+        let mut heard = Heard::default();
+        for exempt in [&["10.0.0.0/8"][..], &["10.0.0.0/8", "20.0.0.0/8"]] {
+            apply(&mut ours, &rules(OWN, exempt));
+            assert!(!source.is_due(), "{how}");
+            assert!(source.listen(&mut heard).unwrap());
+            assert!(!heard.is_something(), "{how}: {heard:?}");
+        }
+        apply(&mut other, &rules(OWN, &["10.0.0.0/8", "30.0.0.0/8"]));
+        assert!(source.listen(&mut heard).unwrap());
+        assert_eq!((heard.commits, heard.lost, heard.processes.len()), (1, false, names), "{how}: {heard:?}");
+        assert!(ours.watch(WatchRules::Off).unwrap().is_none());
+    }
 }
 
 fn in_use<B: Others>(make: &dyn Fn() -> B) {

@@ -13,7 +13,7 @@ mod timed;
 pub use candidates::Backends;
 pub use interface::{
     Backend, BackendError, Change, ChangeLine, ChangeSource, Committed, Conflict, DiffOptions, Difference, ErrorKind,
-    Heard, Look, Process, Snapshot, Token,
+    Heard, Look, PollInterval, Process, Snapshot, Token, WatchRules, WatchRulesError,
 };
 pub use nftables::Nftables;
 pub use outcome::{Outcome, Preview};

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::candidates::{Backends, Candidate, Kind, Reconciler};
 use super::interface::Token;
 use super::timed::{PassTimes, Stopwatch};
-use super::{BackendError, ChangeSource, Outcome, Partial, Preview, ReconcileError, ReconcileOptions};
+use super::{BackendError, ChangeSource, Outcome, Partial, Preview, ReconcileError, ReconcileOptions, WatchRules};
 use crate::rules::{Layout, Protection, Ruleset, TableId};
 
 /// `--backend`.
@@ -211,13 +211,13 @@ impl Selection {
         self.stopwatch.took()
     }
 
-    /// Begins to listen to the commits of others; `None` if nothing announces them.
+    /// Begins to watch for the commits of others in this way; `None` if there is none.
     ///
     /// # Errors
     ///
     /// [`BackendError`], if the backend cannot be opened, or that cannot be set up.
-    pub fn watch(&mut self) -> Result<Option<ChangeSource>, BackendError> {
-        self.backends.of_kind(self.candidate.kind).get()?.watch()
+    pub fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError> {
+        self.backends.of_kind(self.candidate.kind).get()?.watch(how)
     }
 
     /// Its time for reading alone.

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::*;
 use crate::backend::nftables::fake::{Kernel, Memory, Trouble};
 use crate::backend::nftables::{Action, Change, ObservedTable, stands};
-use crate::backend::{BackendError, ErrorKind};
+use crate::backend::{BackendError, ErrorKind, WatchRules};
 use crate::net::Family;
 use crate::rules::tests::policy;
 use crate::rules::{TableId, TableName, compile};
@@ -164,7 +164,7 @@ fn a_backend_that_is_missing_refuses_its_candidates_and_the_error_names_each() {
         }
     }
     assert!(!selection.is_current(Token::default()) && !selection.has_long_lists());
-    assert!(selection.watch().unwrap_err().is_unsupported());
+    assert!(selection.watch(WatchRules::Notify).unwrap_err().is_unsupported());
 }
 
 #[test]

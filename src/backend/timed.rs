@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::interface::{Backend, Committed, DiffOptions, Difference, Look, Token};
-use super::{BackendError, ChangeSource};
+use super::{BackendError, ChangeSource, WatchRules};
 use crate::net::ChainName;
 use crate::rules::{Ruleset, TableId};
 
@@ -119,8 +119,8 @@ impl<B: Backend> Backend for Timed<'_, B> {
         self.backend.has_long_lists()
     }
 
-    fn watch(&self) -> Result<Option<ChangeSource>, BackendError> {
-        self.backend.watch()
+    fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError> {
+        self.backend.watch(how)
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 use super::Format;
 use super::go_flags::{self, NotBool};
 use super::klog;
-use crate::backend::{BackendOption, Protect};
+use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
 use crate::last_good::{Flaw, VERB};
@@ -89,6 +89,10 @@ pub(super) struct Global {
     /// Keep other programs from changing the agent's own tables (Linux 6.9); on means --backend nft, too
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) protect: Protect,
+    /// How run notices that others changed the rules: by the kernel's announcements (notify), by asking at an interval
+    /// (poll=1s), which leaves others' commits as quick as they are, or at the resync interval only (off)
+    #[arg(long, global = true, default_value_t, value_name = "HOW")]
+    pub(super) watch_rules: WatchRules,
     /// Keep the last valid configuration here, for a start with a broken file or none; off if not given
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,

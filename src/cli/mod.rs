@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, FromArgMatches};
 use thiserror::Error;
 
-use crate::backend::{BackendOption, Protect};
+use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
 use crate::last_good::WriterTask;
@@ -45,6 +45,8 @@ pub struct Cli {
     pub backend: BackendOption,
     /// `--protect`: whether tables of our own are protected from other programs.
     pub protect: Protect,
+    /// `--watch-rules`: how the agent notices that others changed the rules.
+    pub watch_rules: WatchRules,
     /// `--state-dir`: where the last valid configuration is saved, if it is.
     pub state_dir: Option<PathBuf>,
     /// `--runtime-dir`: where a running agent leaves its record.
@@ -215,6 +217,7 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         config: arguments.global.config,
         backend: arguments.global.backend,
         protect: arguments.global.protect,
+        watch_rules: arguments.global.watch_rules,
         state_dir: arguments.global.state_dir,
         runtime_dir: arguments.global.runtime_dir,
         conntrack: arguments.global.conntrack,

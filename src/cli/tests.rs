@@ -37,6 +37,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
     let expected = Cli {
         backend: BackendOption::Auto,
         protect: Protect::Auto,
+        watch_rules: WatchRules::Notify,
         conntrack: ExistingFlows::Keep,
         flags: Flags {
             chain: "IP-MASQ-AGENT".parse().unwrap(),

@@ -49,6 +49,7 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         backends: Backends::of_this_namespace(),
         option: cli.backend,
         protect: cli.protect,
+        watch_rules: cli.watch_rules,
         flags: cli.flags.clone(),
         store,
         files: ConfigFiles::new(paths.clone(), config::Context::from(&cli.flags)),

@@ -72,8 +72,18 @@ impl NetlinkSocket {
     pub(crate) fn listening(family: NetlinkFamily, group: u32, kind: Kind) -> io::Result<Self> {
         let listening = Self::open(family)?;
         SockRef::from(&listening.socket).attach_filter(&only(kind))?;
-        listening.socket.add_membership(group)?;
+        listening.join(group)?;
         Ok(listening)
+    }
+
+    /// Has what is announced to a multicast group queued from now on.
+    pub(crate) fn join(&self, group: u32) -> io::Result<()> {
+        self.socket.add_membership(group)
+    }
+
+    /// Has it queued no more. What is queued stays.
+    pub(crate) fn leave(&self, group: u32) -> io::Result<()> {
+        self.socket.drop_membership(group)
     }
 
     /// Makes room for a batch, which has to be one datagram. Where the kernel grants too little, sending says so

@@ -341,7 +341,13 @@ fn suspects(processes: &[Process]) -> String {
 
 /// Who may have done it: whoever committed since the last look.
 fn suspicion(by: &str) -> String {
-    if by.is_empty() { "the kernel did not say who did it".to_owned() } else { format!("before that committed: {by}") }
+    if by.is_empty() {
+        "who did it is not known, as the kernel names a process only to those who listen while it commits \
+         (--watch-rules=notify)"
+            .to_owned()
+    } else {
+        format!("before that committed: {by}")
+    }
 }
 
 fn names(families: &[Family]) -> String {

@@ -34,13 +34,21 @@ fn sleeps(daemon: &Daemon) -> BTreeMap<String, u64> {
 
 #[test]
 fn idle_for_a_minute_it_wakes_for_its_resync_and_for_nothing_else() {
+    std::thread::scope(|scope| {
+        for watch_rules in ["notify", "off"] {
+            scope.spawn(|| idles_for_a_minute(watch_rules));
+        }
+    });
+}
+
+fn idles_for_a_minute(watch_rules: &str) {
     const MINUTE: Duration = Duration::from_secs(60);
     let Some(netns) = Netns::new("idle") else { return };
     let config = netns.write("config", "nonMasqueradeCIDRs: [10.91.0.0/16]\n");
     // With mounts of its own, because those that other tests make and take away wake it too.
     let alone = "umount --recursive --lazy /run/netns && exec \"$0\" \"$@\"";
     let starter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", alone, AGENT];
-    let mut daemon = Daemon::start_by(&netns, &starter, &config, &["-v=4"]);
+    let mut daemon = Daemon::start_by(&netns, &starter, &config, &["-v=4", "--watch-rules", watch_rules]);
     daemon.wait_until_said(IN_FORCE);
     // It has gone to sleep for good once all threads have slept through the time between two looks.
     let mut before = BTreeMap::new();

@@ -25,3 +25,5 @@ mod start;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod watching;

@@ -21,8 +21,8 @@ fn a_hundred_thousand_ranges_are_kept_and_changed_one_by_one() {
             let before = generation(&netns);
             netns.agent(APPLY, &config(&mut (0..COUNT))).ended_with(0);
             let transactions = generation(&netns) - before;
-            // The table, and 8,192 elements at a time.
-            assert_eq!(transactions, 1 + COUNT.div_ceil(8_192), "{context}");
+            // The table, and 4,096 elements at a time.
+            assert_eq!(transactions, 1 + COUNT.div_ceil(4_096), "{context}");
             assert_eq!(counted(&netns, family), COUNT, "{context}");
 
             let added = netns.agent(APPLY, &config(&mut (0..=COUNT))).stdout();

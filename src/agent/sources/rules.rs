@@ -14,7 +14,7 @@ use crate::backend::{ChangeSource, Heard};
 /// Tells when another program has committed rules.
 #[derive(Debug, Default)]
 pub(super) struct RulesWatch {
-    /// `None` before the first pass, and once it has failed: then nothing is heard.
+    /// `None` before the first pass, if nothing is to be heard, and once it has failed.
     changes: Option<AsyncFd<ChangeSource>>,
     heard: Heard,
 }
@@ -38,18 +38,7 @@ impl RulesWatch {
         }
         while !self.heard.is_something() {
             let Some(changes) = &mut self.changes else { return future::pending().await };
-            let heard = match changes.readable_mut().await {
-                Ok(mut ready) => match ready.get_inner_mut().listen(&mut self.heard) {
-                    Ok(true) => {
-                        ready.clear_ready();
-                        Ok(())
-                    }
-                    Ok(false) => Ok(()),
-                    Err(error) => Err(error.to_string()),
-                },
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = heard {
+            if let Err(error) = hear(changes, &mut self.heard).await {
                 warn!(
                     event = "rules_not_watched",
                     error,
@@ -69,4 +58,16 @@ impl RulesWatch {
         }
         std::mem::take(&mut self.heard)
     }
+}
+
+/// Waits until there may be something to hear, and hears it.
+async fn hear(changes: &mut AsyncFd<ChangeSource>, heard: &mut Heard) -> Result<(), String> {
+    if changes.get_ref().is_due() {
+        return changes.get_mut().listen(heard).map(drop).map_err(|error| error.to_string());
+    }
+    let mut ready = changes.readable_mut().await.map_err(|error| error.to_string())?;
+    if ready.get_inner_mut().listen(heard).map_err(|error| error.to_string())? {
+        ready.clear_ready();
+    }
+    Ok(())
 }

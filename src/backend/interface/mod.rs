@@ -2,10 +2,12 @@
 
 mod error;
 mod watch;
+mod watch_rules;
 
 pub use error::{BackendError, ErrorKind};
 pub(crate) use watch::Listen;
 pub use watch::{ChangeSource, Heard, Process};
+pub use watch_rules::{PollInterval, WatchRules, WatchRulesError};
 
 use std::fmt;
 
@@ -76,12 +78,13 @@ pub trait Backend {
     /// Whether there are lists that take long to read, so that [`Look::Quick`] spares time.
     fn has_long_lists(&self) -> bool;
 
-    /// Begins to listen to the commits of others; `None` if nothing announces them.
+    /// Begins to watch for the commits of others in this way; `None` if there is none. Own commits are never told of. While
+    /// one is made, others' may go unannounced; that there were any is told all the same ([`Heard::lost`]).
     ///
     /// # Errors
     ///
     /// [`BackendError`], if that cannot be set up.
-    fn watch(&self) -> Result<Option<ChangeSource>, BackendError>;
+    fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError>;
 }
 
 /// What was read of the rules.

@@ -8,7 +8,7 @@ use super::BackendError;
 /// How many processes are remembered at most.
 const NAMES: usize = 4;
 
-/// Receives the announcements of commits of others. Its file descriptor is readable while any are queued.
+/// Tells of the commits of others. Its file descriptor is readable while there may be something to tell.
 #[derive(Debug)]
 pub struct ChangeSource(Box<dyn Listen>);
 
@@ -16,14 +16,18 @@ pub struct ChangeSource(Box<dyn Listen>);
 pub(crate) trait Listen: AsFd + fmt::Debug {
     /// As [`ChangeSource::listen`].
     fn listen(&mut self, heard: &mut Heard) -> Result<bool, BackendError>;
+
+    /// As [`ChangeSource::is_due`].
+    fn is_due(&self) -> bool;
 }
 
-/// What was announced about the commits of others.
+/// What is known about the commits of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// How many commits were announced.
+    /// How many commits were announced or counted.
     pub commits: u64,
-    /// Whether there were more than could be queued, or some that could not be read.
+    /// Whether there were others of which no more is known: more than could be queued, some that could not be read, or some
+    /// while the backend itself was committing.
     pub lost: bool,
     /// Some of the processes that committed, each name once.
     pub processes: Vec<Process>,
@@ -43,13 +47,20 @@ impl ChangeSource {
         Self(Box::new(source))
     }
 
-    /// Takes the announcements that are queued, without waiting, and adds those of others to `heard`. `true` if none is left.
+    /// Takes what there is to tell, without waiting, and adds it to `heard`. `true` if nothing is left.
     ///
     /// # Errors
     ///
     /// [`BackendError`] if the source fails; the next call may succeed.
     pub fn listen(&mut self, heard: &mut Heard) -> Result<bool, BackendError> {
         self.0.listen(heard)
+    }
+
+    /// Whether [`ChangeSource::listen`] has something to tell, or has failed, although the file descriptor need not be
+    /// readable. That costs nothing.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.0.is_due()
     }
 }
 

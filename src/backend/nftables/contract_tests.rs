@@ -59,23 +59,25 @@ fn the_kernel_in_memory_keeps_what_every_backend_promises() {
     contract(&|| kernel.backend());
 }
 
-/// A test is one thread among others of its process, so it runs itself again, as a process in a network namespace of its own.
 #[test]
 fn the_real_kernel_keeps_what_every_backend_promises() {
+    let name = concat!(module_path!(), "::the_real_kernel_keeps_what_every_backend_promises");
+    in_a_network_namespace_of_its_own(name, || contract(&|| Nftables::open().unwrap()));
+}
+
+/// A test is one thread among others of its process, so the one of this name runs itself again, as a process in a network
+/// namespace of its own, and does this there.
+pub(super) fn in_a_network_namespace_of_its_own(name: &str, test: impl FnOnce()) {
     const CHILD: &str = "IP_MASQ_AGENT_TEST_CONTRACT_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        return contract(&|| Nftables::open().unwrap());
+        return test();
     }
-    let name = format!(
-        "{}::the_real_kernel_keeps_what_every_backend_promises",
-        module_path!().trim_start_matches("ip_masq_agent::")
-    );
     #[expect(clippy::disallowed_methods, reason = "the rules under test belong to a network namespace")]
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--map-root-user", "--net"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &name, "--nocapture"])
+        .args(["--exact", name.trim_start_matches("ip_masq_agent::"), "--nocapture"])
         .env(CHILD, "1");
     let output = unshare.output().expect("unshare is installed");
     let report = String::from_utf8_lossy(&output.stdout);

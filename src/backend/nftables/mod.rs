@@ -13,10 +13,12 @@ pub(crate) mod fake;
 mod monitor;
 mod observed;
 mod overlap;
+mod poll;
 mod read;
 mod requests;
 mod standing;
 mod transaction;
+mod watcher;
 
 pub use crate::netlink::Batch;
 pub use cache::Cache;
@@ -39,17 +41,22 @@ use tracing::debug;
 use self::change::line;
 use self::diff::{most_parts, unfinished};
 use self::failure::{Failure, doing, reaching};
+use self::poll::Poll;
+use self::watcher::Watched;
 
 use super::interface::{
-    Backend, BackendError, ChangeSource, Committed, DiffOptions, Difference, Look, Snapshot, Token,
+    Backend, BackendError, ChangeSource, Committed, DiffOptions, Difference, Look, Snapshot, Token, WatchRules,
 };
 
 use crate::net::{ChainName, Family};
 use crate::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSocket, Transport};
 use crate::rules::{Ruleset, TableId};
 
-/// Begins to listen to commits over sockets other than that of a connection.
-type BeginToListen<T> = fn(&Connection<T>) -> Result<ChangeSource, NetlinkError>;
+/// Both ends of what watches for commits over sockets other than that of a connection.
+type Watching = (Watched, ChangeSource);
+
+/// Begins to watch for commits over sockets other than that of a connection; `None` if that is not wanted.
+type BeginToWatch<T> = fn(&Connection<T>, WatchRules) -> Result<Option<Watching>, NetlinkError>;
 
 /// The backend: the socket, which stays open as long as the agent lives, and the cache of what was read over it.
 #[derive(Debug)]
@@ -58,8 +65,9 @@ pub struct Nftables<T> {
     cache: Cache,
     /// The deletions of chains that the kernel refused in this pass, because rules of others jump to these chains.
     in_use: Vec<Change>,
-    /// `None` if nothing announces the commits of others.
-    listen: Option<BeginToListen<T>>,
+    begin_to_watch: BeginToWatch<T>,
+    /// What is to be told of our commits.
+    watched: Watched,
     /// Reads of which families iptables-legacy has a `nat` table.
     legacy: fn() -> Vec<Family>,
 }
@@ -73,19 +81,19 @@ impl Nftables<NetlinkSocket> {
     pub fn open() -> Result<Self, BackendError> {
         let connection =
             Connection::open(NetlinkFamily::Netfilter).map_err(|error| reaching("reach nf_tables", error))?;
-        let listen: BeginToListen<NetlinkSocket> = |connection| Monitor::open(connection.port()).map(ChangeSource::new);
-        Ok(Self { listen: Some(listen), ..Self::over(connection) })
+        Ok(Self { begin_to_watch, ..Self::over(connection) })
     }
 }
 
 impl<T: Transport> Nftables<T> {
-    /// Works over a connection that is open already.
+    /// Works over a connection that is open already, and cannot watch for commits of others.
     pub fn over(connection: Connection<T>) -> Self {
         Self {
             connection,
             cache: Cache::default(),
             in_use: Vec::new(),
-            listen: None,
+            begin_to_watch: |_, _| Ok(None),
+            watched: Watched::default(),
             legacy: read::iptables_legacy_nat_tables,
         }
     }
@@ -94,8 +102,25 @@ impl<T: Transport> Nftables<T> {
         let transaction = filled(self.connection.begin(Some(generation)), plan);
         let batch = transaction.seal().map_err(|error| Failure::Error(doing("change the rules", error)))?;
         debug!("sending a transaction of {} bytes", batch.as_bytes().len());
-        self.connection.commit(&batch).map_err(|error| Failure::of(&plan.changes, error))
+        let committed = self.watched.around_commit(
+            &mut self.connection,
+            generation,
+            |connection| connection.commit(&batch),
+            |connection| connection.generation().ok(),
+        );
+        committed.map_err(|error| Failure::of(&plan.changes, error))
     }
+}
+
+fn begin_to_watch(connection: &Connection<NetlinkSocket>, how: WatchRules) -> Result<Option<Watching>, NetlinkError> {
+    let shared = match how {
+        WatchRules::Notify => Watched::share(Monitor::open(connection.port())?),
+        WatchRules::Poll(interval) => {
+            Watched::share(Poll::begin(Connection::open(NetlinkFamily::Netfilter)?, interval.into())?)
+        }
+        WatchRules::Off => return Ok(None),
+    };
+    shared.map(Some).map_err(|error| NetlinkError::from_io(error, 0))
 }
 
 impl<T: Transport> Backend for Nftables<T> {
@@ -203,9 +228,13 @@ impl<T: Transport> Backend for Nftables<T> {
         self.cache.has_long_lists()
     }
 
-    fn watch(&self) -> Result<Option<ChangeSource>, BackendError> {
-        let source = self.listen.map(|listen| listen(&self.connection)).transpose();
-        source.map_err(|error| reaching("listen to changes of the rules", error))
+    fn watch(&mut self, how: WatchRules) -> Result<Option<ChangeSource>, BackendError> {
+        let watching = (self.begin_to_watch)(&self.connection, how);
+        let watching = watching.map_err(|error| reaching("listen to changes of the rules", error))?;
+        Ok(watching.map(|(watched, source)| {
+            self.watched = watched;
+            source
+        }))
     }
 }
 

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 
 use super::codec::generation;
-use super::failure::doing;
-use crate::backend::interface::{BackendError, Heard, Listen};
+use super::watcher::{Current, OwnCommit, Watcher};
+use crate::backend::interface::Heard;
 use crate::netlink::{Content, Messages, NetlinkError, NetlinkFamily, NetlinkSocket, Transport, nfnetlink};
 
 /// The multicast group to which the kernel announces every change of nf_tables (`enum nfnetlink_groups`).
@@ -18,12 +18,28 @@ const NFNLGRP_NFTABLES: u32 = 7;
 const AT_ONCE: usize = 1024;
 
 /// Listens to what others commit. The kernel announces a commit while it makes it, so what was heard has happened.
+///
+/// As long as the group has a member, in whatever network namespace, the kernel makes a message for each object of every
+/// commit there is. So the monitor leaves the group while its own backend commits.
 #[derive(Debug)]
 pub struct Monitor<T> {
     transport: T,
     /// The port of the socket over which the agent commits.
     own: u32,
     datagram: Vec<u8>,
+    /// Whether others committed while it had left the group.
+    missed: bool,
+    /// Why it could not join the group again.
+    failed: Option<io::Error>,
+}
+
+/// A socket that can be a member of the group.
+pub(super) trait Member {
+    /// Has announcements queued from now on.
+    fn join(&self) -> io::Result<()>;
+
+    /// Has them queued no more. What is queued stays.
+    fn leave(&self) -> io::Result<()>;
 }
 
 impl Monitor<NetlinkSocket> {
@@ -43,7 +59,7 @@ impl<T: Transport> Monitor<T> {
     /// Listens on `transport`.
     #[must_use]
     pub const fn new(transport: T, own: u32) -> Self {
-        Self { transport, own, datagram: Vec::new() }
+        Self { transport, own, datagram: Vec::new(), missed: false, failed: None }
     }
 
     /// Takes the announcements that are queued, without waiting, and adds those of others to `heard`. `true` if none is left.
@@ -93,9 +109,38 @@ impl<T: AsFd> AsFd for Monitor<T> {
     }
 }
 
-impl<T: Transport + AsFd + fmt::Debug> Listen for Monitor<T> {
-    fn listen(&mut self, heard: &mut Heard) -> Result<bool, BackendError> {
-        Self::listen(self, heard).map_err(|error| doing("listen to changes of the rules", error))
+impl<T: Transport + Member + AsFd + fmt::Debug> Watcher for Monitor<T> {
+    fn before_commit(&mut self) {
+        // A member that cannot leave hears of the own commits too, and ignores them.
+        let _ = self.transport.leave();
+    }
+
+    fn after_commit(&mut self, own: OwnCommit, current: Current<'_>) {
+        // First a member again, then the generation: nothing falls between the two.
+        self.failed = self.transport.join().err();
+        self.missed |= current() != Some(own.leads_to());
+    }
+
+    fn listen(&mut self, heard: &mut Heard) -> Result<bool, NetlinkError> {
+        heard.lost |= std::mem::take(&mut self.missed);
+        match self.failed.take() {
+            Some(error) => Err(NetlinkError::from_io(error, 0)),
+            None => Self::listen(self, heard),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.missed || self.failed.is_some()
+    }
+}
+
+impl Member for NetlinkSocket {
+    fn join(&self) -> io::Result<()> {
+        Self::join(self, NFNLGRP_NFTABLES)
+    }
+
+    fn leave(&self) -> io::Result<()> {
+        Self::leave(self, NFNLGRP_NFTABLES)
     }
 }
 

@@ -13,9 +13,10 @@ use super::step::{Delta, can_be_compared, can_hold, is_looked_up};
 use crate::backend::nftables::{Action, Observed, ObservedSet, ObservedTable};
 use crate::rules::{Elements, Ruleset, Set, SetKind, Table};
 
-/// How many elements one commit adds to one table or removes from it. While a process listens to every change, as the agent
-/// itself does, the kernel takes 5 µs for each. In unit tests it is so low that random lists are large.
-pub(in crate::backend::nftables) const PART: usize = if cfg!(test) { 100 } else { 8_192 };
+/// How many elements one commit adds to one table or removes from it. While another process listens to every change, the
+/// kernel takes 5 µs for each and keeps 8 KiB until the end of the commit. In unit tests it is so low that random lists are
+/// large.
+pub(in crate::backend::nftables) const PART: usize = if cfg!(test) { 100 } else { 4_096 };
 
 /// The suffix of a set's other name.
 const OTHER: &str = "-b";

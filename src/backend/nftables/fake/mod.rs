@@ -13,12 +13,12 @@ use nix::errno::Errno;
 
 use self::wire::{Announcements, Socket};
 use super::{
-    Action, BeginToListen, Change, Generation, Handle, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet,
-    ObservedTable, Owner, Plan, Rules,
+    Action, Change, Generation, Handle, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
+    Owner, Plan, Poll, Rules, Watched, Watching,
 };
 use crate::backend::Backends;
-use crate::backend::interface::ChangeSource;
-use crate::netlink::Connection;
+use crate::backend::interface::WatchRules;
+use crate::netlink::{Connection, NetlinkError};
 use crate::rules::{Elements, Protection, Rule, SetKind, TableId, Verdict};
 
 /// The port of the first socket, whose tables are [`Owner::Us`].
@@ -96,9 +96,8 @@ pub(crate) struct Refused {
 impl Kernel {
     /// A backend with a socket of its own.
     pub(crate) fn backend(&self) -> Nftables<Socket> {
-        let listen: BeginToListen<Socket> = |connection| connection.transport().announcements().map(ChangeSource::new);
         let connection = Connection::new(Socket::open(Rc::clone(&self.0)));
-        Nftables { listen: Some(listen), legacy: Vec::new, ..Nftables::over(connection) }
+        Nftables { begin_to_watch, legacy: Vec::new, ..Nftables::over(connection) }
     }
 
     /// The same, as the backends among which one is selected.
@@ -264,6 +263,16 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+fn begin_to_watch(connection: &Connection<Socket>, how: WatchRules) -> Result<Option<Watching>, NetlinkError> {
+    let socket = connection.transport();
+    let shared = match how {
+        WatchRules::Notify => Watched::share(socket.announcements()?),
+        WatchRules::Poll(interval) => Watched::share(Poll::begin(Connection::new(socket.another()), interval.into())?),
+        WatchRules::Off => return Ok(None),
+    };
+    Ok(Some(shared.unwrap()))
 }
 
 /// The owner whose socket has this port.

@@ -1,16 +1,19 @@
 //! The sockets of the kernel in memory: they take what is sent to it and queue what it answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 
+use nix::errno::Errno;
+
 use super::answer::{answer, done, list, object};
 use super::request::{Asked, BATCH_END, asked, change, generation_of};
 use super::{Memory, Refused, Trouble, port_of};
 use crate::backend::nftables::codec::{generation, table};
+use crate::backend::nftables::monitor::Member;
 use crate::backend::nftables::{Monitor, ObservedTable, Plan};
 use crate::net::Family;
 use crate::netlink::{Attributes, NetlinkError, Transport, flag};
@@ -26,7 +29,12 @@ const NFTA_GEN_PROC_PID: u16 = 2;
 const NFTA_GEN_PROC_NAME: u16 = 3;
 
 /// Where the announcements for a listening socket are sent.
-pub(crate) type Announcements = Rc<UnixDatagram>;
+#[derive(Clone, Debug)]
+pub(crate) struct Announcements {
+    sender: Rc<UnixDatagram>,
+    /// Whether the socket is a member of the group.
+    is_member: Rc<Cell<bool>>,
+}
 
 /// A netlink socket.
 #[derive(Debug)]
@@ -38,8 +46,10 @@ pub(crate) struct Socket {
 
 /// A socket that receives the announcements of commits.
 #[derive(Debug)]
-struct Listening {
+pub(super) struct Listening {
+    kernel: Rc<RefCell<Memory>>,
     announcements: UnixDatagram,
+    is_member: Rc<Cell<bool>>,
 }
 
 impl Socket {
@@ -50,19 +60,20 @@ impl Socket {
     }
 
     /// Begins to listen to commits over other sockets.
-    pub(super) fn announcements(
-        &self,
-    ) -> Result<Monitor<impl Transport + AsFd + std::fmt::Debug + use<>>, NetlinkError> {
-        let left = self.kernel.borrow().refuses_listeners.checked_sub(1);
-        if let Some(left) = left {
-            self.kernel.borrow_mut().refuses_listeners = left;
-            return Err(NetlinkError::NoAnswer);
-        }
+    pub(super) fn announcements(&self) -> Result<Monitor<Listening>, NetlinkError> {
         let (sender, announcements) = UnixDatagram::pair().unwrap();
         sender.set_nonblocking(true).unwrap();
         announcements.set_nonblocking(true).unwrap();
-        self.kernel.borrow_mut().announcements.push(Rc::new(sender));
-        Ok(Monitor::new(Listening { announcements }, self.port))
+        let is_member = Rc::new(Cell::new(false));
+        let listening = Listening { kernel: Rc::clone(&self.kernel), announcements, is_member: Rc::clone(&is_member) };
+        listening.join().map_err(|error| NetlinkError::from_io(error, 0))?;
+        self.kernel.borrow_mut().announcements.push(Announcements { sender: Rc::new(sender), is_member });
+        Ok(Monitor::new(listening, self.port))
+    }
+
+    /// Another socket to the same kernel.
+    pub(super) fn another(&self) -> Self {
+        Self::open(Rc::clone(&self.kernel))
     }
 
     fn question(&mut self, asked: &Asked<'_>) -> io::Result<()> {
@@ -195,6 +206,23 @@ impl Transport for Listening {
     }
 }
 
+impl Member for Listening {
+    fn join(&self) -> io::Result<()> {
+        let mut kernel = self.kernel.borrow_mut();
+        if let Some(left) = kernel.refuses_listeners.checked_sub(1) {
+            kernel.refuses_listeners = left;
+            return Err(Errno::ENOBUFS.into());
+        }
+        self.is_member.set(true);
+        Ok(())
+    }
+
+    fn leave(&self) -> io::Result<()> {
+        self.is_member.set(false);
+        Ok(())
+    }
+}
+
 impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.announcements.as_fd()
@@ -212,9 +240,9 @@ impl Memory {
             writer.text(NFTA_GEN_PROC_NAME, "socket");
         });
         announcement[PORT_AT..HEADER_LEN].copy_from_slice(&port.to_ne_bytes());
-        for listener in &self.announcements {
+        for listener in self.announcements.iter().filter(|listener| listener.is_member.get()) {
             // Of a listener that is gone, or whose queue is full, the kernel takes no notice either.
-            let _ = listener.send(&announcement);
+            let _ = listener.sender.send(&announcement);
         }
     }
 }
