@@ -94,7 +94,11 @@ impl RuntimeDir {
 
     fn tell_of_no_record(&self, error: &io::Error) {
         let path = self.path.display();
-        debug!("no record of this agent in {path}, so that verbs that are called beside it do not know of it: {error}");
+        debug!(
+            event = "record_not_left",
+            error = %error,
+            "no record of this agent in {path}, so that verbs that are called beside it do not know of it: {error}"
+        );
     }
 
     /// Returns when the record is written. The lock is released when the process ends.
@@ -103,7 +107,7 @@ impl RuntimeDir {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let mut file = self.open(&record.place, OFlag::O_RDWR | OFlag::O_CREAT)?;
+        let mut file = open_in(&self.open_dir()?, record.place.namespace, OFlag::O_RDWR | OFlag::O_CREAT)?;
         // Another user may have put it there, to have it written to.
         if let Some(why) = self.doubt(&file)? {
             return Err(io::Error::other(why));
@@ -122,15 +126,20 @@ impl RuntimeDir {
     ///
     /// [`Doubtful`], if one seems to run.
     pub fn running(&self) -> Result<Option<Record>, Doubtful> {
-        let read = Place::here().and_then(|place| Ok((self.open(&place, OFlag::O_RDONLY)?, place)));
-        let (file, place) = match read {
-            Ok(read) => read,
+        // Looked for first: most nodes have no agent beside which a verb is called.
+        let opened = self.open_dir().and_then(|dir| {
+            let namespace = namespace()?;
+            Ok((open_in(&dir, namespace, OFlag::O_RDONLY)?, namespace))
+        });
+        let (file, namespace) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
-                debug!("no record of an agent in {}: {error}", self.path.display());
+                let path = self.path.display();
+                debug!(event = "no_record", error = %error, "no record of an agent in {path}: {error}");
                 return Ok(None);
             }
         };
-        let doubtful = |why: String| Doubtful { path: self.path.join(place.file_name()), why };
+        let doubtful = |why: String| Doubtful { path: self.path.join(file_name(namespace)), why };
         if !is_held(&file).unwrap_or_default() {
             return Ok(None);
         }
@@ -141,15 +150,11 @@ impl RuntimeDir {
         file.take(LARGEST).read_to_end(&mut bytes).map_err(|error| doubtful(error.to_string()))?;
         let record: Record =
             serde_json::from_slice(&bytes).map_err(|error| doubtful(format!("it cannot be read: {error}")))?;
-        Ok((record.place == place).then_some(record))
+        Ok(Place::here().is_ok_and(|place| record.place == place).then_some(record))
     }
 
-    /// No symbolic link is followed, and opening does not wait (for a FIFO).
-    fn open(&self, place: &Place, how: OFlag) -> io::Result<File> {
-        let dir = File::open(&self.path)?;
-        let flags = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = openat(&dir, Path::new(&place.file_name()), flags, Mode::from_bits_truncate(0o644))?;
-        Ok(File::from(file))
+    fn open_dir(&self) -> io::Result<File> {
+        File::open(&self.path)
     }
 
     /// Why it cannot be trusted, if others than root and this user could have written it.
@@ -173,15 +178,25 @@ fn doubt(what: &str, metadata: &Metadata) -> Option<String> {
 
 impl Place {
     fn here() -> io::Result<Self> {
-        Ok(Self {
-            namespace: fs::metadata("/proc/thread-self/ns/net")?.ino(),
-            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
-        })
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+        Ok(Self { namespace: namespace()?, boot })
     }
+}
 
-    fn file_name(&self) -> String {
-        format!("netns-{}", self.namespace)
-    }
+/// The inode of the network namespace of this thread.
+fn namespace() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/thread-self/ns/net")?.ino())
+}
+
+fn file_name(namespace: u64) -> String {
+    format!("netns-{namespace}")
+}
+
+/// No symbolic link is followed, and opening does not wait (for a FIFO).
+fn open_in(dir: &File, namespace: u64, how: OFlag) -> io::Result<File> {
+    let flags = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = openat(dir, Path::new(&file_name(namespace)), flags, Mode::from_bits_truncate(0o644))?;
+    Ok(File::from(file))
 }
 
 /// A lock of an open file (`fcntl_locking(2)`) on the whole of it.

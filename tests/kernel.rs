@@ -31,6 +31,50 @@ const FOREIGN: &str = "*nat
 COMMIT
 ";
 
+/// Most of the time that a verb takes for a short list is its start, so that it starts nothing that it does not need.
+#[test]
+fn a_verb_starts_no_thread_and_asks_the_kernel_for_no_more_than_it_needs() {
+    let Some(netns) = Netns::new("calls") else { return };
+    let config = netns.write("config", CONFIG);
+    let calls = netns.scratch().join("calls");
+    let traced = |verb: &str| {
+        let nowhere = netns.scratch().join("nowhere");
+        let words = format!("{verb} --enable-ipv6 --config {} --runtime-dir {}", config.display(), nowhere.display());
+        let strace = format!("-f -qq -o {} -e trace=all {AGENT} {words}", calls.display());
+        netns.try_run("strace", &strace.split_whitespace().collect::<Vec<_>>(), "").ended_with(0);
+        let calls = std::fs::read_to_string(&calls).unwrap();
+        // Each line begins with the number of the thread.
+        calls.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_owned())).collect::<Vec<_>>()
+    };
+    // What is done, and how many sockets, messages to the kernel and files of `/proc` and `/sys` that takes.
+    for (verb, sockets, messages, files) in [
+        ("apply --backend nft-compat", 1, 22, 2),
+        ("apply --backend nft-compat", 1, 13, 2),
+        ("cleanup", 1, 24, 2),
+        ("apply --backend nft", 1, 36, 2),
+        ("apply --backend nft", 1, 25, 2),
+        ("render", 0, 0, 0),
+        ("explain 192.0.2.1", 2, 3, 0),
+    ] {
+        let calls = traced(verb);
+        let count = |which: &dyn Fn(&str) -> bool| calls.iter().filter(|call| which(call)).count();
+        let threads = count(&|call| ["clone", "fork", "vfork"].iter().any(|name| call.starts_with(name)));
+        let found = (
+            count(&|call| call.starts_with("socket(")),
+            count(&|call| call.starts_with("sendto(")),
+            // The first one is of the standard library, which looks for the end of the stack, and the other is stderr.
+            count(&|call| {
+                (call.contains("\"/proc/") || call.contains("\"/sys/"))
+                    && !call.contains("\"/proc/self/maps\"")
+                    && !call.contains("\"/proc/self/fd/2\"")
+                    && !call.contains("\"/proc/self/exe\"")
+            }),
+        );
+        assert_eq!(threads, 0, "{verb} has one thread");
+        assert!(found.0 <= sockets && found.1 <= messages && found.2 <= files, "{verb}: {found:?}");
+    }
+}
+
 #[test]
 fn a_second_apply_writes_nothing() {
     let Some(netns) = Netns::new("twice") else { return };

@@ -26,7 +26,7 @@ const KLOG_NOTE: &str =
     "klog's other flags (--logtostderr, --stderrthreshold, --vmodule, …) are accepted and have no effect.";
 
 /// Everything that can be asked for in one call.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(
     name = env!("CARGO_PKG_NAME"),
     about = ABOUT,
@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     pub(super) request: Option<Request>,
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 #[command(next_help_heading = "Upstream's flags (one dash or two)")]
 pub(super) struct Upstream {
     /// Name of the chain that is the agent's own
@@ -69,7 +69,7 @@ pub(super) struct Upstream {
     to_ports: PortRanges,
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 #[command(next_help_heading = "Upstream's flags (one dash or two)")]
 pub(super) struct Klog {
     /// How much to log: 0 to 3 normal, 4 and 5 for debugging, 6 and above everything
@@ -77,7 +77,7 @@ pub(super) struct Klog {
     pub(super) verbosity: Verbosity,
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 #[command(next_help_heading = "Flags")]
 pub(super) struct Global {
     /// The configuration file, YAML or JSON; - for stdin, and pipes too, but not for run
@@ -116,7 +116,7 @@ pub(super) struct Global {
     help: Option<bool>,
 }
 
-#[derive(Clone, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Request {
     /// The agent: applies the rules and keeps them so until it is stopped (this is done if no verb is given)
     Run,
@@ -169,7 +169,7 @@ pub(super) enum Request {
 }
 
 /// The value of `--version`: Kubernetes' `verflag` takes `raw` and Go's booleans.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Version {
     No,
     Line,

@@ -36,7 +36,7 @@ pub struct Beside {
 /// of them is no text.
 #[must_use]
 pub fn lasting_flags(args: impl IntoIterator<Item = OsString>) -> Vec<String> {
-    let words = CommandLine::of(&mut arguments::command(), args).map(|words| words.words).unwrap_or_default();
+    let words = CommandLine::of(&arguments::command(), args).map(|words| words.words).unwrap_or_default();
     let flags: Option<Vec<String>> = lasting(&words).map(|word| from_the_root(word).into_string().ok()).collect();
     flags.unwrap_or_default()
 }
@@ -50,13 +50,13 @@ pub fn beside(
     agent: impl IntoIterator<Item = OsString>,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Beside, Stop> {
-    let mut command = arguments::command();
-    let own = CommandLine::of(&mut command, args)?;
+    let command = arguments::command();
+    let own = CommandLine::of(&command, args)?;
     let given: Vec<&[u8]> = lasting(&own.words).map(|word| name(word)).collect();
     let agent: Vec<OsString> = agent.into_iter().collect();
     let taken: Vec<&OsString> = lasting(&agent).filter(|word| !given.contains(&name(word))).collect();
     let words = taken.iter().copied().chain(&own.words).cloned().collect();
-    let cli = understand(&mut command, CommandLine { words, ..own })?;
+    let cli = understand(command, CommandLine { words, ..own })?;
     Ok(Beside { cli, taken: taken.iter().map(|word| word.to_string_lossy().into_owned()).collect() })
 }
 

@@ -3,8 +3,8 @@
 //! Go takes one dash for two, takes whatever word follows a flag with a value as that value, and reads booleans behind
 //! `=` only. All three are settled here, by rewriting words; which flags exist, clap alone knows.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::{ArgAction, Command};
@@ -66,7 +66,6 @@ pub(super) fn normalise(
     command: &Command,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<OsString>, DetachedBool> {
-    let takes_word = flags(command);
     let mut args = args.into_iter().peekable();
     let mut words = Vec::new();
     while let Some(arg) = args.next() {
@@ -86,8 +85,7 @@ pub(super) fn normalise(
         }
         let mut word = OsString::from("--");
         word.push(if name == "V" { OsStr::new("version") } else { name });
-        let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
-        match (value, takes_word, args.peek()) {
+        match (value, takes_word(command, name), args.peek()) {
             (Some(value), ..) => {
                 word.push("=");
                 word.push(value);
@@ -109,6 +107,20 @@ pub(super) fn normalise(
     Ok(words)
 }
 
+/// The words of [`normalise`] with the flags that are the command's own, and not a verb's, in front of all others. The order
+/// among them stays, and that of the others.
+pub(super) fn in_front<'a>(command: &Command, words: &'a [OsString]) -> Vec<&'a OsString> {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let (before, behind) = words.split_at_checked(end).unwrap_or((words, &[]));
+    let (in_front, others): (Vec<_>, Vec<_>) = before.iter().partition(|word| {
+        // One without the value that it has to have would take the next word for that.
+        split(word).is_some_and(|(name, value)| {
+            own_takes_word(command, name).is_some_and(|takes_word| value.is_some() || !takes_word)
+        })
+    });
+    in_front.into_iter().chain(others).chain(behind).collect()
+}
+
 /// The words of a command line as Go's `flag` package sees them: which is a flag, and which no longer is.
 pub(super) enum Word<'a> {
     /// A flag with its name.
@@ -121,7 +133,6 @@ pub(super) enum Word<'a> {
 
 /// The words up to the first one that is no flag, values left out, each with its place.
 pub(super) fn words_of<'a>(command: &Command, args: &'a [OsString]) -> Vec<(usize, Word<'a>)> {
-    let takes_word = flags(command);
     let mut words = Vec::new();
     let mut rest = args.iter().enumerate();
     let mut behind_switch = false;
@@ -132,7 +143,7 @@ pub(super) fn words_of<'a>(command: &Command, args: &'a [OsString]) -> Vec<(usiz
             break;
         };
         words.push((place, Word::Flag(name)));
-        let takes_word = name.to_str().and_then(|name| takes_word.get(name).copied());
+        let takes_word = takes_word(command, name);
         behind_switch = value.is_none() && takes_word == Some(false);
         if value.is_none() && takes_word == Some(true) {
             rest.next();
@@ -141,13 +152,16 @@ pub(super) fn words_of<'a>(command: &Command, args: &'a [OsString]) -> Vec<(usiz
     words
 }
 
-/// The flags of the command and its verbs, each with whether its value may be a word of its own, not only behind `=`.
-fn flags(command: &Command) -> BTreeMap<&str, bool> {
-    let own = command
-        .get_arguments()
-        .filter_map(|arg| Some((arg.get_long()?, arg.get_action().takes_values() && !arg.is_require_equals_set())));
-    let of_verbs = command.get_subcommands().flat_map(flags);
-    own.chain(of_verbs).collect()
+/// Whether the value of this flag of the command or its verbs may be a word of its own, not only behind `=`; `None` if there
+/// is no such flag.
+fn takes_word(command: &Command, flag: &OsStr) -> Option<bool> {
+    iter::once(command).chain(command.get_subcommands()).find_map(|command| own_takes_word(command, flag))
+}
+
+/// The same, of the flags that are the command's own, and not a verb's.
+fn own_takes_word(command: &Command, flag: &OsStr) -> Option<bool> {
+    let arg = command.get_arguments().find(|arg| arg.get_long().is_some_and(|long| flag == long))?;
+    Some(arg.get_action().takes_values() && !arg.is_require_equals_set())
 }
 
 /// The name of a flag; `None` for what is no flag to Go.

@@ -12,12 +12,13 @@ mod stray;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::iter;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 use thiserror::Error;
 
 use crate::backend::{BackendOption, Protect, WatchRules};
@@ -140,9 +141,9 @@ impl Stop {
 ///
 /// [`Stop`], if there is nothing to do but to print a text and to end.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
-    let mut command = arguments::command();
-    let words = CommandLine::of(&mut command, args)?;
-    understand(&mut command, words)
+    let command = arguments::command();
+    let words = CommandLine::of(&command, args)?;
+    understand(command, words)
 }
 
 /// A command line, taken apart.
@@ -157,25 +158,23 @@ struct CommandLine {
 
 impl CommandLine {
     /// The arguments, of which the first is the program's name.
-    fn of(command: &mut Command, args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+    fn of(command: &Command, args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let mut args: Vec<OsString> = args.into_iter().skip(1).collect();
         let ignored = stray::cut_off(command, &mut args);
         let names_verb = go_flags::words_of(command, &args).iter().any(|(_, word)| matches!(word, Word::Other));
         let words =
-            go_flags::normalise(command, args).map_err(|detached| command.error(ErrorKind::InvalidValue, detached))?;
-        check(command, &words)?;
+            go_flags::normalise(command, args).map_err(|detached| refusal(ErrorKind::InvalidValue, detached))?;
+        check(&words)?;
         Ok(Self { words, ignored, names_verb })
     }
 }
 
 /// What the words ask for.
-fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
+fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
     let CommandLine { words, ignored, names_verb } = words;
-    let name = OsString::from(command.get_name());
-    let matches = command
-        .try_get_matches_from_mut(iter::once(name).chain(words))
-        .map_err(|error| if names_verb { error.into() } else { as_upstream(error) })?;
-    let arguments = Arguments::from_arg_matches(&matches)?;
+    let mut matches =
+        matches(command, &words).map_err(|error| if names_verb { error.into() } else { as_upstream(error) })?;
+    let arguments = Arguments::from_arg_matches_mut(&mut matches)?;
     let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
     match arguments.global.version {
         Some(Version::Line) => return Err(Stop::Answer(version.to_owned())),
@@ -186,7 +185,7 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         let message = "--protect=on needs tables of the agent's own, and --backend=nft-compat keeps the rules in iptables' \
                        table, which cannot be protected as others have to change it; use --backend=nft or auto, or \
                        --protect=auto";
-        return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+        return Err(refusal(ErrorKind::ArgumentConflict, message));
     }
     let verb = match arguments.request.unwrap_or(Request::Run) {
         Request::Run => Verb::Run,
@@ -203,13 +202,13 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
         }
         Request::Help { verb } => {
             let words = verb.into_iter().chain(["--help".to_owned()]).map(Into::into).collect();
-            return understand(command, CommandLine { words, ignored, names_verb });
+            return understand(arguments::command(), CommandLine { words, ignored, names_verb });
         }
         Request::Version => return Err(Stop::Answer(version.to_owned())),
     };
     let flags: Flags = arguments.upstream.into();
     if let Some(Err(error)) = flags.ipv6.then(|| flags.chain.check_for(Family::Ipv6)) {
-        return Err(command.error(ErrorKind::ArgumentConflict, format!("--masq-chain: {error}")).into());
+        return Err(refusal(ErrorKind::ArgumentConflict, format!("--masq-chain: {error}")));
     }
     Ok(Cli {
         odd: odd::find(&ignored, &flags.to_ports),
@@ -227,19 +226,41 @@ fn understand(command: &mut Command, words: CommandLine) -> Result<Cli, Stop> {
     })
 }
 
+/// The words as clap understands them.
+///
+/// To clap a flag that stands on either side of the verb is *global*: it copies each of them to every verb, and looks for the
+/// values in all of them, which took most of the time of a verb's start. With these flags in front there is nothing to copy.
+/// What is not understood so, which help is part of, clap tells of the words as they stand.
+fn matches(command: Command, words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let name = OsString::from(command.get_name());
+    let as_they_stand = |_| arguments::command().try_get_matches_from(iter::once(&name).chain(words));
+    flags_in_front(command, words).or_else(as_they_stand)
+}
+
+fn flags_in_front(command: Command, words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let name = OsString::from(command.get_name());
+    let words = go_flags::in_front(&command, words);
+    command.mut_args(|flag| flag.global(false)).try_get_matches_from(iter::once(&name).chain(words))
+}
+
+/// A refusal in clap's form.
+fn refusal(kind: ErrorKind, message: impl Display) -> Stop {
+    arguments::command().error(kind, message).into()
+}
+
 /// Refuses what clap would take in another sense than was meant, or would not explain.
-fn check(command: &mut Command, words: &[OsString]) -> Result<(), Stop> {
+fn check(words: &[OsString]) -> Result<(), Stop> {
     let flags = || words.iter().take_while(|word| *word != "--").map(|word| word.as_bytes());
     if flags().any(|word| word == b"--c" || word.starts_with(b"--c=")) {
         let message = "there is no flag -c; the configuration file is given as --config=PATH";
-        return Err(command.error(ErrorKind::UnknownArgument, message).into());
+        return Err(refusal(ErrorKind::UnknownArgument, message));
     }
     let files: Vec<_> =
         flags().filter_map(|word| word.strip_prefix(b"--config=")).map(String::from_utf8_lossy).collect();
     if let [first, second, ..] = files.as_slice() {
         let message =
             format!("--config is given more than once: {first:?} and {second:?}; there is one configuration file");
-        return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+        return Err(refusal(ErrorKind::ArgumentConflict, message));
     }
     Ok(())
 }

@@ -70,6 +70,8 @@ pub struct Nftables<T> {
     watched: Watched,
     /// Reads of which families iptables-legacy has a `nat` table.
     legacy: fn() -> Vec<Family>,
+    /// What that found in this pass, once it was asked.
+    legacy_in_this_pass: Option<Vec<Family>>,
 }
 
 impl Nftables<NetlinkSocket> {
@@ -95,13 +97,15 @@ impl<T: Transport> Nftables<T> {
             begin_to_watch: |_, _| Ok(None),
             watched: Watched::default(),
             legacy: read::iptables_legacy_nat_tables,
+            legacy_in_this_pass: None,
         }
     }
 
     fn send(&mut self, plan: &Plan, generation: Generation) -> Result<(), Failure> {
         let transaction = filled(self.connection.begin(Some(generation)), plan);
         let batch = transaction.seal().map_err(|error| Failure::Error(doing("change the rules", error)))?;
-        debug!("sending a transaction of {} bytes", batch.as_bytes().len());
+        let bytes = batch.as_bytes().len();
+        debug!(event = "transaction_sent", bytes, "sending a transaction of {bytes} bytes");
         let committed = self.watched.around_commit(
             &mut self.connection,
             generation,
@@ -129,6 +133,7 @@ impl<T: Transport> Backend for Nftables<T> {
 
     fn begin(&mut self) -> Result<Option<Observed>, BackendError> {
         self.in_use.clear();
+        self.legacy_in_this_pass = None;
         let generation = self.generation()?;
         Ok(self.cache.take(generation))
     }

@@ -37,7 +37,8 @@ impl<T: Transport> Nftables<T> {
 
     fn read_once(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
         let generation = self.generation()?;
-        let mut observed = Observed { generation, legacy: (self.legacy)(), ..Observed::default() };
+        let legacy = self.legacy_in_this_pass.get_or_insert_with(self.legacy).clone();
+        let mut observed = Observed { generation, legacy, ..Observed::default() };
         let mut cached = Cached { cache, generation, is_partly_assumed: false };
         for family in TableFamily::ALL {
             let tables = self.read_list("list the tables", |connection| connection.tables(family))?;
