@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use anyhow::{Error, Result};
+use heap_trim::keep_one_small_heap;
 use tokio::runtime::Builder;
 use tracing::{info, warn};
 
@@ -18,12 +19,19 @@ use crate::runtime::RuntimeDir;
 use crate::telemetry::write_in_background;
 
 pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
-    // First of all, and before any other thread: what follows may take long, and the process ends in time all the same.
+    // Before any other thread: each keeps the heap that it began with.
+    keep_one_small_heap();
+    // Before any other thread too: what follows may take long, and the process ends in time all the same.
     let signals = Signals::subscribe().map_err(RunError::Sources)?;
     write_in_background().unwrap_or_else(|error| {
-        warn!("no thread could be started for the log ({error}); what stderr does not take at once may be lost");
+        warn!(
+            event = "log_without_thread",
+            error = %error,
+            "no thread could be started for the log ({error}); what stderr does not take at once may be lost"
+        );
     });
-    info!("ip-masq-agent {}", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    info!(event = "starting", version, "ip-masq-agent {version}");
     if config::is_stdin(&cli.config) {
         return Err(config::ReadError::Stdin.into());
     }
@@ -41,7 +49,11 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Error::new(error).context(told)
     })?;
     let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
-        warn!("NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing");
+        warn!(
+            event = "service_manager_unknown",
+            error = %error,
+            "NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing"
+        );
         ServiceManager::default()
     });
     let paths = SourcePaths::one(&cli.config);

@@ -89,3 +89,29 @@ fn what_a_long_list_needed_is_given_back_when_it_is_short_again() {
         crate::support::wait_until(crate::support::DEADLINE, "it is given back", || kept() < most);
     }
 }
+
+#[test]
+fn edits_of_a_long_list_leave_no_holes_in_memory() {
+    const COUNT: u32 = 50_000;
+    let Some(netns) = Netns::new("edited") else { return };
+    // After each edit another tenth of the ranges are others.
+    let edited = |edits: u32| {
+        let mut text = "cidrLimit: 1000000\nresyncInterval: 1h\nnonMasqueradeCIDRs:\n".to_owned();
+        for index in 0..COUNT {
+            let moved = if index % 10 < edits { 32 } else { 0 };
+            writeln!(text, "- {}/28", Ipv4Addr::from((20 << 24) + 64 * index + moved)).unwrap();
+        }
+        text
+    };
+    let config = netns.write("config", &edited(0));
+    let mut daemon = Daemon::start(&netns, &config, &["--backend", "nft"]);
+    daemon.wait_until_said(&in_force(COUNT));
+    let before = memory(&daemon, "RssAnon");
+    for edits in 1..=10 {
+        rename_over(&config, &edited(edits));
+        daemon.wait_until_said_times(&in_force(COUNT), 1 + edits as usize);
+    }
+    let more = || memory(&daemon, "RssAnon").saturating_sub(before);
+    println!("{} KiB, and {} KiB more than before", before / 1024, more() / 1024);
+    crate::support::wait_until(crate::support::DEADLINE, "it is as much as before", || more() < before / 4);
+}
