@@ -63,7 +63,7 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
             match effect {
                 Effect::AskFile(ask) => sources.file.ask(ask),
                 Effect::Reconcile(request) => {
-                    debug!("{:?}", request.cause);
+                    debug!(event = "pass_started", cause = ?request.cause, "{:?}", request.cause);
                     // What cannot be listened to yet, such as nf_tables before its module is loaded, may be there by now.
                     if !sources.hears_others()
                         && let Some(changes) = rules.watch(watch_rules)

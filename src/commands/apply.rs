@@ -36,14 +36,21 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     tell_selection(&selected);
     tell_worries(&selected.result);
     match selected.result.changes.len() {
-        0 => info!("the rules are in force already; nothing was changed"),
-        changes => info!("the rules are in force, and were read back: {}", counted(changes, "change")),
+        0 => info!(event = "rules_in_force", "the rules are in force already; nothing was changed"),
+        changes => {
+            let told = counted(changes, "change");
+            info!(event = "rules_changed", changes, "the rules are in force, and were read back: {told}");
+        }
     }
     if active.is_degraded() {
-        warn!("in force: {active}");
+        warn!(event = "degraded", active = active.name(), "in force: {active}");
     }
     if let Some(Err(error)) = store.due().map(|save| save.run(SAVING)) {
-        warn!("the configuration in force is not saved for the next start: {error} (look at --state-dir)");
+        warn!(
+            event = "config_not_saved",
+            error = %error,
+            "the configuration in force is not saved for the next start: {error} (look at --state-dir)"
+        );
     }
     let follow = cli.conntrack == ExistingFlows::Fix && left_standing.is_empty() && selected.result.affects_packets();
     let flows = if follow { fix_flows(&policy) } else { Ok(()) };
@@ -69,7 +76,7 @@ fn fix_flows(policy: &Policy) -> Result<()> {
         let told = format!("the rules are in force, but flows that began before may not follow them: {error}");
         Error::new(error).context(told)
     })?;
-    info!("{fixed}");
+    info!(event = "flows_deleted", flows = %fixed, "{fixed}");
     Ok(())
 }
 
@@ -82,11 +89,17 @@ pub(super) fn preview(cli: &Cli) -> Result<Exit> {
     let selected = selection.preview(&options(&active), &compile)?;
     tell_selection(&selected);
     match selected.result.changes.len() {
-        0 => info!("the rules are in force already; nothing would be changed"),
-        changes => info!("{} would be made; nothing was changed", counted(changes, "change")),
+        0 => info!(event = "rules_in_force", "the rules are in force already; nothing would be changed"),
+        changes => {
+            let told = counted(changes, "change");
+            info!(event = "changes_planned", changes, "{told} would be made; nothing was changed");
+        }
     }
     if selected.result.more {
-        info!("more changes would follow in a commit of their own, so that no packet meets half of them");
+        info!(
+            event = "more_changes_planned",
+            "more changes would follow in a commit of their own, so that no packet meets half of them"
+        );
     }
     print(&changes_text(&selected.result.changes))?;
     Ok(exit)
@@ -104,7 +117,7 @@ fn choose(cli: &Cli, store: &mut LastGoodStore) -> Result<(ActiveConfig, Exit)> 
             Exit::Done
         }
         FileStatus::Missing => {
-            info!("{paths} does not exist: the flags' defaults are applied");
+            info!(event = "config_absent", file = %paths, "{paths} does not exist: the flags' defaults are applied");
             Exit::Done
         }
         FileStatus::Unusable { error, notes } => {

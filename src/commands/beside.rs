@@ -25,7 +25,11 @@ pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, 
             Cow::Borrowed(cli)
         }
         Err(doubtful) => {
-            warn!("{doubtful}; nothing is taken from it: give the agent's flags to this verb as well");
+            warn!(
+                event = "agent_doubtful",
+                doubt = %doubtful,
+                "{doubtful}; nothing is taken from it: give the agent's flags to this verb as well"
+            );
             Cow::Borrowed(cli)
         }
     }
@@ -34,19 +38,29 @@ pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, 
 fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
     let Record { pid, flags, config, .. } = record;
     if let Verb::Cleanup { dry_run: false } = cli.verb {
-        warn!("an agent is running here (pid {pid}): it repairs its rules, so they come back; stop it first");
+        warn!(
+            event = "agent_found",
+            pid, "an agent is running here (pid {pid}): it repairs its rules, so they come back; stop it first"
+        );
     } else {
-        info!("an agent is running here (pid {pid}), on {}", Shown(&**config));
+        let file = Shown(&**config);
+        info!(event = "agent_found", pid, file = %file, "an agent is running here (pid {pid}), on {file}");
     }
     match cli::beside(flags.iter().map(OsString::from), arguments.iter().cloned()) {
         Ok(Beside { cli, taken }) => {
             if !taken.is_empty() {
-                info!("taken from the running agent (pid {pid}): {}", taken.join(" "));
+                let flags = taken.join(" ");
+                info!(event = "flags_taken", pid, flags, "taken from the running agent (pid {pid}): {flags}");
             }
             cli
         }
         Err(stop) => {
-            warn!("the flags of the running agent are not understood here, so none is taken from it: {stop}");
+            warn!(
+                event = "flags_not_taken",
+                pid,
+                error = %stop,
+                "the flags of the running agent are not understood here, so none is taken from it: {stop}"
+            );
             cli.clone()
         }
     }
@@ -62,6 +76,8 @@ fn tell_of_owners(cli: &Cli) {
         let tables = connection.tables(table.family).unwrap_or_default();
         if tables.iter().any(|info| info.name == table.name.as_str() && info.owner.is_some()) {
             warn!(
+                event = "table_owned",
+                table = %table,
                 "an agent (or another program) owns table {table}; its flags and its file are not known here, so that the \
                  answer is that of the flags and the file of this command"
             );

@@ -15,15 +15,16 @@ pub(super) fn cleanup(cli: &Cli, dry_run: bool) -> Result<Exit> {
     let (mut backend, options) = (Nftables::open()?, ReconcileOptions::default());
     if dry_run {
         let changes = preview(&mut backend, &nothing, &options)?.changes;
-        info!("{} would be made; nothing was changed", counted(changes.len(), "change"));
+        let told = counted(changes.len(), "change");
+        info!(event = "changes_planned", changes = changes.len(), "{told} would be made; nothing was changed");
         print(&changes_text(&changes))?;
         return Ok(Exit::Done);
     }
     let outcome = reconcile(&mut backend, &nothing, &options).inspect_err(|error| tell_partial(error.partial()))?;
     tell_worries(&outcome);
     match outcome.changes.len() {
-        0 => info!("there is nothing of ours in the kernel; nothing was changed"),
-        changes => info!("our rules are gone: {}", counted(changes, "change")),
+        0 => info!(event = "rules_absent", "there is nothing of ours in the kernel; nothing was changed"),
+        changes => info!(event = "rules_removed", changes, "our rules are gone: {}", counted(changes, "change")),
     }
     print_done(&changes_text(&outcome.changes));
     Ok(Exit::Done)

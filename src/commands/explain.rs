@@ -36,7 +36,9 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
 /// node has are known.
 fn is_own(destination: IpAddr) -> bool {
     let addresses = Connection::open(NetlinkFamily::Route).and_then(|mut interfaces| interfaces.addresses());
-    let addresses = addresses.inspect_err(|error| debug!("could not list the addresses of this node: {error}"));
+    let addresses = addresses.inspect_err(|error| {
+        debug!(event = "addresses_not_listed", error = %error, "could not list the addresses of this node: {error}");
+    });
     LocalAddresses::new(addresses.unwrap_or_default().iter().map(|info| info.address), []).owns(destination)
 }
 

@@ -34,7 +34,7 @@ use beside::beside_agent;
 #[must_use]
 pub fn execute(cli: &Cli, arguments: &[OsString]) -> Exit {
     for odd in &cli.odd {
-        warn!("{odd}");
+        warn!(event = "argument_odd", odd = %odd, "{odd}");
     }
     match enter_sandbox(cli).and_then(|()| call(&beside_agent(cli, arguments), arguments)) {
         Ok(exit) => exit,
@@ -63,7 +63,7 @@ fn failed(error: &Error) -> Exit {
 /// Everything that is wrong with a file is a line of its own.
 fn tell_errors(errors: &str) {
     for line in errors.lines() {
-        error!("{line}");
+        error!(event = "failed", error = line, "{line}");
     }
 }
 
@@ -81,7 +81,8 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
 
 fn enter_sandbox(cli: &Cli) -> Result<()> {
     if cli.sandbox {
-        info!("{}", sandbox::enter()?);
+        let entered = sandbox::enter()?;
+        info!(event = "sandbox_entered", "{entered}");
     }
     Ok(())
 }
@@ -93,7 +94,8 @@ fn configuration(cli: &Cli) -> Result<Config> {
     let sources = SourceSet::load_once(&SourcePaths::one(&cli.config))?;
     let Reading { config, warnings } = config::understand(&sources, &context)?;
     if sources.is_absent() {
-        info!("{} does not exist: these are the flags' defaults", sources.paths());
+        let file = sources.paths();
+        info!(event = "config_absent", file = %file, "{file} does not exist: these are the flags' defaults");
     }
     tell_warnings(&sources.paths(), &warnings);
     Ok(config)
@@ -101,16 +103,17 @@ fn configuration(cli: &Cli) -> Result<Config> {
 
 fn tell_warnings(sources: &SourcePaths, warnings: &[Warning]) {
     for warning in warnings {
-        warn!("{}", warning.in_files(sources));
+        let warning = warning.in_files(sources);
+        warn!(event = "config_warning", warning, "{warning}");
     }
 }
 
 /// Tells the result of the backend selection: in which layout something was done, and which were tried before.
 fn tell_selection<R>(selected: &Selected<R>) {
     for refusal in &selected.refused {
-        warn!("backend: {refusal}");
+        warn!(event = "backend_refused", refusal = %refusal, "backend: {refusal}");
     }
-    info!("{}", selected.choice());
+    info!(event = "backend_selected", layout = %selected.layout, "{}", selected.choice());
 }
 
 fn changes_text(changes: &[ChangeLine]) -> String {
@@ -120,7 +123,7 @@ fn changes_text(changes: &[ChangeLine]) -> String {
 /// Prints what was done. It is done, printed or not.
 fn print_done(text: &str) {
     if let Err(error) = print(text) {
-        error!("{error}; all that was to be done is done");
+        error!(event = "stdout_not_written", error = %error, "{error}; all that was to be done is done");
     }
 }
 
@@ -130,9 +133,10 @@ fn tell_partial(partial: Option<&Partial>) {
     tell_worries(outcome);
     let changes = outcome.changes.len();
     if changes > 0 {
-        info!("{} made for the other family", counted(changes, "change"));
+        info!(event = "rules_changed", changes, "{} made for the other family", counted(changes, "change"));
         for line in &outcome.changes {
-            info!("  {line}");
+            let (family, change) = (line.family.human(), &line.text);
+            info!(event = "rules_change", family, change, "  {line}");
         }
     }
 }
@@ -140,13 +144,13 @@ fn tell_partial(partial: Option<&Partial>) {
 /// Tells what the outcome of a pass leaves to worry about.
 fn tell_worries(outcome: &Outcome) {
     for mishap in outcome.mishaps() {
-        info!("{mishap}");
+        info!(event = "interference", mishap = %mishap, "{mishap}");
     }
     for undone in outcome.left_undone() {
-        warn!("{undone}");
+        warn!(event = "change_left_undone", undone = %undone, "{undone}");
     }
     for worry in outcome.worries() {
-        warn!("{worry}");
+        warn!(event = "foreign_rules", warning = %worry, "{worry}");
     }
 }
 

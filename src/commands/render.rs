@@ -20,7 +20,7 @@ pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
     let policy = Policy::new(&configuration(cli)?, &cli.flags);
     let compat = || compile(&policy, Layout::IptablesNat);
     if format == Format::Ip6tables && !cli.flags.ipv6 {
-        warn!("there are no IPv6 rules, because IPv6 is not enabled; add --enable-ipv6");
+        warn!(event = "ipv6_not_enabled", "there are no IPv6 rules, because IPv6 is not enabled; add --enable-ipv6");
     }
     print(&match format {
         Format::Nft => nft(&compile(&policy, Layout::OwnTable(Protection::Off))),

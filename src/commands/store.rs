@@ -20,7 +20,11 @@ const RENAME: Duration = Duration::from_secs(1);
 pub(super) fn open_store(cli: &Cli) -> LastGoodStore {
     open(cli, |dir, error| {
         let aside = set_aside(dir, error);
-        error!("{error}; it is not used{aside}; the next configuration that is valid and in force is saved anew");
+        error!(
+            event = "state_unusable",
+            error = %error,
+            "{error}; it is not used{aside}; the next configuration that is valid and in force is saved anew"
+        );
     })
 }
 
@@ -37,13 +41,13 @@ fn set_aside(dir: &StateDir, error: &LoadError) -> String {
 
 /// The same for a verb that only looks: a state file that cannot be used is reported and stays.
 pub(super) fn look_into_store(cli: &Cli) -> LastGoodStore {
-    open(cli, |_, error| error!("{error}; it is not used"))
+    open(cli, |_, error| error!(event = "state_unusable", error = %error, "{error}; it is not used"))
 }
 
 fn open(cli: &Cli, refuse: impl FnOnce(&StateDir, &LoadError)) -> LastGoodStore {
     let Some(path) = &cli.state_dir else { return LastGoodStore::default() };
     if cli.sandbox {
-        info!("--state-dir has no effect in the sandbox");
+        info!(event = "state_dir_unused", "--state-dir has no effect in the sandbox");
         return LastGoodStore::default();
     }
     let dir = StateDir::new(path);

@@ -65,7 +65,11 @@ impl Sources {
     /// Listens to others' commits by this source. If the event loop cannot wait for it, the next pass tries again.
     pub(super) fn listen(&mut self, changes: ChangeSource) {
         if let Err(error) = self.rules.listen(changes) {
-            debug!("the event loop cannot wait for changes of the rules by others: {error}");
+            debug!(
+                event = "rules_not_watched",
+                error = %error,
+                "the event loop cannot wait for changes of the rules by others: {error}"
+            );
         }
     }
 

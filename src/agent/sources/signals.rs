@@ -105,6 +105,7 @@ fn listen(signals: &SigSet, tell: &UnboundedSender<Asked>) {
 fn end_without_the_loop() -> ! {
     thread::sleep(GRACE);
     info!(
+        event = "ending_at_once",
         "ending at once, without waiting for the work that is under way; in the middle of a change of the rules the kernel \
          finishes it or takes it back"
     );
