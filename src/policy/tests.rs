@@ -274,3 +274,11 @@ fn fields_are_named_in_words() {
     let names = fields.map(|field| field.to_string());
     assert_eq!(names, ["source", "destination", "protocol", "type of destination"]);
 }
+
+#[test]
+fn a_packet_of_which_only_the_address_is_said_has_a_protocol_without_ports_and_does_not_go_to_the_node() {
+    let policy = deciding(vec![keep(&[Condition::protocol(Protocol::Tcp)]), masquerade(&[])]);
+    for address in ["192.0.2.1", "2001:db8::1"] {
+        assert_eq!(evaluate(&policy, &Packet::to(address.parse().unwrap())), Answer::Masqueraded(1), "{address}");
+    }
+}

@@ -48,3 +48,5 @@ impl Ruleset {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod value_tests;

@@ -36,8 +36,8 @@ impl Probability {
     pub fn for_statistic(self) -> Self {
         let (part, whole) = (u64::from(self.part), u64::from(self.whole));
         let units = (2 * part * u64::from(STATISTIC_WHOLE) + whole) / (2 * whole);
-        // Between 1 and 2³¹ − 1: smaller and greater probabilities become these.
-        let units = u32::try_from(units).unwrap_or(STATISTIC_WHOLE).clamp(1, STATISTIC_WHOLE - 1);
+        // From 1 to 2³¹ − 1: no fraction of 32 bits is nearer to zero, or to one.
+        let units = u32::try_from(units).unwrap_or(STATISTIC_WHOLE);
         Self { part: units, whole: STATISTIC_WHOLE }
     }
 
