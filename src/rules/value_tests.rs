@@ -95,9 +95,10 @@ fn a_list_is_spread_over_sets_of_addresses_one_for_each_prefix_length_that_it_ha
 }
 
 #[test]
-fn a_lookup_of_a_source_and_one_of_a_destination_are_written_as_iptables_writes_them() {
+fn a_rule_tells_its_lookups_and_iptables_words_tell_those_of_sources_from_those_of_destinations() {
     for (field, expected) in [(AddressField::Source, "src"), (AddressField::Destination, "dst")] {
         let rule = Rule::new(vec![Match::in_set(field, "name", None)], None, Verdict::Return);
+        assert!(rule.lookups().eq([Lookup { field, set: "name", prefix_len: None }]));
         assert_eq!(iptables_rule("C", &rule), format!("-A C -m set --match-set name {expected} -j RETURN"));
     }
 }

@@ -229,3 +229,23 @@ fn what_is_in_the_way_in_one_family_is_in_nobodys_way_in_the_other() {
 fn foreign() -> ObservedRule {
     ObservedRule { handle: Handle(999), rule: Err(Unrecognised("an unknown match".to_owned())) }
 }
+
+#[test]
+fn rules_that_only_go_are_worth_a_new_chain_if_they_are_many_and_none_if_they_are_three_in_its_middle() {
+    let compat = |ranges: &[String]| {
+        compile(&policy(&ranges.iter().map(String::as_str).collect::<Vec<_>>(), ""), Layout::IptablesNat)
+    };
+    let long = slash_24s(0..3_000);
+    let kernel = kernel_with(&compat(&long)).state;
+    for (what, gone, flushes, changes) in [
+        // The flush, and the rules of the new chain: those of the ranges and the one that masquerades.
+        ("two thirds, from the first on", 0..2_000, 1, 1 + 1_000 + 1),
+        ("three in the middle", 1_500..1_503, 0, 3),
+    ] {
+        let mut ranges = long.clone();
+        ranges.drain(gone);
+        let plan = plan(&compat(&ranges), &kernel, &Cache::default()).unwrap();
+        let flushed = plan.changes.iter().filter(|change| matches!(change.action, Action::Flush { .. })).count();
+        assert_eq!((flushed, plan.changes.len()), (flushes, changes), "{what}");
+    }
+}
