@@ -102,11 +102,12 @@ fuzz: deps-fuzz ## give random input to all that reads any, SECONDS=60 for each 
 	$(CARGO) fuzz build --sanitizer none --target $(HOST_TARGET)
 	fuzz/run.sh $(FUZZ_DIRECTORY)/$(HOST_TARGET)/release $(FUZZ_DIRECTORY)/fuzz $(FUZZ_SECONDS) $(SEED) $(FUZZ_TARGETS)
 
-bench: deps-bench static ## measure against nft, iptables and ipset, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
+bench: deps-bench static ## measure against nft, iptables, ipset and BEFORE=commit-or-binary, and write docs/benchmarks.md; QUICK=1 only shows that all can be measured
 	$(CARGO) build --release --locked --manifest-path benches/Cargo.toml
-	CRITERION_HOME=$(BENCH_TARGET)/criterion $(CARGO) bench --locked --manifest-path benches/Cargo.toml --bench pure -- \
-		$(if $(QUICK),--quick,--warm-up-time 0.5 --measurement-time 1.5)
-	$(SUDO) $(BENCH_TARGET)/release/measure --agent $(STATIC_BINARY) --criterion $(BENCH_TARGET)/criterion \
+	$(if $(and $(QUICK),$(if $(ONLY),,all)),$(SUDO) rm -rf $(BENCH_OUTPUT))
+	@before=$$(benches/before.sh "$(BEFORE)" $(BENCH_TARGET)/before) && set -x && \
+	$(SUDO) $(BENCH_TARGET)/release/measure --agent $(STATIC_BINARY) --version "$$(git describe --always --dirty)" \
+		$${before:+--before "$$before" --before-version "$(BEFORE)"} $(if $(MACHINE),--machine "$(MACHINE)") \
 		--output $(BENCH_OUTPUT) $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 lint: ## check the format, and everything that the compiler, clippy and rustdoc can find

@@ -28,13 +28,44 @@ pub enum Backend {
 #[derive(Debug)]
 pub struct Agent {
     path: PathBuf,
+    help: String,
+}
+
+/// Something of the binary that is measured, and of the one that it is compared with, if there is one.
+#[derive(Clone, Debug)]
+pub struct Versions<T> {
+    /// Of the binary that is measured.
+    pub now: T,
+    /// Of the one before.
+    pub before: Option<T>,
+}
+
+impl<T> Versions<T> {
+    /// What follows from each.
+    pub fn each<'a, U>(&'a self, mut of: impl FnMut(&'a T) -> Result<U>) -> Result<Versions<U>> {
+        Ok(Versions { now: of(&self.now)?, before: self.before.as_ref().map(of).transpose()? })
+    }
+}
+
+impl<T> From<T> for Versions<T> {
+    /// What there is no other version of.
+    fn from(now: T) -> Self {
+        Self { now, before: None }
+    }
 }
 
 impl Agent {
     /// The binary at a path.
     pub fn at(path: &Path) -> Result<Self> {
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
-        Ok(Self { path })
+        let help = Program::new(&path).words("run --help").output()?;
+        Ok(Self { path, help })
+    }
+
+    /// Whether it has a flag, such as `--watch-rules`; an older binary ends when it is given one that it does not have.
+    #[must_use]
+    pub fn knows(&self, flag: &str) -> bool {
+        self.help.split_whitespace().any(|word| word.split(['=', '[']).next() == Some(flag))
     }
 
     /// A verb with its arguments, on a configuration.
@@ -43,10 +74,11 @@ impl Agent {
         Program::new(&self.path).words(verb).argument("--config").argument(configuration)
     }
 
-    /// A verb that writes rules, by this backend.
+    /// A verb that writes rules, by this backend. What it leaves for later calls goes into `runtime`.
     #[must_use]
-    pub fn writing(&self, verb: &str, backend: Backend, configuration: &Path) -> Program {
-        self.verb(verb, configuration).argument("--backend").argument(backend.name())
+    pub fn writing(&self, verb: &str, backend: Backend, configuration: &Path, runtime: &Path) -> Program {
+        let program = self.verb(verb, configuration).argument("--backend").argument(backend.name());
+        if self.knows("--runtime-dir") { program.argument("--runtime-dir").argument(runtime) } else { program }
     }
 }
 
@@ -95,12 +127,6 @@ impl Running {
         Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGHUP)?)
     }
 
-    /// The same, and waits until it has.
-    pub fn reload(&mut self) -> Result<()> {
-        self.signal_reload()?;
-        self.wait_until_idle()
-    }
-
     /// The processor time that it has used, the kernel's on its behalf included.
     pub fn cpu_time(&self) -> Result<Duration> {
         let mut total = 0;
@@ -124,7 +150,7 @@ impl Running {
     }
 
     /// Returns when it has used no processor time for a while.
-    fn wait_until_idle(&mut self) -> Result<()> {
+    pub fn wait_until_idle(&mut self) -> Result<()> {
         const QUIET: Duration = Duration::from_millis(200);
         let give_up = Instant::now() + Duration::from_mins(1);
         let (mut used, mut since) = (self.cpu_time()?, Instant::now());

@@ -43,17 +43,22 @@ impl Chart {
         }
         let point = (ranges as f64, seconds);
         match self.lines.iter_mut().find(|(name, _)| name == line) {
+            // The same figure is in the rows of each of its peers.
+            Some((_, points)) if points.contains(&point) => {}
             Some((_, points)) => points.push(point),
             None => self.lines.push((line.to_owned(), vec![point])),
         }
     }
 
+    /// Whether there is nothing to draw.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Draws it into a file.
     pub fn draw(&self, path: &Path) -> Result<()> {
         let points = || self.lines.iter().flat_map(|(_, points)| points);
-        if points().next().is_none() {
-            return Ok(());
-        }
         let least = |axis: fn(&(f64, f64)) -> f64| points().map(axis).fold(f64::INFINITY, f64::min);
         let most = |axis: fn(&(f64, f64)) -> f64| points().map(axis).fold(0.0, f64::max);
         let width = least(|point| point.0) / 1.5..most(|point| point.0) * 1.5;

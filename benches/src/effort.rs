@@ -1,9 +1,12 @@
 //! How much is measured.
 
+use serde::{Deserialize, Serialize};
+
 use crate::agent::Backend;
 
 /// How thorough a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effort {
     /// Small lists and few repetitions: shows in seconds that everything can be measured. The numbers mean little.
     Quick,
@@ -30,43 +33,43 @@ impl Effort {
         }
     }
 
-    /// How often something that takes the longer, the more ranges there are, is repeated.
+    /// How often something that takes the longer, the more ranges there are, is repeated in each round.
     #[must_use]
     pub const fn repetitions(self, ranges: usize) -> usize {
         match (self, ranges) {
-            (Self::Quick, _) => 3,
-            (Self::Full, ..=1_000) => 31,
-            (Self::Full, ..=10_000) => 15,
-            (Self::Full, _) => 9,
+            (Self::Quick, _) => 2,
+            (Self::Full, ..=1_000) => 16,
+            (Self::Full, ..=10_000) => 8,
+            (Self::Full, _) => 5,
         }
     }
 
-    /// How often rules are taken out and their repair is waited for.
+    /// How often rules are taken out and their repair is waited for, in each round.
     #[must_use]
     pub const fn repairs(self, ranges: usize, backend: Backend) -> usize {
         match (self, backend, ranges) {
-            (Self::Quick, ..) => 14,
-            // Each takes a sixth of a second.
-            (Self::Full, Backend::Compat, 10_000..) => 200,
-            (Self::Full, ..) => 1_000,
+            (Self::Quick, ..) => 7,
+            // Each takes a third of a second.
+            (Self::Full, Backend::Compat, 10_000..) => 14,
+            (Self::Full, ..) => 84,
         }
     }
 
-    /// How many resyncs of an idle agent, a second apart, are waited for.
+    /// How many resyncs of an idle agent, a second apart, are waited for in each round.
     #[must_use]
     pub const fn resyncs(self) -> usize {
         match self {
-            Self::Quick => 2,
-            Self::Full => 15,
+            Self::Quick => 1,
+            Self::Full => 5,
         }
     }
 
-    /// How many undisturbed samples of the cost of a new flow are taken of each set of rules.
+    /// How many undisturbed samples of the cost of a new flow are taken of each set of rules, in each round.
     #[must_use]
     pub const fn flow_samples(self) -> usize {
         match self {
             Self::Quick => 2,
-            Self::Full => 15,
+            Self::Full => 8,
         }
     }
 

@@ -1,54 +1,48 @@
 //! What the numbers were measured on, and how busy it is.
 
-use std::fmt;
 use std::fs;
 use std::thread;
 
 use anyhow::{Context as _, Result};
 
 use crate::program::Program;
+use crate::runs::file_name;
 
 /// Facts about the machine and the programs on it, each with its name.
-#[derive(Debug)]
-pub struct Machine {
-    facts: Vec<(&'static str, String)>,
+pub fn facts() -> Result<Vec<(String, String)>> {
+    let field = |path: &str, key: &str| -> Result<String> {
+        let text = fs::read_to_string(path).context(path.to_owned())?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_prefix(':'));
+        Ok(line.unwrap_or("unknown").trim().to_owned())
+    };
+    let version = |program: &str, argument: &str| {
+        let said = Program::new(program).argument(argument).output().unwrap_or_else(|_| "missing".to_owned());
+        said.lines().next().unwrap_or("unknown").trim().to_owned()
+    };
+    let gib = |text: &str| text.trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kib| kib / f64::from(1 << 20));
+    let facts = [
+        (PROCESSOR, field("/proc/cpuinfo", "model name")?),
+        ("processors", thread::available_parallelism()?.to_string()),
+        ("memory", format!("{:.1} GiB", gib(&field("/proc/meminfo", "MemTotal")?))),
+        ("kernel", version("uname", "-srm")),
+        ("nft", version("nft", "--version")),
+        ("iptables-nft", version("iptables-nft", "--version")),
+        ("iptables-legacy", version("iptables-legacy", "--version")),
+        ("ipset", version("ipset", "--version")),
+        ("conntrack", version("conntrack", "--version")),
+        ("rustc", version("rustc", "--version")),
+    ];
+    Ok(facts.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
-impl Machine {
-    /// Asks for them.
-    pub fn look() -> Result<Self> {
-        let field = |path: &str, key: &str| -> Result<String> {
-            let text = fs::read_to_string(path).context(path.to_owned())?;
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_prefix(':'));
-            Ok(line.unwrap_or("unknown").trim().to_owned())
-        };
-        let version = |program: &str, argument: &str| {
-            let said = Program::new(program).argument(argument).output().unwrap_or_else(|_| "missing".to_owned());
-            said.lines().next().unwrap_or("unknown").trim().to_owned()
-        };
-        let mib = |text: &str| text.trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kib| kib / f64::from(1 << 20));
-        let memory = format!("{:.1} GiB", mib(&field("/proc/meminfo", "MemTotal")?));
-        let facts = vec![
-            ("processor", field("/proc/cpuinfo", "model name")?),
-            ("processors", thread::available_parallelism()?.to_string()),
-            ("memory", memory),
-            ("kernel", version("uname", "-srm")),
-            ("nft", version("nft", "--version")),
-            ("iptables-nft", version("iptables-nft", "--version")),
-            ("iptables-legacy", version("iptables-legacy", "--version")),
-            ("ipset", version("ipset", "--version")),
-            ("rustc", version("rustc", "--version")),
-        ];
-        Ok(Self { facts })
-    }
+/// What a machine is called whose name was not given.
+#[must_use]
+pub fn name(facts: &[(String, String)]) -> String {
+    let of = |key: &str| facts.iter().find(|(name, _)| name == key).map_or("unknown", |(_, value)| value);
+    file_name(&format!("{}-{}", of(PROCESSOR), of("processors")))
 }
 
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| | |\n|---|---|")?;
-        self.facts.iter().try_for_each(|(name, value)| writeln!(f, "| {name} | {value} |"))
-    }
-}
+const PROCESSOR: &str = "processor";
 
 /// What each processor has done since the machine started (`/proc/stat`), in clock ticks.
 #[derive(Debug)]

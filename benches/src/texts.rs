@@ -8,6 +8,8 @@ const LINK_LOCAL: &str = "169.254.0.0/16";
 /// What upstream's agent gives `iptables-restore` for every range, and for everything else.
 const RETURN: &str =
     "-A IP-MASQ-AGENT -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\"";
+/// The comment of [`RETURN`].
+pub const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
 const MASQUERADE: &str = "-A IP-MASQ-AGENT -m comment --comment \"ip-masq-agent: outbound traffic is subject to \
                           MASQUERADE (must be last in chain)\" -j MASQUERADE --random-fully";
 /// The name of the table that [`interval_set`] makes, of its set, and the family.

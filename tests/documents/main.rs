@@ -1,6 +1,8 @@
 //! The documents are true where a program can tell.
 
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod links;

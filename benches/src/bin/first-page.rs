@@ -1,12 +1,12 @@
-//! `first-page`: writes the first page anew from the rows that are there, and measures nothing.
+//! `first-page`: writes the pages anew from the runs that are kept, and measures nothing.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
-use ip_masq_agent_benches::report;
+use ip_masq_agent_benches::pages;
 
-/// Writes benchmarks.md anew from benchmarks/rows.md.
+/// Writes benchmarks.md and benchmarks/rows.md anew from benchmarks/runs/.
 #[derive(Parser)]
 struct Arguments {
     /// Where benchmarks.md is
@@ -15,5 +15,5 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    report::write_first_page(&Arguments::parse().directory)
+    pages::write(&Arguments::parse().directory)
 }

@@ -4,22 +4,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::Bench;
 use super::topology::{Topology, lines};
-use crate::agent::Backend;
-use crate::chart::Chart;
+use super::{Bench, Picture, Question};
+use crate::agent::{Backend, Versions};
 use crate::figures::{Samples, Unit};
 use crate::program::Program;
 use crate::ranges::{self, Range};
-use crate::report::{Goal, Row, Section};
+use crate::section::{Goal, Row, Section};
 use crate::texts;
+
+/// By which binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Now,
+    Before,
+}
 
 /// Which rules the node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rules {
     /// One masquerade rule and nothing else: what all others are compared with.
     Bare,
-    Ours(Backend),
+    Ours(Backend, Version),
     /// Upstream's chain, by iptables of this flavour.
     Upstream(&'static str),
     Ipset,
@@ -53,51 +59,64 @@ struct Condition {
 const NO_DEARER: f64 = 1.05;
 
 /// What the rules add to the cost of the first packet of a flow.
-pub(super) fn flows(bench: &Bench) -> Result<Section> {
-    let mut conditions = plan(bench)
-        .into_iter()
-        .enumerate()
-        .map(|(number, (rules, list, size))| {
-            Condition::set_up(bench, number, rules, list, size)
-                .with_context(|| format!("{} with {size} ranges of {}", rules.name(), list.name()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    measure(bench, &mut conditions)?;
+pub(super) const QUESTION: Question = Question {
+    name: "flows",
+    title: "New flows through the rules",
+    about: "UDP packets, each of them the first of its flow, from a pod through the node (veth, forwarding, conntrack, \
+            masquerade) to the world; three namespaces for each set of rules, all measured in turn. Given is what a packet \
+            costs more than with one bare `masquerade` rule, the cost of which is the first row. The destinations are in no \
+            range. The bare *nft interval set* is the shortest table that exempts the same; the one with *all else alike* has \
+            what ours has around its set: the test by `fib` in the base chain, the jump, a counter for each rule, the same \
+            priority. The packets are sent on one processor, at real-time priority; of each set of rules only the samples \
+            count that were taken while the other processors were less than a tenth busy, if there were any.",
+    pictures: &[
+        Picture {
+            file: "flows.svg",
+            title: "Added to a new flow, ranges of two lengths (/28)",
+            axis: AXIS,
+            shows: |ours| ours.ends_with("two lengths (/16, /28)"),
+        },
+        Picture {
+            file: "flows-24.svg",
+            title: "Added to a new flow, ranges of two lengths (/24)",
+            axis: AXIS,
+            shows: |ours| ours.ends_with("two lengths (/16, /24)"),
+        },
+        Picture {
+            file: "flows-20-lengths.svg",
+            title: "Added to a new flow, ranges of twenty lengths",
+            axis: AXIS,
+            shows: |ours| ours.ends_with("twenty lengths"),
+        },
+    ],
+    ask,
+};
 
-    let (quiet, all) = conditions.iter().fold((0, 0), |(quiet, all), condition| {
-        (quiet + condition.quiet.len(), all + condition.quiet.len() + condition.disturbed.len())
-    });
-    let bare = conditions.first().map(Condition::samples).context("nothing was measured")?;
-    let mut section = Section {
-        title: "New flows through the rules",
-        about: format!(
-            "UDP packets, each of them the first of its flow, from a pod through the node (veth, forwarding, conntrack, \
-             masquerade) to the world; three namespaces for each set of rules, all measured in turn. Given is what a \
-             packet costs more than with one bare `masquerade` rule, with which it costs {bare}. The destinations are in \
-             no range. The bare *nft interval set* is the shortest table that exempts the same; the one with *all else alike* \
-             has what ours has around its set: the test by `fib` in the base chain, the jump, a counter for each rule, the \
-             same priority. It is what a list of twenty lengths, which is kept in an interval set, must not be dearer than. \
-             The packets are sent on one processor, at real-time priority; {quiet} of {all} samples were taken \
-             while the other processors were less than a tenth busy, and of each set of rules only such samples count, if \
-             there were any."
-        ),
-        ..Section::default()
-    };
-    let added = |condition: &Condition| condition.samples().less(bare.median());
-    section.rows = rows(&conditions, added);
-    for (file, list, title) in [
-        ("flows.svg", List::TwoLengths(28), "Added to a new flow, ranges of two lengths (/28)"),
-        ("flows-24.svg", List::TwoLengths(24), "Added to a new flow, ranges of two lengths (/24)"),
-        ("flows-20-lengths.svg", List::TwentyLengths, "Added to a new flow, ranges of twenty lengths"),
-    ] {
-        let mut chart = Chart::new(title, "time over a bare masquerade, median");
-        for condition in conditions.iter().filter(|condition| condition.list == list && condition.rules != Rules::Bare)
-        {
-            chart.point(&condition.rules.name(), condition.size, added(condition).median());
-        }
-        section.charts.push((file, chart));
+const AXIS: &str = "time over a bare masquerade, median";
+/// The name of what is subtracted from all others.
+const BARE: &str = "one bare masquerade rule, in all";
+
+fn ask(bench: &Bench, section: &mut Section) {
+    let mut conditions = Vec::new();
+    for (number, (rules, list, size)) in plan(bench).into_iter().enumerate() {
+        let what = format!("{} with {size} ranges of {}", rules.name(), list.name());
+        section.group(&what, || {
+            conditions.push(Condition::set_up(bench, number, rules, list, size)?);
+            Ok(Vec::new())
+        });
     }
-    Ok(section)
+    let mut samples = (0, 0);
+    section.group("samples", || {
+        measure(bench, &mut conditions)?;
+        samples = conditions.iter().fold((0, 0), |(quiet, all), condition| {
+            (quiet + condition.quiet.len(), all + condition.quiet.len() + condition.disturbed.len())
+        });
+        rows(&conditions)
+    });
+    let (quiet, all) = samples;
+    section
+        .notes
+        .push(format!("{quiet} of {all} samples were taken while the other processors were less than a tenth busy"));
 }
 
 /// What is compared; the bare rule first.
@@ -105,27 +124,33 @@ fn plan(bench: &Bench) -> Vec<(Rules, List, usize)> {
     const ALL: &[usize] = &[4, 64, 1_000, 10_000, 100_000];
     // These have one rule for each range: beyond this number the cost is too high to be of interest.
     const FEW: &[usize] = &[4, 64, 1_000];
-    const COMPAT: &[usize] = &[64, 1_000];
+    const COMPAT: &[usize] = &[64, 1_000, 10_000];
     const IPSET: &[usize] = &[1_000, 100_000];
     const TWENTY: &[usize] = &[64, 1_000, 10_000, 100_000];
+    let before = [
+        (Rules::Ours(Backend::Native, Version::Before), List::TwoLengths(28), ALL),
+        (Rules::Ours(Backend::Native, Version::Before), List::TwentyLengths, TWENTY),
+        (Rules::Ours(Backend::Compat, Version::Before), List::TwoLengths(24), COMPAT),
+    ];
     let conditions: [(Rules, List, &[usize]); 12] = [
         (Rules::Bare, List::TwoLengths(28), &[0]),
-        (Rules::Ours(Backend::Native), List::TwoLengths(28), ALL),
+        (Rules::Ours(Backend::Native, Version::Now), List::TwoLengths(28), ALL),
         (Rules::IntervalSet, List::TwoLengths(28), ALL),
-        (Rules::Ours(Backend::Native), List::TwentyLengths, TWENTY),
+        (Rules::Ours(Backend::Native, Version::Now), List::TwentyLengths, TWENTY),
         (Rules::IntervalSetAlike, List::TwentyLengths, TWENTY),
         (Rules::IntervalSet, List::TwentyLengths, TWENTY),
         (Rules::Ipset, List::TwoLengths(28), IPSET),
         (Rules::Upstream("nft"), List::TwoLengths(28), FEW),
         (Rules::Upstream("legacy"), List::TwoLengths(28), FEW),
-        (Rules::Ours(Backend::Compat), List::TwoLengths(24), COMPAT),
+        (Rules::Ours(Backend::Compat, Version::Now), List::TwoLengths(24), COMPAT),
         (Rules::Upstream("nft"), List::TwoLengths(24), COMPAT),
         (Rules::Upstream("legacy"), List::TwoLengths(24), COMPAT),
     ];
     let sized = |(rules, list, sizes): (Rules, List, &[usize])| {
         bench.effort.sizes(sizes).map(|size| (rules, list, size)).collect::<Vec<_>>()
     };
-    conditions.into_iter().flat_map(sized).collect()
+    let before = before.into_iter().filter(|_| bench.agents.before.is_some());
+    conditions.into_iter().chain(before).flat_map(sized).collect()
 }
 
 /// Takes samples in turn until every condition has enough quiet ones, or the machine is too busy for it.
@@ -140,36 +165,36 @@ fn measure(bench: &Bench, conditions: &mut [Condition]) -> Result<()> {
 }
 
 /// Ours against those that have the same list.
-fn rows(conditions: &[Condition], added: impl Fn(&Condition) -> Samples) -> Vec<Row> {
-    let is_ours = |condition: &&Condition| matches!(condition.rules, Rules::Ours(_));
-    let mut rows = Vec::new();
-    for ours in conditions.iter().filter(is_ours) {
-        let row = |peer, goal| Row {
-            ours: format!("{}, {}", ours.rules.name(), ours.list.name()),
-            ranges: ours.size,
-            samples: added(ours),
-            peer,
-            goal,
+fn rows(conditions: &[Condition]) -> Result<Vec<Row>> {
+    let bare =
+        conditions.iter().find(|condition| condition.rules == Rules::Bare).context("no bare rule was measured")?;
+    let bare = bare.samples();
+    let added = |condition: &Condition| condition.samples().less(bare.median());
+    let mut rows = vec![Row::new(BARE, 0, bare.clone())];
+    for ours in conditions {
+        let Rules::Ours(backend, Version::Now) = ours.rules else { continue };
+        let alike = || conditions.iter().filter(|other| (other.list, other.size) == (ours.list, ours.size));
+        let before = alike().find(|other| other.rules == Rules::Ours(backend, Version::Before)).map(added);
+        let row = || {
+            let samples = Versions { now: added(ours), before: before.clone() };
+            Row::new(format!("{}, {}", ours.rules.name(), ours.list.name()), ours.size, samples)
         };
-        let absolute = match (ours.rules, ours.list, ours.size) {
-            (Rules::Ours(Backend::Native), List::TwoLengths(_), 4 | 64) => Some(Goal::AtMost(350e-9)),
-            (Rules::Ours(Backend::Native), List::TwoLengths(_), 100_000) => Some(Goal::AtMost(450e-9)),
+        let absolute = match (backend, ours.list, ours.size) {
+            (Backend::Native, List::TwoLengths(_), 4 | 64) => Some(Goal::AtMost(350e-9)),
+            (Backend::Native, List::TwoLengths(_), 100_000) => Some(Goal::AtMost(450e-9)),
             _ => None,
         };
-        rows.extend(absolute.map(|goal| row(None, Some(goal))));
-        let peers = conditions.iter().filter(|peer| (peer.list, peer.size) == (ours.list, ours.size));
-        for peer in peers.filter(|peer| !is_ours(peer)) {
-            let goal = match (ours.rules, ours.list, peer.rules) {
-                (Rules::Ours(Backend::Native), List::TwentyLengths, Rules::IntervalSetAlike) => {
-                    Some(Goal::AtMostTimes(NO_DEARER))
-                }
-                (Rules::Ours(Backend::Compat), _, Rules::Upstream("nft")) => Some(Goal::TimesLess(4.0)),
+        rows.extend(absolute.map(|goal| row().with_goal(goal)));
+        for peer in alike().filter(|peer| !matches!(peer.rules, Rules::Ours(..))) {
+            let goal = match (backend, ours.list, peer.rules) {
+                (Backend::Native, List::TwentyLengths, Rules::IntervalSetAlike) => Some(Goal::AtMostTimes(NO_DEARER)),
+                (Backend::Compat, _, Rules::Upstream("nft")) => Some(Goal::TimesLess(4.0)),
                 _ => None,
             };
-            rows.push(row(Some((peer.rules.name(), added(peer))), goal));
+            rows.push(row().against(peer.rules.name(), &added(peer)).with_goal(goal));
         }
     }
-    rows
+    Ok(rows)
 }
 
 impl Condition {
@@ -210,7 +235,8 @@ impl Rules {
     fn name(self) -> String {
         match self {
             Self::Bare => "bare masquerade".to_owned(),
-            Self::Ours(backend) => format!("ip-masq-agent, {}", backend.name()),
+            Self::Ours(backend, Version::Now) => format!("ip-masq-agent, {}", backend.name()),
+            Self::Ours(backend, Version::Before) => format!("ip-masq-agent before, {}", backend.name()),
             Self::Upstream(flavour) => format!("upstream's chain, iptables-{flavour}"),
             Self::Ipset => "ipset hash:net".to_owned(),
             Self::IntervalSet => "nft interval set".to_owned(),
@@ -227,9 +253,13 @@ impl Rules {
             Self::Bare => nft(texts::BARE_MASQUERADE).map(drop),
             Self::IntervalSet => nft(&texts::interval_set(ranges)).map(drop),
             Self::IntervalSetAlike => nft(&texts::interval_set_alike(ranges)).map(drop),
-            Self::Ours(backend) => {
+            Self::Ours(backend, version) => {
                 let configuration = bench.configuration("flows.yaml", ranges)?;
-                node.run(&bench.agent.writing("apply", backend, &configuration)).map(drop)
+                let agent = match version {
+                    Version::Now => &bench.agents.now,
+                    Version::Before => bench.agents.before.as_ref().context("there is no binary to compare with")?,
+                };
+                node.run(&agent.writing("apply", backend, &configuration, &bench.runtime_dir())).map(drop)
             }
             Self::Upstream(flavour) => {
                 let file = bench.file("flows.restore", &texts::upstream_restore(ranges))?;

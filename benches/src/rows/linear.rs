@@ -1,54 +1,121 @@
-//! The pure part per range: what criterion found (`pure.rs`).
+//! The agent's way from the bytes of a configuration to those of a transaction, per range.
 
-use std::fs;
+use std::hint::black_box;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use ip_masq_agent::rules::compile;
 
-use super::Bench;
+use super::{Bench, Question};
 use crate::agent::Backend;
-use crate::figures::{Samples, Unit};
-use crate::report::{Goal, Row, Section, with_thousands};
+use crate::figures::Turns;
+use crate::pure;
+use crate::ranges;
+use crate::section::{Goal, Row};
+use crate::texts;
 
-/// The sizes that `pure.rs` measures and that are compared: a small one, and the larger ones.
+/// A small list, with which the larger ones are compared.
 const SMALL: usize = 1_000;
-const LARGER: [usize; 2] = [10_000, 100_000];
-const STAGES: [&str; 6] = ["parse", "policy", "compile", "plan", "encode", "whole"];
+const SIZES: [usize; 3] = [SMALL, 10_000, 100_000];
+/// Every stage is done so often in a sample that as many ranges have gone through it, whatever the list's size.
+const RANGES: usize = 100_000;
 
 /// Whether the time per range grows with the number of ranges.
-pub(super) fn linear(bench: &Bench) -> Result<Section> {
-    let mut section = Section {
-        title: "From the file's bytes to the transaction's, per range",
-        about: format!(
-            "Criterion's estimates of the median, divided by the number of ranges: parse, policy, compile, plan and \
-             encode, without the kernel. The peer is ours at {} ranges.",
-            with_thousands(SMALL)
-        ),
-        ..Section::default()
-    };
-    for backend in Backend::ALL {
-        for stage in STAGES {
-            let Some(small) = per_range(bench, backend, stage, SMALL)? else { continue };
-            for size in LARGER {
-                let Some(samples) = per_range(bench, backend, stage, size)? else { continue };
-                section.rows.push(Row {
-                    ours: format!("{stage}, {}", backend.name()),
-                    ranges: size,
-                    samples,
-                    peer: Some((format!("at {} ranges", with_thousands(SMALL)), small.clone())),
-                    goal: (stage == "whole" && size == 100_000).then_some(Goal::AtMostTimes(2.0)),
-                });
+pub(super) const QUESTION: Question = Question {
+    name: "linear",
+    title: "From the file's bytes to the transaction's, per range",
+    about: "The time of each stage of the agent's library, divided by the number of ranges: parse, policy, compile, plan and \
+            encode, without the kernel, each as often as 100,000 ranges take. The peer is ours at 1,000 ranges.",
+    pictures: &[],
+    ask: |bench, section| {
+        for backend in Backend::ALL {
+            for stage in STAGES {
+                section.group(&format!("{}, {}", stage.name, backend.name()), || of_stage(bench, backend, &stage));
             }
         }
-    }
-    Ok(section)
+    },
+};
+
+/// What is done again and again.
+struct Stage {
+    name: &'static str,
+    /// Makes what the stage needs, and gives what does it once.
+    of: fn(String, Backend) -> Result<Once>,
 }
 
-/// The median that criterion has stored, if it has measured this.
-fn per_range(bench: &Bench, backend: Backend, stage: &str, size: usize) -> Result<Option<Samples>> {
-    let path = bench.criterion.join(backend.name()).join(stage).join(size.to_string()).join("new/estimates.json");
-    let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
-    let estimates: serde_json::Value = serde_json::from_str(&text)?;
-    let nanoseconds = estimates.pointer("/median/point_estimate").and_then(serde_json::Value::as_f64);
-    let nanoseconds = nanoseconds.with_context(|| format!("{} has no median", path.display()))?;
-    Ok(Some(Samples::new(Unit::Time, vec![nanoseconds * 1e-9 / size as f64])))
+type Once = Box<dyn FnMut() -> Result<()>>;
+
+const STAGES: [Stage; 6] = [
+    Stage {
+        name: "parse",
+        of: |text, _| Ok(Box::new(move || pure::parse(&text).map(|config| drop(black_box(config))))),
+    },
+    Stage {
+        name: "policy",
+        of: |text, _| {
+            let config = pure::parse(&text)?;
+            Ok(Box::new(move || {
+                black_box(pure::policy(&config));
+                Ok(())
+            }))
+        },
+    },
+    Stage {
+        name: "compile",
+        of: |text, backend| {
+            let policy = pure::policy(&pure::parse(&text)?);
+            Ok(Box::new(move || {
+                black_box(compile(&policy, pure::layout(backend)));
+                Ok(())
+            }))
+        },
+    },
+    Stage {
+        name: "plan",
+        of: |text, backend| {
+            let ruleset = pure::ruleset(&text, pure::layout(backend))?;
+            Ok(Box::new(move || pure::plan_from_nothing(&ruleset).map(|plan| drop(black_box(plan)))))
+        },
+    },
+    Stage {
+        name: "encode",
+        of: |text, backend| {
+            let plan = pure::plan_from_nothing(&pure::ruleset(&text, pure::layout(backend))?)?;
+            Ok(Box::new(move || pure::encode(&plan, None).map(|batch| drop(black_box(batch)))))
+        },
+    },
+    Stage {
+        name: "whole",
+        of: |text, backend| {
+            Ok(Box::new(move || {
+                let ruleset = pure::ruleset(&text, pure::layout(backend))?;
+                pure::encode(&pure::plan_from_nothing(&ruleset)?, None).map(|batch| drop(black_box(batch)))
+            }))
+        },
+    },
+];
+
+fn of_stage(bench: &Bench, backend: Backend, stage: &Stage) -> Result<Vec<Row>> {
+    let mut turns = Turns::of_time();
+    let mut sizes = Vec::new();
+    for size in SIZES {
+        let mut once = (stage.of)(texts::configuration(&ranges::of_one_length(size, 28), "60s"), backend)?;
+        let number = turns.add(stage.name, move || {
+            let start = Instant::now();
+            for _ in 0..RANGES / size {
+                once()?;
+            }
+            Ok(start.elapsed())
+        });
+        sizes.push((size, number));
+    }
+    let taken = turns.take(bench.effort.repetitions(RANGES))?;
+    let per_range = |number| Ok::<_, anyhow::Error>(taken.of(number)?.divided(RANGES as f64));
+    let Some(((_, small), larger)) = sizes.split_first() else { return Ok(Vec::new()) };
+    let rows = larger.iter().map(|(size, number)| {
+        let row = Row::new(format!("{}, {}", stage.name, backend.name()), *size, per_range(*number)?);
+        let goal = (stage.name == "whole" && *size == 100_000).then_some(Goal::AtMostTimes(2.0));
+        Ok(row.against("at 1,000 ranges", &per_range(*small)?).with_goal(goal))
+    });
+    rows.collect()
 }

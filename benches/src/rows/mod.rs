@@ -1,11 +1,15 @@
 //! What is measured: a file a question.
 
+mod announced;
 mod apply;
 mod change;
+mod conntrack;
 mod flows;
 mod in_process;
 mod linear;
+mod listener;
 mod memory;
+mod one_shot;
 mod read_back;
 mod repair;
 mod replace;
@@ -14,16 +18,17 @@ mod topology;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Versions};
 use crate::effort::Effort;
 use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::ranges::Range;
-use crate::report::Section;
+use crate::section::Section;
 use crate::texts;
 
 /// What every question needs.
@@ -31,33 +36,86 @@ use crate::texts;
 pub struct Bench {
     /// How thorough to be.
     pub effort: Effort,
-    /// The agent.
-    pub agent: Agent,
+    agents: Versions<Agent>,
     /// The program that sends packets.
-    pub flood: PathBuf,
-    /// Where criterion keeps its results.
-    pub criterion: PathBuf,
+    flood: PathBuf,
     /// For files; removed at the end.
-    pub scratch: TempDir,
+    scratch: TempDir,
+    /// For what the agent's verbs leave for later calls, where that is by default: on a file system in memory.
+    runtime: TempDir,
+    /// So many directories were made in it.
+    directories: AtomicUsize,
 }
 
-/// A question's name on the command line, and what answers it.
-pub type Question = (&'static str, fn(&Bench) -> Result<Section>);
+/// What is asked, and what answers it.
+#[derive(Debug)]
+pub struct Question {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What is measured, and how.
+    pub about: &'static str,
+    /// The pictures of it.
+    pub pictures: &'static [Picture],
+    /// Measures it, once.
+    pub ask: fn(&Bench, &mut Section),
+}
+
+/// A picture of rows over the number of ranges.
+#[derive(Debug)]
+pub struct Picture {
+    /// Its file.
+    pub file: &'static str,
+    /// Its caption.
+    pub title: &'static str,
+    /// What the vertical axis shows.
+    pub axis: &'static str,
+    /// Whether it shows the row of this name.
+    pub shows: fn(&str) -> bool,
+}
 
 /// All questions, in the document's order.
-pub const QUESTIONS: [Question; 9] = [
-    ("apply", apply::apply),
-    ("change", change::change),
-    ("resync", resync::resync),
-    ("repair", repair::repair),
-    ("replace", replace::replace),
-    ("linear", linear::linear),
-    ("read-back", read_back::read_back),
-    ("flows", flows::flows),
-    ("memory", memory::memory),
+pub const QUESTIONS: [Question; 13] = [
+    apply::QUESTION,
+    change::QUESTION,
+    announced::QUESTION,
+    one_shot::QUESTION,
+    resync::QUESTION,
+    repair::QUESTION,
+    replace::QUESTION,
+    listener::QUESTION,
+    conntrack::QUESTION,
+    linear::QUESTION,
+    read_back::QUESTION,
+    flows::QUESTION,
+    memory::QUESTION,
 ];
 
 impl Bench {
+    /// What is measured of these agents.
+    pub fn new(effort: Effort, agents: Versions<Agent>, flood: PathBuf) -> Result<Self> {
+        let runtime = tempfile::Builder::new().prefix("ip-masq-agent-bench-").tempdir_in("/run");
+        Ok(Self {
+            effort,
+            agents,
+            flood,
+            scratch: tempfile::tempdir()?,
+            runtime: runtime.context("making a directory in /run (are you root?)")?,
+            directories: AtomicUsize::new(0),
+        })
+    }
+
+    /// A directory that nobody else has, for `--runtime-dir`. It is not there yet.
+    fn runtime_dir(&self) -> PathBuf {
+        self.runtime.path().join(self.directories.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A namespace for each version, with its own directory for `--runtime-dir`.
+    fn places(&self) -> Result<Versions<Place<'_>>> {
+        self.agents.each(|agent| Ok(Place { agent, namespace: Namespace::new()?, runtime: self.runtime_dir() }))
+    }
+
     /// A file with this text.
     fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.scratch.path().join(name);
@@ -70,11 +128,11 @@ impl Bench {
         self.file(name, &texts::configuration(ranges, "60s"))
     }
 
-    /// The same two directories below, where nothing else happens: a running agent watches them.
+    /// The same in a directory of its own two directories below, where nothing else happens: a running agent watches them.
     fn watched_configuration(&self, ranges: &[Range], interval: &str) -> Result<PathBuf> {
-        let directory = self.scratch.path().join("watched/alone");
-        fs::create_dir_all(&directory)?;
-        self.file("watched/alone/ip-masq-agent", &texts::configuration(ranges, interval))
+        let directory = format!("watched-{}/alone", self.directories.fetch_add(1, Ordering::Relaxed));
+        fs::create_dir_all(self.scratch.path().join(&directory))?;
+        self.file(&format!("{directory}/ip-masq-agent"), &texts::configuration(ranges, interval))
     }
 
     /// One of iptables' programs, with a lock of its own.
@@ -85,7 +143,7 @@ impl Bench {
     /// The agent's own rules as `nft -f` reads them where there are none yet: the rendered text less what deletes the
     /// table first, because `nft` would be made to wait for that.
     fn nft_text(&self, configuration: &Path) -> Result<String> {
-        let text = self.agent.verb("render --format nft", configuration).output()?;
+        let text = self.agents.now.verb("render --format nft", configuration).output()?;
         Ok(text
             .lines()
             .filter(|line| !line.starts_with("delete table"))
@@ -105,5 +163,20 @@ impl Bench {
     /// The program with which upstream writes its chain.
     fn upstream_restore(&self, flavour: &str, restore: &Path) -> Program {
         self.iptables(&format!("iptables-{flavour}-restore")).words("-w 5 --noflush").input(restore)
+    }
+}
+
+/// Where one version of the agent works.
+#[derive(Debug)]
+struct Place<'a> {
+    agent: &'a Agent,
+    namespace: Namespace,
+    runtime: PathBuf,
+}
+
+impl Place<'_> {
+    /// A verb that writes rules, with this configuration.
+    fn writing(&self, verb: &str, backend: crate::agent::Backend, configuration: &Path) -> Program {
+        self.agent.writing(verb, backend, configuration, &self.runtime)
     }
 }

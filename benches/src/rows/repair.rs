@@ -1,24 +1,24 @@
 //! How long the node is without rules that another program has removed.
 
-use std::os::fd::AsFd as _;
+use std::cell::RefCell;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use ip_masq_agent::backend::Heard;
-use ip_masq_agent::backend::nftables::{Action, Change, Monitor, Transaction};
+use ip_masq_agent::backend::nftables::{Action, Change, Transaction};
 use ip_masq_agent::net::{ChainName, Family};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily, NetlinkSocket};
 use ip_masq_agent::rules::{BaseChain, TableId};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Bench;
-use crate::agent::{Backend, Running};
+use super::{Bench, Place, Question};
+use crate::agent::{Backend, Running, Versions};
 use crate::figures::{Samples, Unit};
+use crate::listener::Listener;
 use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::ranges;
-use crate::report::{Goal, Row, Section};
+use crate::section::{Goal, Row, known};
 
 const SIZES: [usize; 3] = [64, 1_000, 10_000];
 
@@ -38,84 +38,110 @@ enum Foe {
 }
 
 /// From a foreign commit to the repair.
-pub(super) fn repair(bench: &Bench) -> Result<Section> {
-    let mut section = Section {
-        title: "Repair of what somebody else took out",
-        about: "From the kernel's announcement of the commit that deletes our table (nft) or flushes our chain (nft-compat) \
-                to its announcement of the running agent's commit with all rules, seen by a third process. *By a process \
-                that stays*: the deletion comes over a socket that stays open. *By nft*: `nft` ends after its commit, and \
-                the kernel closes its socket; while it does, it lets nobody commit until what was deleted is free, which \
-                is a grace period of RCU (6 to 16 ms). The peer is upstream's model: nothing is looked at before the \
-                resync interval (60 s) is over, so after half of it on average, and all of it at the longest."
-            .to_owned(),
-        ..Section::default()
-    };
-    for backend in Backend::ALL {
-        for size in bench.effort.sizes(&SIZES).collect::<Vec<_>>() {
-            for foe in [Foe::Stays, Foe::Ends] {
-                section.rows.extend(of_size(bench, backend, size, foe)?);
+pub(super) const QUESTION: Question = Question {
+    name: "repair",
+    title: "Repair of what somebody else took out",
+    about: "From the kernel's announcement of the commit that deletes our table (nft) or flushes our chain (nft-compat) to its \
+            announcement of the running agent's commit with all rules, seen by a third process. *By a process that stays*: \
+            the deletion comes over a socket that stays open. *By nft*: `nft` ends after its commit, and the kernel closes \
+            its socket; while it does, it lets nobody commit until what was deleted is free, which is a grace period of RCU \
+            (6 to 16 ms). The peer is upstream's model, and not measured: nothing is looked at before the resync interval \
+            (60 s) is over, so after half of it on average, and all of it at the longest.",
+    pictures: &[],
+    ask: |bench, section| {
+        for backend in Backend::ALL {
+            for size in bench.effort.sizes(&SIZES) {
+                for foe in [Foe::Stays, Foe::Ends] {
+                    section.group(&format!("{}, {size} ranges, {}", backend.name(), foe.name()), || {
+                        of_size(bench, backend, size, foe)
+                    });
+                }
             }
         }
-    }
-    Ok(section)
+    },
+};
+
+/// An agent, and what takes its rules out.
+struct Target<'a> {
+    place: &'a Place<'a>,
+    running: Running,
+    watcher: RefCell<Watcher>,
 }
 
-fn of_size(bench: &Bench, backend: Backend, size: usize, foe: Foe) -> Result<[Row; 3]> {
+fn of_size(bench: &Bench, backend: Backend, size: usize, foe: Foe) -> Result<Vec<Row>> {
     let configuration = bench.watched_configuration(&ranges::of_one_length(size, 28), "1h")?;
-    let namespace = Namespace::new()?;
-    // Without protection: with it, no other program could remove the table.
-    let agent = bench.agent.writing("run", backend, &configuration).words("--protect off");
-    let running = Running::start(&namespace, &agent, &bench.scratch.path().join("repair.log"))?;
-    let mut watcher = namespace.inside(|| Watcher::open(backend))?;
-    let mut taken = Vec::new();
+    let log = bench.scratch.path().join("repair.log");
+    let places = bench.places()?;
+    let targets = places.each(|place| Target::new(place, backend, &configuration, &log))?;
+    let mut taken = Versions { now: Vec::new(), before: targets.before.as_ref().map(|_| Vec::new()) };
     for number in 0..bench.effort.repairs(size, backend) {
-        if number % IN_A_ROW == 0 {
-            running.signal_reload()?;
+        taken.now.push(targets.now.sample(number, backend, foe)?.as_secs_f64());
+        if let (Some(target), Some(taken)) = (&targets.before, &mut taken.before) {
+            taken.push(target.sample(number, backend, foe)?.as_secs_f64());
+        }
+    }
+    let samples = taken.each(|taken| Ok(Samples::new(Unit::Time, taken.clone())))?;
+    let one = |share| samples.each(|samples| Ok(Samples::new(Unit::Time, vec![samples.quantile(share)])));
+    let row = |what: &str, samples, upstream: f64| {
+        let row = Row::new(format!("{what}, {}, {}", backend.name(), foe.name()), size, samples);
+        row.against("upstream's resync", &known(upstream))
+    };
+    let goal = (size <= 1_000).then_some(Goal::AtMost(20e-3));
+    Ok(vec![
+        row("p50", samples.clone(), UPSTREAMS_INTERVAL / 2.0),
+        row("p99", one(0.99)?, UPSTREAMS_INTERVAL * 0.99).with_goal(goal),
+        row("longest", one(1.0)?, UPSTREAMS_INTERVAL),
+    ])
+}
+
+impl Foe {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stays => "by a process that stays",
+            Self::Ends => "by nft",
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    fn new(place: &'a Place<'a>, backend: Backend, configuration: &Path, log: &Path) -> Result<Self> {
+        // Without protection: with it, no other program could remove the table.
+        let agent = place.writing("run", backend, configuration).words("--protect off");
+        let running = Running::start(&place.namespace, &agent, log)?;
+        let watcher = Watcher::open(&place.namespace, backend)?.into();
+        Ok(Self { place, running, watcher })
+    }
+
+    fn sample(&self, number: usize, backend: Backend, foe: Foe) -> Result<Duration> {
+        if number.is_multiple_of(IN_A_ROW) {
+            self.running.signal_reload()?;
             thread::sleep(Duration::from_millis(30));
         }
+        let mut watcher = self.watcher.borrow_mut();
         let took = match foe {
             Foe::Stays => watcher.take_out()?,
-            Foe::Ends => watcher.watch(&namespace, &backend.taken_out_by_nft())?,
+            Foe::Ends => watcher.watch(&self.place.namespace, &backend.taken_out_by_nft())?,
         };
-        taken.push(took.as_secs_f64());
         // The agent reads back what it has committed.
         thread::sleep(Duration::from_millis(3) + took);
+        Ok(took)
     }
-    let who = match foe {
-        Foe::Stays => "by a process that stays",
-        Foe::Ends => "by nft",
-    };
-    let samples = Samples::new(Unit::Time, taken);
-    let row = |what: &str, samples: Samples, upstream: f64, goal| Row {
-        ours: format!("{what}, {}, {who}", backend.name()),
-        ranges: size,
-        samples,
-        peer: Some(("upstream's resync".to_owned(), Samples::new(Unit::Time, vec![upstream]))),
-        goal,
-    };
-    let one = |share| Samples::new(Unit::Time, vec![samples.quantile(share)]);
-    let goal = (size <= 1_000).then_some(Goal::AtMost(20e-3));
-    Ok([
-        row("p50", samples.clone(), UPSTREAMS_INTERVAL / 2.0, None),
-        row("p99", one(0.99), UPSTREAMS_INTERVAL * 0.99, goal),
-        row("longest", one(1.0), UPSTREAMS_INTERVAL, None),
-    ])
 }
 
 /// Takes rules out, and sees when they are back.
 struct Watcher {
     connection: Connection<NetlinkSocket>,
-    monitor: Monitor<NetlinkSocket>,
+    listener: Listener,
     backend: Backend,
     /// The commits that were announced and not yet waited for.
-    announced: u64,
+    announced: usize,
 }
 
 impl Watcher {
-    fn open(backend: Backend) -> Result<Self> {
-        let connection = Connection::open(NetlinkFamily::Netfilter)?;
-        let monitor = Monitor::open(connection.port())?;
-        Ok(Self { connection, monitor, backend, announced: 0 })
+    fn open(namespace: &Namespace, backend: Backend) -> Result<Self> {
+        let connection = namespace.inside(|| Ok(Connection::open(NetlinkFamily::Netfilter)?))?;
+        let listener = Listener::open(namespace, Some(connection.port()))?;
+        Ok(Self { connection, listener, backend, announced: 0 })
     }
 
     /// Takes the rules out and tells how long they stayed away.
@@ -153,20 +179,18 @@ impl Watcher {
     }
 
     fn forget(&mut self) -> Result<()> {
+        self.listener.announced()?;
         self.announced = 0;
-        self.monitor.listen(&mut Heard::default())?;
         Ok(())
     }
 
     fn next_commit(&mut self) -> Result<()> {
+        const LONGEST: Duration = Duration::from_secs(20);
         while self.announced == 0 {
-            let readable = PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN);
-            if poll(&mut [readable], PollTimeout::from(20_000_u16))? == 0 {
-                bail!("nobody has committed anything for 20 s");
+            if !self.listener.wait(LONGEST)? {
+                bail!("nobody has committed anything for {LONGEST:?}");
             }
-            let mut heard = Heard::default();
-            self.monitor.listen(&mut heard)?;
-            self.announced += heard.commits;
+            self.announced += self.listener.announced()?;
         }
         self.announced -= 1;
         Ok(())

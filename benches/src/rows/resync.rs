@@ -1,73 +1,69 @@
 //! What it costs to find that nothing has to be done.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
-use super::Bench;
+use super::{Bench, Question};
 use crate::agent::{Backend, Running};
-use crate::figures::{Samples, Unit};
+use crate::figures::Turns;
 use crate::namespace::Namespace;
 use crate::ranges;
-use crate::report::{Goal, Row, Section};
+use crate::section::{Goal, Row};
 use crate::texts;
 
 const SIZES: [usize; 3] = [3, 1_000, 10_000];
 
 /// The processor time of a resync that finds nothing to do.
-pub(super) fn resync(bench: &Bench) -> Result<Section> {
-    let mut section = Section {
-        title: "A resync that finds nothing to do",
-        about: "Processor time, the kernel's included: of the running agent (`/proc/PID/task/*/schedstat`) for each of \
-                its passes at a `resyncInterval` of 1 s, against the three programs that upstream runs for each of its \
-                own (`iptables -N`, `iptables -C`, `iptables-restore --noflush`; `getrusage`), which are run in between. \
-                What upstream's own process uses is not counted."
-            .to_owned(),
-        ..Section::default()
-    };
-    for size in bench.effort.sizes(&SIZES).collect::<Vec<_>>() {
-        for backend in Backend::ALL {
-            section.rows.extend(of_size(bench, backend, size)?);
+pub(super) const QUESTION: Question = Question {
+    name: "resync",
+    title: "A resync that finds nothing to do",
+    about: "Processor time, the kernel's included: of the running agent (`/proc/PID/task/*/schedstat`) for each of its passes \
+            at a `resyncInterval` of 1 s, against the three programs that upstream runs for each of its own (`iptables -N`, \
+            `iptables -C`, `iptables-restore --noflush`; `getrusage`), which are run in between. What upstream's own process \
+            uses is not counted.",
+    pictures: &[],
+    ask: |bench, section| {
+        for size in bench.effort.sizes(&SIZES) {
+            for backend in Backend::ALL {
+                section.group(&format!("{}, {size} ranges", backend.name()), || of_size(bench, backend, size));
+            }
         }
-    }
-    Ok(section)
-}
+    },
+};
 
 fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<Vec<Row>> {
     let ranges = ranges::of_one_length(size, 28);
     let file = bench.watched_configuration(&ranges, "1s")?;
     let restore = bench.file("resync.restore", &texts::upstream_restore(&ranges))?;
-    let namespace = Namespace::new()?;
-    let agent = bench.agent.writing("run", backend, &file);
-    let running = Running::start(&namespace, &agent, &bench.scratch.path().join("resync.log"))?;
+    let log = bench.scratch.path().join("resync.log");
+    let places = bench.places()?;
+    let running = places.each(|place| Running::start(&place.namespace, &place.writing("run", backend, &file), &log))?;
     let peers = [("nft", Namespace::new()?), ("legacy", Namespace::new()?)];
     for (flavour, peer) in &peers {
         bench.upstream_start(peer, flavour, &restore)?;
     }
 
-    let (mut ours, mut theirs) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for _ in 0..bench.effort.resyncs() {
-        for ((flavour, peer), theirs) in peers.iter().zip(&mut theirs) {
-            theirs.push(upstreams_pass(bench, peer, flavour, &restore)?);
-        }
-        ours.push(next_pass(&running)?.as_secs_f64());
-    }
-    let ours = Samples::new(Unit::Time, ours);
+    let mut turns = Turns::of_time();
+    let theirs = peers.each_ref().map(|(flavour, peer)| {
+        let restore = &restore;
+        turns.add(format!("iptables-{flavour}"), move || upstreams_pass(bench, peer, flavour, restore))
+    });
+    let ours = turns.add_each("resync", &running, next_pass);
+    let taken = turns.take(bench.effort.resyncs())?;
     let goal = |flavour: &str| match (flavour, size) {
         ("nft", 3) => Some(Goal::TimesLess(20.0)),
         ("nft", 10_000) => Some(Goal::TimesLess(50.0)),
         _ => None,
     };
-    let rows = peers.iter().zip(theirs).map(|((flavour, _), theirs)| Row {
-        ours: format!("resync, {}", backend.name()),
-        ranges: size,
-        samples: ours.clone(),
-        peer: Some((format!("upstream's programs, iptables-{flavour}"), Samples::new(Unit::Time, theirs))),
-        goal: goal(flavour),
+    let rows = peers.iter().zip(theirs).map(|((flavour, _), theirs)| {
+        let row = Row::new(format!("resync, {}", backend.name()), size, taken.of_each(&ours)?);
+        Ok(row.against(format!("upstream's programs, iptables-{flavour}"), &taken.of(theirs)?).with_goal(goal(flavour)))
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 /// The processor time of the agent's next pass. What it did before the call does not count.
@@ -101,7 +97,7 @@ fn next_pass(running: &Running) -> Result<Duration> {
 
 /// The processor time of the three programs that upstream runs for a pass. This process waits for them, and for no
 /// others in the meantime.
-fn upstreams_pass(bench: &Bench, namespace: &Namespace, flavour: &str, restore: &std::path::Path) -> Result<f64> {
+fn upstreams_pass(bench: &Bench, namespace: &Namespace, flavour: &str, restore: &Path) -> Result<Duration> {
     let iptables = bench.iptables(&format!("iptables-{flavour}"));
     // Status 1: the chain is there already.
     let ensure_chain = iptables.clone().words("-w 5 -N IP-MASQ-AGENT -t nat").or_status(1);
@@ -111,7 +107,7 @@ fn upstreams_pass(bench: &Bench, namespace: &Namespace, flavour: &str, restore: 
     for program in [&ensure_chain, &check_jump, &write_chain] {
         namespace.run(program)?;
     }
-    Ok(waited_for()?.saturating_sub(before).as_secs_f64())
+    Ok(waited_for()?.saturating_sub(before))
 }
 
 /// The processor time of all programs that this process has waited for.

@@ -11,7 +11,7 @@ use crate::machine::CpuTimes;
 use crate::namespace::Namespace;
 use crate::program::Program;
 
-const POD: &str = "10.77.0.2";
+pub(super) const POD: &str = "10.77.0.2";
 const NODE_TO_POD: &str = "10.77.0.1";
 const NODE_TO_WORLD: &str = "10.78.0.1";
 const WORLD: &str = "10.78.0.2";
@@ -100,6 +100,16 @@ impl Topology {
         &self.node
     }
 
+    /// Where the packets come from.
+    pub(super) const fn pod(&self) -> &Namespace {
+        &self.pod
+    }
+
+    /// Has the node forget all flows.
+    pub(super) fn forget(&self) -> Result<()> {
+        self.node.run(&pinned(CpuTimes::now()?.last(), "conntrack -F")).map(drop)
+    }
+
     /// Proves that new flows to these destinations arrive, and are masqueraded; gives the rough cost of one, in seconds.
     pub(super) fn prove(&self, bench: &Bench, destinations: &Path) -> Result<f64> {
         const PACKETS: u32 = 1_000;
@@ -116,20 +126,14 @@ impl Topology {
 
     /// Sends packets, each of them the first of its flow.
     pub(super) fn sample(&self, bench: &Bench, destinations: &Path, packets: u32) -> Result<Sample> {
-        let before_all = CpuTimes::now()?;
-        let processor = before_all.last();
-        let pinned = |program: &str| Program::new("taskset").words(&format!("-c {processor} {program}"));
-        let forget = pinned("conntrack -F");
-        let flood = |packets: u32| {
-            pinned("chrt -f 10").argument(&bench.flood).words(&format!("{POD} {packets}")).input(destinations)
-        };
-        self.node.run(&forget)?;
-        self.pod.run(&flood(WARM_UP))?;
-        self.node.run(&forget)?;
+        let processor = CpuTimes::now()?.last();
+        self.forget()?;
+        self.pod.run(&bench.flood(WARM_UP, destinations))?;
+        self.forget()?;
         let before = CpuTimes::now()?;
-        let said = self.pod.output(&flood(packets))?;
+        let said = self.pod.output(&bench.flood(packets, destinations))?;
         let disturbed = CpuTimes::now()?.busy_since(&before, Some(processor)) > BUSY;
-        self.node.run(&forget)?;
+        self.forget()?;
         let per_packet = said.trim().parse::<f64>().with_context(|| format!("flood says {said:?}"))?;
         Ok(Sample { per_packet, disturbed })
     }
@@ -144,6 +148,19 @@ impl Topology {
         };
         counter("arrived").zip(counter("masqueraded")).with_context(|| format!("nft lists {listed:?}"))
     }
+}
+
+impl Bench {
+    /// The program that sends so many packets from the pod, alone on a processor.
+    pub(super) fn flood(&self, packets: u32, destinations: &Path) -> Program {
+        let processor = CpuTimes::now().map_or(0, |times| times.last());
+        let flood = pinned(processor, "chrt -f 10").argument(&self.flood);
+        flood.words(&format!("{POD} {packets}")).input(destinations)
+    }
+}
+
+fn pinned(processor: usize, program: &str) -> Program {
+    Program::new("taskset").words(&format!("-c {processor} {program}"))
 }
 
 /// The destinations as `flood` reads them.
