@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::net::Protocol;
-use crate::policy::tests::{any_packet, any_policy, deciding, keep, masquerade};
+use crate::net::{Mark, Protocol};
+use crate::policy::tests::{any_packet, any_policy, deciding, interface, keep, known_in_part, masquerade};
 use crate::policy::{AddressField, Condition};
 
 #[test]
@@ -15,6 +15,8 @@ fn a_flow_is_judged_by_all_that_conntrack_tells_of_its_first_packet_and_left_alo
         let source = Condition::address(AddressField::Source, pod);
         let destination = Condition::address(AddressField::Destination, world);
         let tcp = Condition::protocol(Protocol::Tcp);
+        let mark = Condition::mark(Mark::new(1));
+        let interface = Condition::output_interface(interface("eth0"));
         let (kept, masqueraded) = (plain(cast.pod, cast.world), masqueraded(&cast));
         for (what, decisions, of_kept, of_masqueraded) in [
             ("this source keeps it", vec![keep(&[source]), masquerade(&[])], Fits, EXEMPT),
@@ -36,6 +38,8 @@ fn a_flow_is_judged_by_all_that_conntrack_tells_of_its_first_packet_and_left_alo
             ("the list is before it", vec![keep(&[destination]), masquerade(&[source])], Fits, EXEMPT),
             ("a protocol keeps it, and nobody tells which it is", vec![keep(&[tcp]), masquerade(&[])], Fits, Fits),
             ("a protocol is masqueraded", vec![masquerade(&[tcp])], Fits, Fits),
+            ("a mark keeps it, and nobody tells what it was", vec![keep(&[mark]), masquerade(&[])], Fits, Fits),
+            ("an interface is masqueraded, likewise", vec![masquerade(&[interface])], Fits, Fits),
             ("one is, or would keep its source otherwise", vec![keep(&[tcp]), keep(&[source])], Fits, EXEMPT),
         ] {
             let now = Decisions::of(&deciding(decisions));
@@ -61,15 +65,8 @@ fn what_may_have_become_of_a_flow_before_is_judged_by_its_source_as_well() {
 
 proptest! {
     #[test]
-    fn what_is_said_of_a_packet_is_what_the_policy_says(policy in any_policy(), whole in any_packet(), known in any::<[bool; 4]>()) {
-        let [source, destination, protocol, destination_type] = known;
-        let packet = Packet {
-            family: whole.family,
-            source: whole.source.filter(|_| source),
-            destination: whole.destination.filter(|_| destination),
-            protocol: whole.protocol.filter(|_| protocol),
-            destination_type: whole.destination_type.filter(|_| destination_type),
-        };
+    fn what_is_said_of_a_packet_is_what_the_policy_says(policy in any_policy(), whole in any_packet(), known in any::<[bool; 8]>()) {
+        let packet = known_in_part(&whole, known);
         let expected = |packet: &Packet| match evaluate(&policy, packet) {
             Answer::Kept(_) | Answer::NotConcerned => Some(Effect::Kept),
             Answer::Masqueraded(_) => Some(Effect::Masqueraded),

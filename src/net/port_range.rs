@@ -39,6 +39,9 @@ impl PortRange {
         if first > last { None } else { Some(Self { first, last }) }
     }
 
+    /// All ports.
+    pub const ALL: Self = Self { first: 0, last: u16::MAX };
+
     /// The first port.
     #[must_use]
     pub const fn first(self) -> u16 {

@@ -1,35 +1,13 @@
-//! The conditions of decisions, and packets as far as they are known.
+//! The conditions of decisions.
 //!
 //! To add a field, add it to [`Field`], its values to [`Value`], a constructor to [`Condition`], and a row to
 //! [`Packet::value`]. The tables of the rules then name what is missing there: how nf_tables loads it, how iptables and nft
 //! write it.
 
-use std::fmt;
-use std::net::IpAddr;
+use crate::net::{Cidr, Family, InterfaceName, Mark, MarkBits, PortRange, Protocol};
 
-use crate::net::{Cidr, Family, Protocol};
-
-/// A part of a packet, or what the kernel knows about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Field {
-    /// The source address, as it is before anything is masqueraded.
-    Source,
-    /// The destination address.
-    Destination,
-    /// The transport protocol.
-    Protocol,
-    /// What the routing table says of the destination (`rtnetlink(7)`, `rtm_type`).
-    DestinationType,
-}
-
-/// The fields that hold addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AddressField {
-    /// [`Field::Source`].
-    Source,
-    /// [`Field::Destination`].
-    Destination,
-}
+use super::few::Few;
+use super::packet::{AddressField, AddressType, Field, Packet, PortField, Transport, Value};
 
 /// What a field is tested for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,35 +18,12 @@ pub enum Test {
     Equal(Value),
     /// The field has another value.
     NotEqual(Value),
-}
-
-/// The value of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Value {
-    /// Of an [`AddressField`].
-    Address(IpAddr),
-    /// Of [`Field::Protocol`].
-    Protocol(Transport),
-    /// Of [`Field::DestinationType`].
-    AddressType(AddressType),
-}
-
-/// The transport protocol of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// One that has ports.
-    WithPorts(Protocol),
-    /// One without ports, such as ICMP.
-    Other,
-}
-
-/// The type of an address, as far as conditions distinguish it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AddressType {
-    /// An address of this node (`RTN_LOCAL`).
-    Local,
-    /// Any other.
-    Other,
+    /// The interface's name begins so.
+    NamePrefix(InterfaceName),
+    /// Some bits of the mark are these.
+    Masked(MarkBits),
+    /// The packet is of the protocol, and the port in the range.
+    Range(Protocol, PortRange),
 }
 
 /// A field and what it is tested for. Only combinations that make sense can be constructed.
@@ -80,30 +35,7 @@ pub struct Condition {
 
 /// Selects the packets for which all of these conditions hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector(Conditions);
-
-/// A policy has a hundred thousand selectors of one condition, which need no memory of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Conditions {
-    None,
-    One(Condition),
-    Many(Box<[Condition]>),
-}
-
-/// The first packet of a flow, on its way out, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// Its family, which is always known.
-    pub family: Family,
-    /// Where it comes from.
-    pub source: Option<IpAddr>,
-    /// Where it goes.
-    pub destination: Option<IpAddr>,
-    /// Its transport protocol.
-    pub protocol: Option<Transport>,
-    /// Whether it goes to an address of this node.
-    pub destination_type: Option<AddressType>,
-}
+pub struct Selector(Few<Condition>);
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,26 +46,6 @@ pub enum Holds {
     No,
     /// That depends on a field of which nothing is known.
     Unknown(Field),
-}
-
-impl From<AddressField> for Field {
-    fn from(field: AddressField) -> Self {
-        match field {
-            AddressField::Source => Self::Source,
-            AddressField::Destination => Self::Destination,
-        }
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Source => "source",
-            Self::Destination => "destination",
-            Self::Protocol => "protocol",
-            Self::DestinationType => "type of destination",
-        })
-    }
 }
 
 impl Condition {
@@ -151,6 +63,51 @@ impl Condition {
     #[must_use]
     pub const fn protocol(protocol: Protocol) -> Self {
         Self { field: Field::Protocol, test: Test::Equal(Value::Protocol(Transport::WithPorts(protocol))) }
+    }
+
+    /// The packet leaves on this interface.
+    #[must_use]
+    pub const fn output_interface(name: InterfaceName) -> Self {
+        Self { field: Field::OutputInterface, test: Test::Equal(Value::Interface(name)) }
+    }
+
+    /// The packet leaves on another interface.
+    #[must_use]
+    pub const fn output_interface_other_than(name: InterfaceName) -> Self {
+        Self { field: Field::OutputInterface, test: Test::NotEqual(Value::Interface(name)) }
+    }
+
+    /// The packet leaves on an interface whose name begins so.
+    #[must_use]
+    pub const fn output_interface_beginning(start: InterfaceName) -> Self {
+        Self { field: Field::OutputInterface, test: Test::NamePrefix(start) }
+    }
+
+    /// The packet has this mark.
+    #[must_use]
+    pub const fn mark(mark: Mark) -> Self {
+        Self { field: Field::Mark, test: Test::Equal(Value::Mark(mark)) }
+    }
+
+    /// The packet has another mark.
+    #[must_use]
+    pub const fn mark_other_than(mark: Mark) -> Self {
+        Self { field: Field::Mark, test: Test::NotEqual(Value::Mark(mark)) }
+    }
+
+    /// Some bits of the packet's mark are these.
+    #[must_use]
+    pub const fn mark_bits(bits: MarkBits) -> Self {
+        Self { field: Field::Mark, test: Test::Masked(bits) }
+    }
+
+    /// The packet is of the protocol, and its port in the range. Where that is all ports, only the protocol is tested.
+    #[must_use]
+    pub fn port(field: PortField, protocol: Protocol, range: PortRange) -> Self {
+        if range == PortRange::ALL {
+            return Self::protocol(protocol);
+        }
+        Self { field: field.into(), test: Test::Range(protocol, range) }
     }
 
     /// The field that is tested.
@@ -177,7 +134,7 @@ impl Test {
     pub(crate) fn concerns(&self, family: Family) -> bool {
         match self {
             Self::Prefix(range) => range.family() == family,
-            Self::Equal(_) | Self::NotEqual(_) => true,
+            _ => true,
         }
     }
 
@@ -185,7 +142,15 @@ impl Test {
     pub(crate) fn is_always_met(&self) -> bool {
         match self {
             Self::Prefix(range) => range.is_everything(),
-            Self::Equal(_) | Self::NotEqual(_) => false,
+            _ => false,
+        }
+    }
+
+    /// The protocol of all packets for which it holds, if it asks for one.
+    pub(crate) const fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Equal(Value::Protocol(Transport::WithPorts(protocol))) | Self::Range(protocol, _) => Some(*protocol),
+            _ => None,
         }
     }
 
@@ -197,50 +162,62 @@ impl Test {
         if self.is_always_met() {
             return Holds::Yes;
         }
-        let Some(value) = packet.value(field) else { return Holds::Unknown(field) };
-        Holds::of(match self {
+        let of_value = packet.value(field).map_or(Holds::Unknown(field), |value| Holds::of(self.holds_for(value)));
+        match self {
+            Self::Range(protocol, _) => {
+                Holds::all([Condition::protocol(*protocol).holds(packet), of_value].into_iter())
+            }
+            _ => of_value,
+        }
+    }
+
+    fn holds_for(&self, value: Value) -> bool {
+        match self {
             Self::Prefix(range) => matches!(value, Value::Address(address) if range.contains(address)),
             Self::Equal(expected) => value == *expected,
             Self::NotEqual(excluded) => value != *excluded,
-        })
+            Self::NamePrefix(start) => {
+                matches!(value, Value::Interface(name) if name.as_bytes().starts_with(start.as_bytes()))
+            }
+            Self::Masked(bits) => matches!(value, Value::Mark(mark) if bits.are_of(mark)),
+            Self::Range(_, range) => matches!(value, Value::Port(port) if range.contains(u16::from_be_bytes(port))),
+        }
     }
 }
 
 impl Selector {
     /// Every packet.
-    pub const EVERYTHING: Self = Self(Conditions::None);
+    pub const EVERYTHING: Self = Self(Few::None);
 
     /// The packets for which all of these hold.
     #[must_use]
     pub fn all(conditions: Vec<Condition>) -> Self {
-        Self(match conditions.as_slice() {
-            [] => Conditions::None,
-            [one] => Conditions::One(*one),
-            _ => Conditions::Many(conditions.into()),
-        })
+        Self(conditions.into())
     }
 
     /// The conditions that have to hold.
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {
-        match &self.0 {
-            Conditions::None => &[],
-            Conditions::One(one) => std::slice::from_ref(one),
-            Conditions::Many(many) => many,
-        }
+        &self.0
     }
 
-    /// Whether it can select a packet of this family.
+    /// Whether it can select a packet of this family. It selects none if its conditions ask for two protocols, of which no
+    /// rule is made: the kernel refuses some of these.
     #[must_use]
     pub fn concerns(&self, family: Family) -> bool {
-        self.conditions().iter().all(|condition| condition.test.concerns(family))
+        let mut protocol = None;
+        self.conditions().iter().all(|condition| {
+            let asked = condition.test.protocol();
+            let is_only_one = asked.is_none_or(|asked| *protocol.get_or_insert(asked) == asked);
+            is_only_one && condition.test.concerns(family)
+        })
     }
 
     /// The range of destinations, if the selector tests nothing else.
     #[must_use]
     pub fn only_destination(&self) -> Option<Cidr> {
         match &self.0 {
-            Conditions::One(Condition { field: Field::Destination, test: Test::Prefix(range) }) => Some(*range),
+            Few::One(Condition { field: Field::Destination, test: Test::Prefix(range) }) => Some(*range),
             _ => None,
         }
     }
@@ -254,7 +231,7 @@ impl Selector {
 
 impl From<Condition> for Selector {
     fn from(condition: Condition) -> Self {
-        Self(Conditions::One(condition))
+        Self(Few::One(condition))
     }
 }
 
@@ -274,46 +251,5 @@ impl Holds {
             }
         }
         all
-    }
-}
-
-impl Packet {
-    /// A packet of this family, of which nothing else is known.
-    #[must_use]
-    pub const fn of(family: Family) -> Self {
-        Self { family, source: None, destination: None, protocol: None, destination_type: None }
-    }
-
-    /// A packet of a protocol without ports, to an address that is not this node's.
-    #[must_use]
-    pub const fn to(destination: IpAddr) -> Self {
-        Self {
-            destination: Some(destination),
-            protocol: Some(Transport::Other),
-            destination_type: Some(AddressType::Other),
-            ..Self::of(Family::of(destination))
-        }
-    }
-
-    /// The value of a field, if it is known.
-    #[must_use]
-    pub(crate) fn value(&self, field: Field) -> Option<Value> {
-        match field {
-            Field::Source => self.source.map(Value::Address),
-            Field::Destination => self.destination.map(Value::Address),
-            Field::Protocol => self.protocol.map(Value::Protocol),
-            Field::DestinationType => self.destination_type.map(Value::AddressType),
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Protocol(Transport::WithPorts(protocol)) => protocol.fmt(f),
-            Self::AddressType(AddressType::Local) => f.write_str("local"),
-            Self::Protocol(Transport::Other) | Self::AddressType(AddressType::Other) => f.write_str("other"),
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! What a policy does with a packet: the one evaluator, for packets that are known in full or in part.
 
-use super::condition::{Field, Holds, Packet};
-use super::{Action, Policy};
+use super::{Action, Field, Holds, Packet, Policy};
 
 /// What happens to a packet, and by which decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,20 @@
 //! Configuration and flags to decisions: what keeps its source, and how everything else is masqueraded; and the one evaluator
 //! of them.
 
+#[cfg(test)]
+mod any;
 mod condition;
 mod evaluate;
+mod few;
+mod packet;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use condition::{AddressField, AddressType, Condition, Field, Holds, Packet, Selector, Test, Transport, Value};
+pub use condition::{Condition, Holds, Selector, Test};
 pub(crate) use evaluate::Doubts;
 pub use evaluate::{Answer, Effect, evaluate};
+pub(crate) use few::Few;
+pub use packet::{AddressField, AddressType, Field, Packet, PortField, Transport, Value};
 
 use crate::config::{Config, Context, Location};
 use crate::net::{AddressRange, ChainName, Cidr, Family, PortRanges};

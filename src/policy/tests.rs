@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+pub(crate) use super::any::{any_packet, any_policy, known_in_part};
 use super::*;
-use crate::net::Protocol;
+use crate::net::{InterfaceName, Mark, MarkBits, PortRange, Protocol};
 
 fn range(text: &str) -> Cidr {
     text.parse().unwrap()
@@ -28,76 +29,19 @@ pub(crate) fn masquerade(conditions: &[Condition]) -> Decision {
     Decision::masquerade(&Selector::all(conditions.to_vec()), ports, Origin::EverythingElse)
 }
 
+/// A condition on ports of a protocol.
+pub(crate) fn port(field: PortField, protocol: Protocol, first: u16, last: u16) -> Condition {
+    Condition::port(field, protocol, PortRange::new(first, last).unwrap())
+}
+
+/// The name of an interface, or the start of one.
+pub(crate) fn interface(name: &str) -> InterfaceName {
+    name.parse().unwrap()
+}
+
 /// A policy about both families.
 pub(crate) fn deciding(decisions: Vec<Decision>) -> Policy {
     Policy { chain: ChainName::default(), families: Family::ALL.to_vec(), decisions }
-}
-
-/// Decisions about ranges that overlap and contain each other, with any conditions, which need not cover everything.
-pub(crate) fn any_policy() -> impl Strategy<Value = Policy> {
-    let address = (any::<AnyAddress>(), prop::sample::select(&[0_u8, 1, 2, 30, 31, 32][..])).prop_map(|(at, len)| {
-        let address = at.0;
-        let len = if address.is_ipv6() && len > 2 { len + 96 } else { len };
-        Cidr::around(address, len).unwrap()
-    });
-    let field = prop::sample::select(&[AddressField::Source, AddressField::Destination][..]);
-    let condition = prop_oneof![
-        6 => (field, address.clone()).prop_map(|(field, range)| Condition::address(field, range)),
-        1 => prop::sample::select(&Protocol::WITH_PORTS[..]).prop_map(Condition::protocol),
-        1 => Just(Condition::DESTINATION_IS_NOT_LOCAL),
-    ];
-    let ports = prop::sample::select(&["", "1024-2047", "1024-2047,3000-3999"][..]);
-    let conditions = prop::collection::vec(condition, 0..4);
-    let decision = prop_oneof![
-        // Mostly decisions that one lookup can carry out together.
-        3 => address.prop_map(|range| keep(&[Condition::address(AddressField::Destination, range)])),
-        2 => conditions.clone().prop_map(|conditions| keep(&conditions)),
-        1 => (conditions, ports).prop_map(|(conditions, ports)| {
-            let ports = PortChoice { random_fully: true, to_ports: ports.parse().unwrap() };
-            Decision::masquerade(&Selector::all(conditions), ports, Origin::EverythingElse)
-        }),
-    ];
-    let families = prop::sample::subsequence(Family::ALL.to_vec(), 1..=2);
-    (prop::collection::vec(decision, 0..12), families)
-        .prop_map(|(decisions, families)| Policy { families, ..deciding(decisions) })
-}
-
-/// One of a few addresses, so that random ranges and packets often meet.
-#[derive(Clone, Copy, Debug)]
-struct AnyAddress(IpAddr);
-
-impl Arbitrary for AnyAddress {
-    type Parameters = ();
-    type Strategy = BoxedStrategy<Self>;
-
-    fn arbitrary_with((): ()) -> Self::Strategy {
-        let first = prop::sample::select(&[0_u32, 0x4000_0000, 0x8000_0000, 0xffff_fff8][..]);
-        let address = |(v6, first, last): (bool, u32, u32)| {
-            let v4 = first + last;
-            let address = if v6 {
-                IpAddr::V6((u128::from(first) << 96 | u128::from(last)).into())
-            } else {
-                IpAddr::V4(v4.into())
-            };
-            Self(address)
-        };
-        (any::<bool>(), first, 0..8_u32).prop_map(address).boxed()
-    }
-}
-
-/// A packet of which everything is known.
-pub(crate) fn any_packet() -> impl Strategy<Value = Packet> {
-    let protocols = [Transport::Other, Transport::WithPorts(Protocol::Tcp), Transport::WithPorts(Protocol::Sctp)];
-    let protocol = prop::sample::select(protocols.to_vec());
-    let address_type = prop_oneof![4 => Just(AddressType::Other), 1 => Just(AddressType::Local)];
-    (any::<AnyAddress>(), any::<AnyAddress>(), protocol, address_type)
-        .prop_filter("one family", |(source, destination, ..)| source.0.is_ipv4() == destination.0.is_ipv4())
-        .prop_map(|(source, destination, protocol, destination_type)| Packet {
-            source: Some(source.0),
-            protocol: Some(protocol),
-            destination_type: Some(destination_type),
-            ..Packet::to(destination.0)
-        })
 }
 
 fn packet(source: Option<&str>, destination: Option<&str>) -> Packet {
@@ -220,16 +164,9 @@ fn a_policy_of_a_hundred_thousand_ranges_takes_little_memory() {
 proptest! {
     #[test]
     fn what_is_answered_of_a_packet_known_in_part_is_so_whatever_the_rest_is(
-        policy in any_policy(), whole in any_packet(), known in any::<[bool; 4]>(),
+        policy in any_policy(), whole in any_packet(), known in any::<[bool; 8]>(),
     ) {
-        let [source, destination, protocol, destination_type] = known;
-        let part = Packet {
-            family: whole.family,
-            source: whole.source.filter(|_| source),
-            destination: whole.destination.filter(|_| destination),
-            protocol: whole.protocol.filter(|_| protocol),
-            destination_type: whole.destination_type.filter(|_| destination_type),
-        };
+        let part = known_in_part(&whole, known);
         let effect = |answer| match answer {
             Answer::Kept(_) | Answer::NotConcerned => Some(Effect::Kept),
             Answer::Masqueraded(_) => Some(Effect::Masqueraded),
@@ -241,6 +178,77 @@ proptest! {
         let (of_part, of_whole) = (effect(evaluate(&policy, &part)), effect(evaluate(&policy, &whole)));
         prop_assert!(of_whole.is_some());
         prop_assert!(of_part.is_none_or(|effect| Some(effect) == of_whole), "{:?} {:?}", of_part, of_whole);
+    }
+}
+
+#[test]
+fn interfaces_ports_and_marks_are_tested_as_the_kernel_tests_them() {
+    let (tcp, udp) = (Transport::WithPorts(Protocol::Tcp), Transport::WithPorts(Protocol::Udp));
+    let on = |name: &str| Packet { output_interface: Some(interface(name)), ..Packet::of(Family::Ipv4) };
+    let marked = |mark| Packet { mark: Some(Mark::new(mark)), ..Packet::of(Family::Ipv4) };
+    let from_to = |protocol, source_port, destination_port| Packet {
+        protocol,
+        source_port,
+        destination_port,
+        ..Packet::of(Family::Ipv6)
+    };
+    let nothing_known = Packet::of(Family::Ipv4);
+    let (yes, no) = (Holds::Yes, Holds::No);
+    let is_eth0 = Condition::output_interface(interface("eth0"));
+    let is_not_eth0 = Condition::output_interface_other_than(interface("eth0"));
+    let begins_eth = Condition::output_interface_beginning(interface("eth"));
+    let dns = port(PortField::Destination, Protocol::Udp, 53, 54);
+    let is_bit = Condition::mark_bits(MarkBits::new(0x4000, 0x4000).unwrap());
+    for (condition, packet, holds) in [
+        (is_eth0, on("eth0"), yes),
+        (is_eth0, on("eth01"), no),
+        (is_eth0, on("eth"), no),
+        (is_eth0, nothing_known, Holds::Unknown(Field::OutputInterface)),
+        (is_not_eth0, on("eth0"), no),
+        (is_not_eth0, on("eth1"), yes),
+        (begins_eth, on("eth"), yes),
+        (begins_eth, on("eth01"), yes),
+        (begins_eth, on("et"), no),
+        (begins_eth, on("veth"), no),
+        (Condition::mark(Mark::new(7)), marked(7), yes),
+        (Condition::mark(Mark::new(7)), marked(6), no),
+        (Condition::mark(Mark::new(7)), nothing_known, Holds::Unknown(Field::Mark)),
+        (Condition::mark_other_than(Mark::new(7)), marked(7), no),
+        (Condition::mark_other_than(Mark::new(7)), marked(0), yes),
+        (is_bit, marked(0x4007), yes),
+        (is_bit, marked(0x8000), no),
+        (dns, from_to(Some(udp), None, Some(52)), no),
+        (dns, from_to(Some(udp), None, Some(53)), yes),
+        (dns, from_to(Some(udp), None, Some(54)), yes),
+        (dns, from_to(Some(udp), None, Some(55)), no),
+        (dns, from_to(Some(tcp), None, Some(53)), no),
+        (dns, from_to(Some(Transport::Other), None, Some(53)), no),
+        (dns, from_to(Some(tcp), None, None), no),
+        (dns, from_to(Some(udp), Some(53), None), Holds::Unknown(Field::DestinationPort)),
+        (dns, from_to(None, None, Some(53)), Holds::Unknown(Field::Protocol)),
+        (dns, from_to(None, None, Some(1)), no),
+        (port(PortField::Source, Protocol::Udp, 9, 9), from_to(Some(udp), Some(9), Some(1)), yes),
+        (port(PortField::Source, Protocol::Udp, 9, 9), from_to(Some(udp), Some(1), Some(9)), no),
+    ] {
+        assert_eq!(condition.holds(&packet), holds, "{condition:?} {packet:?}");
+    }
+}
+
+#[test]
+fn all_ports_are_no_more_than_the_protocol_and_two_protocols_select_nothing() {
+    let tcp = Condition::protocol(Protocol::Tcp);
+    assert_eq!(port(PortField::Source, Protocol::Tcp, 0, u16::MAX), tcp);
+    let dns = port(PortField::Destination, Protocol::Udp, 53, 53);
+    let from_dns = port(PortField::Source, Protocol::Udp, 53, 53);
+    for (conditions, concerns) in [
+        (vec![dns, tcp], false),
+        (vec![tcp, Condition::protocol(Protocol::Udp)], false),
+        (vec![dns, port(PortField::Source, Protocol::Sctp, 1, 2)], false),
+        (vec![dns, from_dns, Condition::protocol(Protocol::Udp)], true),
+        (vec![dns, to("10.0.0.0/8")], true),
+        (vec![dns, to("fd00::/8")], false),
+    ] {
+        assert_eq!(Selector::all(conditions.clone()).concerns(Family::Ipv4), concerns, "{conditions:?}");
     }
 }
 
@@ -273,6 +281,9 @@ fn fields_are_named_in_words() {
     let fields = [Field::Source, Field::Destination, Field::Protocol, Field::DestinationType];
     let names = fields.map(|field| field.to_string());
     assert_eq!(names, ["source", "destination", "protocol", "type of destination"]);
+    let fields = [Field::OutputInterface, Field::SourcePort, Field::DestinationPort, Field::Mark];
+    let names = fields.map(|field| field.to_string());
+    assert_eq!(names, ["output interface", "source port", "destination port", "mark"]);
 }
 
 #[test]

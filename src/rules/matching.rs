@@ -1,14 +1,29 @@
 //! The conditions of rules: a field, and what it is tested for.
 
+use std::cmp::Ordering;
+
 use super::Probability;
-use crate::net::{Cidr, Protocol};
+use crate::net::{Cidr, PortRange, Protocol};
 use crate::policy::{self, AddressField, Condition};
 
 /// One condition of a rule. They sort by field, then by test. Only combinations that make sense can be constructed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Match {
-    field: Field,
-    test: Test,
+///
+/// A list has a hundred thousand of them, so the one that names a set, which few rules have, is on the heap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Packet(Condition),
+    InSet(Box<InSet>),
+    Random(Probability),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InSet {
+    field: AddressField,
+    set: Box<str>,
+    prefix_len: Option<u8>,
 }
 
 /// What a rule can test.
@@ -21,14 +36,14 @@ pub enum Field {
 }
 
 /// What a field is tested for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Test {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Test<'a> {
     /// A test that the policy has, too.
     Packet(policy::Test),
     /// The address is in a set of the table.
     InSet {
         /// The set's name.
-        set: Box<str>,
+        set: &'a str,
         /// Only so many leading bits of the address are looked up, the others being taken for zero; `None` for all.
         prefix_len: Option<u8>,
     },
@@ -49,7 +64,7 @@ pub struct Lookup<'a> {
 
 impl Match {
     /// The destination is no address of this node.
-    pub const DESTINATION_NOT_LOCAL: Self = Self::from_condition(Condition::DESTINATION_IS_NOT_LOCAL);
+    pub const DESTINATION_NOT_LOCAL: Self = Self(Kind::Packet(Condition::DESTINATION_IS_NOT_LOCAL));
 
     /// The destination address is in the range.
     #[must_use]
@@ -66,13 +81,13 @@ impl Match {
     /// The packet is of this protocol.
     #[must_use]
     pub const fn protocol(protocol: Protocol) -> Self {
-        Self::from_condition(Condition::protocol(protocol))
+        Self(Kind::Packet(Condition::protocol(protocol)))
     }
 
     /// An address, or only so many leading bits of it, is in a set of the table.
     #[must_use]
     pub fn in_set(field: AddressField, set: &str, prefix_len: Option<u8>) -> Self {
-        Self { field: Field::Packet(field.into()), test: Test::InSet { set: set.into(), prefix_len } }
+        Self(Kind::InSet(Box::new(InSet { field, set: set.into(), prefix_len })))
     }
 
     /// The destination address, or only so many leading bits of it, is in a set of the table.
@@ -84,26 +99,34 @@ impl Match {
     /// The packet is in a share of all packets that is drawn at random.
     #[must_use]
     pub const fn random(probability: Probability) -> Self {
-        Self { field: Field::Random, test: Test::Below(probability) }
+        Self(Kind::Random(probability))
     }
 
     /// The field that is tested.
     #[must_use]
-    pub const fn field(&self) -> Field {
-        self.field
+    pub fn field(&self) -> Field {
+        match &self.0 {
+            Kind::Packet(condition) => Field::Packet(condition.field()),
+            Kind::InSet(lookup) => Field::Packet(lookup.field.into()),
+            Kind::Random(_) => Field::Random,
+        }
     }
 
     /// What it is tested for.
     #[must_use]
-    pub const fn test(&self) -> &Test {
-        &self.test
+    pub fn test(&self) -> Test<'_> {
+        match &self.0 {
+            Kind::Packet(condition) => Test::Packet(condition.test()),
+            Kind::InSet(lookup) => Test::InSet { set: &lookup.set, prefix_len: lookup.prefix_len },
+            Kind::Random(probability) => Test::Below(*probability),
+        }
     }
 
     /// The range of destinations, if it tests for one.
     #[must_use]
     pub fn destinations(&self) -> Option<Cidr> {
-        match (self.field, &self.test) {
-            (Field::Packet(policy::Field::Destination), Test::Packet(policy::Test::Prefix(range))) => Some(*range),
+        match (self.field(), self.test()) {
+            (Field::Packet(policy::Field::Destination), Test::Packet(policy::Test::Prefix(range))) => Some(range),
             _ => None,
         }
     }
@@ -111,28 +134,48 @@ impl Match {
     /// The lookup, if it is one.
     #[must_use]
     pub fn lookup(&self) -> Option<Lookup<'_>> {
-        let Test::InSet { set, prefix_len } = &self.test else { return None };
-        let field = match self.field {
-            Field::Packet(policy::Field::Source) => AddressField::Source,
-            Field::Packet(policy::Field::Destination) => AddressField::Destination,
-            _ => return None,
-        };
-        Some(Lookup { field, set, prefix_len: *prefix_len })
+        let Kind::InSet(lookup) = &self.0 else { return None };
+        let InSet { field, set, prefix_len } = &**lookup;
+        Some(Lookup { field: *field, set, prefix_len: *prefix_len })
     }
 
     /// The share of all packets, if it draws one.
     #[must_use]
     pub const fn probability(&self) -> Option<Probability> {
-        if let Test::Below(probability) = self.test { Some(probability) } else { None }
+        if let Kind::Random(probability) = self.0 { Some(probability) } else { None }
     }
 
-    const fn from_condition(condition: Condition) -> Self {
-        Self { field: Field::Packet(condition.field()), test: Test::Packet(condition.test()) }
+    /// The protocol of all packets that meet it, if it asks for one.
+    pub(crate) const fn asked_protocol(&self) -> Option<Protocol> {
+        if let Kind::Packet(condition) = &self.0 { condition.test().protocol() } else { None }
+    }
+
+    /// The protocol and the ports, if it tests for any.
+    pub(crate) const fn ports(&self) -> Option<(Protocol, PortRange)> {
+        match &self.0 {
+            Kind::Packet(condition) => match condition.test() {
+                policy::Test::Range(protocol, range) => Some((protocol, range)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Ord for Match {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.field(), self.test()).cmp(&(other.field(), other.test()))
+    }
+}
+
+impl PartialOrd for Match {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl From<Condition> for Match {
     fn from(condition: Condition) -> Self {
-        Self::from_condition(condition)
+        Self(Kind::Packet(condition))
     }
 }

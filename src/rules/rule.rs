@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::{Lookup, Match, Probability, SetPart};
 use crate::net::PortRange;
-use crate::policy::DecisionRange;
+use crate::policy::{DecisionRange, Few};
 
 /// One rule: all matches must hold, then the verdict is given. Two rules that do the same are equal, whichever decisions they
 /// carry out.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The matches in their order: two rules that mean the same are equal.
-    matches: Vec<Match>,
+    matches: Few<Match>,
     /// The comment that listings show.
     comment: Option<Cow<'static, str>>,
     /// What happens to a packet that matches.
@@ -51,11 +51,17 @@ impl PartialEq for Rule {
 impl Eq for Rule {}
 
 impl Rule {
-    /// A rule; the matches are brought into their canonical order.
+    /// A rule; the matches are brought into their canonical order. One for the protocol says nothing beside one for ports
+    /// of that protocol, and is left out.
     #[must_use]
     pub fn new(mut matches: Vec<Match>, comment: Option<Cow<'static, str>>, verdict: Verdict) -> Self {
-        matches.sort();
-        Self { matches, comment, verdict, decisions: DecisionRange::default() }
+        if matches.len() > 1 {
+            matches.sort();
+            let of_ports: Vec<Match> =
+                matches.iter().filter_map(Match::ports).map(|(protocol, _)| Match::protocol(protocol)).collect();
+            matches.retain(|condition| !of_ports.contains(condition));
+        }
+        Self { matches: matches.into(), comment, verdict, decisions: DecisionRange::default() }
     }
 
     /// The same rule, which carries out these decisions.

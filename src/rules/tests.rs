@@ -6,11 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::Family;
-use crate::net::{Cidr, PortRanges, Protocol};
-use crate::policy::tests::{any_packet, any_policy, deciding, from, keep, masquerade, to};
+use crate::net::{Cidr, Mark, MarkBits, PortRanges, Protocol};
+use crate::policy::tests::{
+    any_packet, any_policy, deciding, from, interface, keep, known_in_part, masquerade, port, to,
+};
 use crate::policy::{
-    Action, AddressField, AddressType, Answer, Condition, Decision, Origin, Packet, Policy, PortChoice, Selector,
-    Transport, evaluate,
+    Action, AddressField, AddressType, Answer, Condition, Decision, Origin, Packet, Policy, PortChoice, PortField,
+    Selector, Transport, evaluate,
 };
 use crate::rules::render::{iptables_rule, iptables_save, nft_rule};
 
@@ -150,15 +152,12 @@ proptest! {
 
     #[test]
     fn what_the_rules_say_of_a_packet_known_in_part_is_so_whatever_the_rest_is(
-        policy in any_policy(), whole in any_packet(), known in any::<[bool; 3]>(),
+        policy in any_policy(), whole in any_packet(), known in any::<[bool; 7]>(),
     ) {
-        let [source, destination, protocol] = known;
-        let part = Packet {
-            source: whole.source.filter(|_| source),
-            destination: whole.destination.filter(|_| destination),
-            protocol: whole.protocol.filter(|_| protocol),
-            ..whole
-        };
+        let [source, destination, output_interface, protocol, source_port, destination_port, mark] = known;
+        // Of packets whose destination may be the node the rules say less than the policy: none of ours sees them.
+        let known = [source, destination, output_interface, protocol, source_port, destination_port, mark, true];
+        let part = known_in_part(&whole, known);
         for ruleset in both(&policy) {
             let of_part = trace(&ruleset, &part);
             match of_part.outcome {
@@ -218,6 +217,103 @@ fn a_decision_with_conditions_is_a_rule_with_conditions_in_both_layouts() {
 }
 
 #[test]
+fn every_field_reads_as_iptables_nft_and_programs_write_it() {
+    let (source, destination) = (PortField::Source, PortField::Destination);
+    let bits = MarkBits::new(0x4000, 0xc000).unwrap();
+    let eth0 = interface("eth0");
+    let both_ports = [port(source, Protocol::Udp, 1, 2), port(destination, Protocol::Udp, 53, 53)];
+    for (conditions, iptables, nft, json) in [
+        (vec![Condition::output_interface(eth0)], "-o eth0", "oifname \"eth0\"", "outputInterface equal eth0"),
+        (
+            vec![Condition::output_interface_other_than(eth0)],
+            "! -o eth0",
+            "oifname != \"eth0\"",
+            "outputInterface notEqual eth0",
+        ),
+        (
+            vec![Condition::output_interface_beginning(interface("veth"))],
+            "-o veth+",
+            "oifname \"veth*\"",
+            "outputInterface prefix veth",
+        ),
+        (vec![Condition::mark(Mark::new(5))], "-m mark --mark 0x5", "meta mark 0x00000005", "mark equal 0x5"),
+        (
+            vec![Condition::mark_other_than(Mark::new(5))],
+            "-m mark ! --mark 0x5",
+            "meta mark != 0x00000005",
+            "mark notEqual 0x5",
+        ),
+        (
+            vec![Condition::mark_bits(bits)],
+            "-m mark --mark 0x4000/0xc000",
+            "meta mark & 0x0000c000 == 0x00004000",
+            "mark masked 0x4000/0xc000",
+        ),
+        (
+            vec![port(destination, Protocol::Tcp, 80, 80)],
+            "-p tcp -m tcp --dport 80",
+            "tcp dport 80",
+            "tcp destinationPort range 80",
+        ),
+        (
+            vec![port(source, Protocol::Sctp, 80, 90), Condition::protocol(Protocol::Sctp)],
+            "-p sctp -m sctp --sport 80:90",
+            "sctp sport 80-90",
+            "sctp sourcePort range 80-90",
+        ),
+        (
+            both_ports.to_vec(),
+            "-p udp -m udp --sport 1:2 --dport 53",
+            "udp sport 1-2 udp dport 53",
+            "udp sourcePort range 1-2, udp destinationPort range 53",
+        ),
+        (
+            vec![port(destination, Protocol::Tcp, 1, 5), port(destination, Protocol::Tcp, 3, 9)],
+            "-p tcp -m tcp --dport 1:5 -m tcp --dport 3:9",
+            "tcp dport 1-5 tcp dport 3-9",
+            "tcp destinationPort range 1-5, tcp destinationPort range 3-9",
+        ),
+        (
+            vec![both_ports[1], Condition::mark(Mark::new(1)), Condition::output_interface(eth0), to("10.0.0.0/8")],
+            "-d 10.0.0.0/8 -o eth0 -p udp -m udp --dport 53 -m mark --mark 0x1",
+            "ip daddr 10.0.0.0/8 oifname \"eth0\" udp dport 53 meta mark 0x00000001",
+            "destination prefix 10.0.0.0/8, outputInterface equal eth0, udp destinationPort range 53, mark equal 0x1",
+        ),
+    ] {
+        let [compat, native] = both(&deciding(vec![keep(&conditions)]));
+        let rule = |ruleset: &Ruleset| ruleset.tables[0].chains[1].rules[0].clone();
+        let comment = " -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\"";
+        let shown = iptables_rule("C", &rule(&compat)).replace(comment, "");
+        assert_eq!(shown, format!("-A C {iptables} -j RETURN"));
+        let shown = nft_rule(Family::Ipv4, &rule(&native));
+        assert_eq!(shown.split(" counter return").next(), Some(nft), "{shown}");
+        let whole: serde_json::Value = serde_json::from_str(&render::json(&compat)).unwrap();
+        let matches = whole.pointer("/tables/0/chains/1/rules/0/matches").and_then(|matches| matches.as_array());
+        let shown = matches.unwrap().iter().map(|condition| {
+            let words = ["protocol", "field", "test", "value"].into_iter().filter_map(|key| condition[key].as_str());
+            words.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(shown.collect::<Vec<_>>().join(", "), json);
+    }
+}
+
+#[test]
+fn a_rule_that_asks_for_ports_asks_for_their_protocol_once() {
+    let dns: Match = port(PortField::Destination, Protocol::Udp, 53, 53).into();
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(Match::protocol);
+    let rule = |matches: &[&Match]| Rule::new(matches.iter().copied().cloned().collect(), None, Verdict::Return);
+    assert_eq!(rule(&[&udp, &dns]), rule(&[&dns]));
+    assert_eq!(rule(&[&tcp, &dns]).matches(), [tcp, dns.clone()]);
+    assert_ne!(rule(&[&udp]), rule(&[&dns]));
+}
+
+#[test]
+fn a_rule_of_a_long_list_takes_little_memory_and_has_its_only_match_in_place() {
+    assert!(size_of::<Match>() <= 24, "{}", size_of::<Match>());
+    assert!(size_of::<Rule>() <= 80, "{}", size_of::<Rule>());
+}
+
+#[test]
 fn ports_are_shared_by_the_flows_of_the_protocols_that_a_decision_is_about() {
     let protocols = |conditions: &[Condition]| -> Vec<String> {
         let ports = PortChoice { random_fully: true, to_ports: "7,9".parse().unwrap() };
@@ -231,6 +327,7 @@ fn ports_are_shared_by_the_flows_of_the_protocols_that_a_decision_is_about() {
         ["-A  -p tcp", "-A  -p tcp", "-A  -p udp", "-A  -p udp", "-A  -p sctp", "-A  -p sctp", "-A "]
     );
     assert_eq!(protocols(&[Condition::protocol(Protocol::Udp)]), ["-A  -p udp"; 3]);
+    assert_eq!(protocols(&[port(PortField::Source, Protocol::Udp, 9, 9)]), ["-A  -p udp"; 3]);
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             (Test::Packet(test), Field::Packet(field)) => test.holds(field, self.packet),
             (Test::InSet { set, prefix_len }, Field::Packet(field)) => match self.packet.value(field) {
                 Some(Value::Address(address)) => {
-                    Holds::of(table.set(set).is_some_and(|set| is_element(set, *prefix_len, address)))
+                    Holds::of(table.set(set).is_some_and(|set| is_element(set, prefix_len, address)))
                 }
                 Some(_) => Holds::No,
                 None => Holds::Unknown(field),

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use ip_masq_agent::backend::nftables::{Action, Change, Generation};
 use ip_masq_agent::backend::nftables::{Batch, Transaction};
-use ip_masq_agent::net::{Family, PortRange, Protocol};
+use ip_masq_agent::net::{Family, InterfaceName, Mark, MarkBits, PortRange, Protocol};
+use ip_masq_agent::policy::{Condition, PortField};
 use ip_masq_agent::rules::{BaseChain, Masquerade, Match, Probability, Protection, Rule, TableId, Verdict};
 
 pub(crate) const CHAIN: &str = "IP-MASQ-AGENT";
@@ -94,5 +95,70 @@ pub(crate) fn every_kind(family: Family) -> Vec<(Rule, String)> {
             { format!("-s {range} -d {} -p tcp -j MASQUERADE --random-fully", ranges[0]) },
         ));
     }
+    kinds.extend(of_fields(ranges[0]));
     kinds
+}
+
+/// Rules about fields other than addresses.
+fn of_fields(range: &str) -> Vec<(Rule, String)> {
+    let (source, destination) = (PortField::Source, PortField::Destination);
+    let kept = |matches: Vec<Match>| rule(matches, "", Verdict::Return);
+    let rules = [
+        (kept(vec![leaves_on("eth0")]), "-o eth0 -j RETURN"),
+        (kept(vec![leaves_on("br-0123456789ab")]), "-o br-0123456789ab -j RETURN"),
+        (kept(vec![Condition::output_interface_other_than(name("eth0")).into()]), "! -o eth0 -j RETURN"),
+        (kept(vec![leaves_on_any("veth")]), "-o veth+ -j RETURN"),
+        (kept(vec![marked(0x1)]), "-m mark --mark 0x1 -j RETURN"),
+        (kept(vec![marked_in(0x4000, 0xc000)]), "-m mark --mark 0x4000/0xc000 -j RETURN"),
+        (kept(vec![marked_in(0, 0xff00_0000)]), "-m mark --mark 0x0/0xff000000 -j RETURN"),
+        (kept(vec![Condition::mark_other_than(Mark::new(5)).into()]), "-m mark ! --mark 0x5 -j RETURN"),
+        (kept(vec![port(destination, Protocol::Tcp, 80, 80)]), "-p tcp -m tcp --dport 80 -j RETURN"),
+        (kept(vec![port(source, Protocol::Tcp, 0, 0)]), "-p tcp -m tcp --sport 0 -j RETURN"),
+        (kept(vec![port(destination, Protocol::Udp, 80, 90)]), "-p udp -m udp --dport 80:90 -j RETURN"),
+        (kept(vec![port(source, Protocol::Udp, 0, 9)]), "-p udp -m udp --sport 0:9 -j RETURN"),
+        (kept(vec![port(destination, Protocol::Tcp, 1024, 65535)]), "-p tcp -m tcp --dport 1024:65535 -j RETURN"),
+        (kept(vec![port(destination, Protocol::Sctp, 80, 80)]), "-p sctp -m sctp --dport 80 -j RETURN"),
+        (
+            kept(vec![port(source, Protocol::Sctp, 1, 2), port(destination, Protocol::Sctp, 80, 90)]),
+            "-p sctp -m sctp --sport 1:2 --dport 80:90 -j RETURN",
+        ),
+        (
+            kept(vec![port(source, Protocol::Tcp, 7, 7), port(destination, Protocol::Tcp, 8, 8)]),
+            "-p tcp -m tcp --sport 7 --dport 8 -j RETURN",
+        ),
+    ];
+    let mut rules: Vec<(Rule, String)> = rules.map(|(rule, text)| (rule, text.to_owned())).into();
+    let several =
+        vec![from(range), to(range), leaves_on("eth0"), port(destination, Protocol::Tcp, 80, 90), marked_in(1, 0xff)];
+    rules.push((rule(several, "several", masquerade(true, Some((1024, 29_999)))), {
+        format!(
+            "-s {range} -d {range} -o eth0 -p tcp -m comment --comment several -m tcp --dport 80:90 \
+             -m mark --mark 0x1/0xff -j MASQUERADE --to-ports 1024-29999 --random-fully"
+        )
+    }));
+    rules
+}
+
+fn name(text: &str) -> InterfaceName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn leaves_on(interface: &str) -> Match {
+    Condition::output_interface(name(interface)).into()
+}
+
+pub(crate) fn leaves_on_any(start: &str) -> Match {
+    Condition::output_interface_beginning(name(start)).into()
+}
+
+pub(crate) fn marked(mark: u32) -> Match {
+    Condition::mark(Mark::new(mark)).into()
+}
+
+pub(crate) fn marked_in(mark: u32, mask: u32) -> Match {
+    Condition::mark_bits(MarkBits::new(mark, mask).unwrap()).into()
+}
+
+pub(crate) fn port(field: PortField, protocol: Protocol, first: u16, last: u16) -> Match {
+    Condition::port(field, protocol, PortRange::new(first, last).unwrap()).into()
 }

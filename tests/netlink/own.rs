@@ -1,11 +1,11 @@
 //! A table of our own, in few words.
 
 use ip_masq_agent::backend::nftables::{Action, Change};
-use ip_masq_agent::net::{AddressRange, Cidr, Family, Protocol};
-use ip_masq_agent::policy::AddressField;
+use ip_masq_agent::net::{AddressRange, Cidr, Family, Mark, Protocol};
+use ip_masq_agent::policy::{AddressField, Condition, PortField};
 use ip_masq_agent::rules::{BaseChain, Match, Probability, Protection, Rule, SetKind, TableId, Verdict};
 
-use crate::changes::{CHAIN, from, masquerade, rule, to};
+use crate::changes::{CHAIN, from, leaves_on, leaves_on_any, marked, marked_in, masquerade, port, rule, to};
 
 pub(crate) const TABLE: &str = "ip-masq-agent";
 pub(crate) const INTERVALS: &str = "exempt";
@@ -134,6 +134,56 @@ pub(crate) fn own_rules(family: Family) -> Vec<(Rule, String)> {
         ),
         (rule(vec![], "", masquerade(true, None)), format!("{counter} masquerade fully-random")),
         (rule(vec![], "", masquerade(false, None)), format!("{counter} masquerade")),
+        (
+            rule(vec![leaves_on("eth0"), marked(0x4000)], "", Verdict::Return),
+            format!("oifname \"eth0\" meta mark 0x00004000 {counter} return"),
+        ),
+        (
+            rule(vec![leaves_on_any("veth"), marked_in(0x4000, 0xc000)], "", Verdict::Return),
+            format!("oifname \"veth*\" meta mark & 0x0000c000 == 0x00004000 {counter} return"),
+        ),
+        (
+            rule(
+                vec![Condition::output_interface_other_than("br-0123456789ab".parse().unwrap()).into()],
+                "",
+                Verdict::Return,
+            ),
+            format!("oifname != \"br-0123456789ab\" {counter} return"),
+        ),
+        (
+            rule(vec![Condition::mark_other_than(Mark::new(5)).into()], "", masquerade(false, None)),
+            format!("meta mark != 0x00000005 {counter} masquerade"),
+        ),
+        (
+            rule(vec![port(PortField::Destination, Protocol::Sctp, 80, 80)], "", Verdict::Return),
+            format!("sctp dport 80 {counter} return"),
+        ),
+        (
+            rule(
+                vec![port(PortField::Source, Protocol::Tcp, 7, 7), port(PortField::Destination, Protocol::Tcp, 8, 8)],
+                "",
+                Verdict::Return,
+            ),
+            format!("tcp sport 7 tcp dport 8 {counter} return"),
+        ),
+        (
+            rule(
+                vec![port(PortField::Source, Protocol::Udp, 0, 9), port(PortField::Destination, Protocol::Udp, 53, 53)],
+                "",
+                Verdict::Return,
+            ),
+            format!("udp sport 0-9 udp dport 53 {counter} return"),
+        ),
+        (
+            rule(
+                vec![looked_up(INTERVALS, None), port(PortField::Destination, Protocol::Tcp, 1024, 65535)],
+                "",
+                masquerade(true, Some((1024, 29_999))),
+            ),
+            format!(
+                "{family} daddr @{INTERVALS} tcp dport 1024-65535 {counter} masquerade to :1024-29999 fully-random"
+            ),
+        ),
     ]
 }
 

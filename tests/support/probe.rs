@@ -185,7 +185,7 @@ fn tcp(receiver: &TcpListener, mut sender: TcpStream) -> Sources {
 }
 
 /// A connection from a given address, which the standard library cannot make.
-fn tcp_connection(from: SocketAddr, to: SocketAddr) -> TcpStream {
+pub(crate) fn tcp_connection(from: SocketAddr, to: SocketAddr) -> TcpStream {
     match (from, to) {
         (SocketAddr::V4(from), SocketAddr::V4(to)) => {
             connected(AddressFamily::Inet, &SockaddrIn::from(from), &SockaddrIn::from(to))

@@ -85,11 +85,12 @@ fn masquerade_rules(matches: &[Match], ports: &PortChoice, probability: fn(Proba
     let ranges = ports.to_ports.as_slice();
     let fully_random = ports.random_fully;
     let mut rules = Vec::with_capacity(1 + Protocol::WITH_PORTS.len() * ranges.len());
-    for protocol in Protocol::WITH_PORTS.map(Match::protocol) {
-        let excludes = |condition: &Match| condition.field() == protocol.field() && *condition != protocol;
+    for protocol in Protocol::WITH_PORTS {
+        let excludes = |condition: &Match| condition.asked_protocol().is_some_and(|asked| asked != protocol);
         if matches.iter().any(excludes) {
             continue;
         }
+        let protocol = Match::protocol(protocol);
         let others = || matches.iter().filter(|condition| **condition != protocol).cloned();
         // No list of ranges that fits into a command line has more ports than this counts.
         let mut left = ranges.iter().fold(0_u32, |sum, range| sum.saturating_add(range.size()));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::policy::{self, Value};
 use crate::rules::{Field, Match, Rule, Ruleset, TableId, Test, Verdict};
 
@@ -34,40 +34,71 @@ pub fn iptables_rule(chain: &str, rule: &Rule) -> String {
     let (header, extensions): (Vec<&Match>, Vec<&Match>) =
         rule.matches().iter().partition(|condition| option(condition).0.is_empty());
     for condition in header {
-        push_match(&mut text, condition);
+        push_match(&mut text, condition, None);
+    }
+    // iptables prints the protocol with what the IP header says, also where it is asked for with ports.
+    let of_ports = rule.matches().iter().find_map(Match::ports);
+    if let Some((protocol, _)) = of_ports {
+        let _ = write!(text, " -p {protocol}");
     }
     if let Some(comment) = rule.comment() {
         let _ = write!(text, " -m comment --comment {}", quoted(comment));
     }
+    let mut before = None;
     for condition in extensions {
-        push_match(&mut text, condition);
+        push_match(&mut text, condition, before.replace(condition));
     }
     push_verdict(&mut text, rule.verdict());
     text
 }
 
 /// The extension that tests for it, if it is none of the IP header's, and the option.
-const fn option(condition: &Match) -> (&'static str, &'static str) {
+fn option(condition: &Match) -> (&'static str, &'static str) {
     match (condition.field(), condition.test()) {
         // No rule of the nat table has a lookup.
         (_, Test::InSet { .. }) => (" -m set", "--match-set"),
         (Field::Packet(policy::Field::Source), _) => ("", "-s"),
         (Field::Packet(policy::Field::Destination), _) => ("", "-d"),
+        (Field::Packet(policy::Field::OutputInterface), _) => ("", "-o"),
         (Field::Packet(policy::Field::Protocol), _) => ("", "-p"),
+        (Field::Packet(policy::Field::SourcePort), _) => (ports_of(condition), "--sport"),
+        (Field::Packet(policy::Field::DestinationPort), _) => (ports_of(condition), "--dport"),
+        (Field::Packet(policy::Field::Mark), _) => (" -m mark", "--mark"),
         (Field::Packet(policy::Field::DestinationType), _) => (" -m addrtype", "--dst-type"),
         (Field::Random, _) => (" -m statistic --mode random", "--probability"),
     }
 }
 
-fn push_match(text: &mut String, condition: &Match) {
+/// The extension that tests for the ports of a protocol.
+fn ports_of(condition: &Match) -> &'static str {
+    match condition.asked_protocol() {
+        Some(Protocol::Udp) => " -m udp",
+        Some(Protocol::Sctp) => " -m sctp",
+        // Of no other protocol are ports tested.
+        _ => " -m tcp",
+    }
+}
+
+/// Appends a condition to those that are there already, the last of which is `before`.
+fn push_match(text: &mut String, condition: &Match, before: Option<&Match>) {
     let (extension, option) = option(condition);
     let not = if matches!(condition.test(), Test::Packet(policy::Test::NotEqual(_))) { " !" } else { "" };
-    let _ = write!(text, "{extension}{not} {option} ");
+    // One extension tests a source and a destination port.
+    let is_both =
+        before.is_some_and(|before| before.field() < condition.field() && self::option(before).0 == extension);
+    if !is_both {
+        text.push_str(extension);
+    }
+    let _ = write!(text, "{not} {option} ");
     let _ = match condition.test() {
         Test::Packet(policy::Test::Prefix(range)) => {
             write!(text, "{}/{}", address(range.network()), range.prefix_len())
         }
-        Test::Packet(policy::Test::Equal(value) | policy::Test::NotEqual(value)) => write!(text, "{}", word(*value)),
+        Test::Packet(policy::Test::Equal(value) | policy::Test::NotEqual(value)) => write!(text, "{}", word(value)),
+        Test::Packet(policy::Test::NamePrefix(start)) => write!(text, "{start}+"),
+        Test::Packet(policy::Test::Masked(bits)) => write!(text, "{bits}"),
+        Test::Packet(policy::Test::Range(_, ports)) if ports.size() == 1 => write!(text, "{}", ports.first()),
+        Test::Packet(policy::Test::Range(_, ports)) => write!(text, "{}:{}", ports.first(), ports.last()),
         Test::InSet { set, .. } => {
             let is_source = condition.field() == Field::Packet(policy::Field::Source);
             write!(text, "{set} {}", if is_source { "src" } else { "dst" })
@@ -80,7 +111,7 @@ fn word(value: Value) -> String {
     match value {
         Value::Address(address) => self::address(address),
         Value::AddressType(_) => value.to_string().to_uppercase(),
-        Value::Protocol(_) => value.to_string(),
+        Value::Protocol(_) | Value::Interface(_) | Value::Mark(_) | Value::Port(_) => value.to_string(),
     }
 }
 

@@ -80,6 +80,9 @@ struct Condition {
     value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     prefix_length: Option<u8>,
+    /// Of which the ports are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -160,7 +163,11 @@ impl From<&Match> for Condition {
         let field = match condition.field() {
             Field::Packet(policy::Field::Source) => "source",
             Field::Packet(policy::Field::Destination) => "destination",
+            Field::Packet(policy::Field::OutputInterface) => "outputInterface",
             Field::Packet(policy::Field::Protocol) => "protocol",
+            Field::Packet(policy::Field::SourcePort) => "sourcePort",
+            Field::Packet(policy::Field::DestinationPort) => "destinationPort",
+            Field::Packet(policy::Field::Mark) => "mark",
             Field::Packet(policy::Field::DestinationType) => "destinationType",
             Field::Random => "random",
         };
@@ -168,11 +175,15 @@ impl From<&Match> for Condition {
             Test::Packet(policy::Test::Prefix(range)) => ("prefix", range.to_string()),
             Test::Packet(policy::Test::Equal(value)) => ("equal", value.to_string()),
             Test::Packet(policy::Test::NotEqual(value)) => ("notEqual", value.to_string()),
-            Test::InSet { set, .. } => ("inSet", set.to_string()),
+            Test::Packet(policy::Test::NamePrefix(start)) => ("prefix", start.to_string()),
+            Test::Packet(policy::Test::Masked(bits)) => ("masked", bits.to_string()),
+            Test::Packet(policy::Test::Range(_, ports)) => ("range", ports.to_string()),
+            Test::InSet { set, .. } => ("inSet", set.to_owned()),
             Test::Below(probability) => ("below", probability.to_string()),
         };
         let prefix_length = condition.lookup().and_then(|lookup| lookup.prefix_len);
-        Self { field, test, value, prefix_length }
+        let protocol = condition.ports().map(|(protocol, _)| protocol.to_string());
+        Self { field, test, value, prefix_length, protocol }
     }
 }
 

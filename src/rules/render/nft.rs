@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::net::{Cidr, Family, PortRange};
-use crate::policy;
+use crate::net::{Cidr, Family, Mark, PortRange};
+use crate::policy::{self, Value};
 use crate::rules::{Chain, Field, Masquerade, Match, Rule, Ruleset, Set, SetKind, Test, Verdict};
 
 /// The tables of a ruleset in the native layout. `nft -f` of it replaces tables of the same names in one transaction.
@@ -82,18 +82,40 @@ fn condition_text(family: Family, condition: &Match) -> String {
     let field = match condition.field() {
         Field::Packet(policy::Field::Source) => format!("{family} saddr"),
         Field::Packet(policy::Field::Destination) => format!("{family} daddr"),
+        Field::Packet(policy::Field::OutputInterface) => "oifname".to_owned(),
         Field::Packet(policy::Field::Protocol) => "meta l4proto".to_owned(),
+        Field::Packet(policy::Field::SourcePort) => "sport".to_owned(),
+        Field::Packet(policy::Field::DestinationPort) => "dport".to_owned(),
+        Field::Packet(policy::Field::Mark) => "meta mark".to_owned(),
         Field::Packet(policy::Field::DestinationType) => "fib daddr type".to_owned(),
         Field::Random => "numgen random".to_owned(),
     };
     match condition.test() {
         Test::Packet(policy::Test::Prefix(range)) => format!("{field} {range}"),
-        Test::Packet(policy::Test::Equal(value)) => format!("{field} {value}"),
-        Test::Packet(policy::Test::NotEqual(value)) => format!("{field} != {value}"),
+        Test::Packet(policy::Test::Equal(value)) => format!("{field} {}", value_text(value)),
+        Test::Packet(policy::Test::NotEqual(value)) => format!("{field} != {}", value_text(value)),
+        Test::Packet(policy::Test::NamePrefix(start)) => format!("{field} \"{start}*\""),
+        Test::Packet(policy::Test::Masked(bits)) => {
+            format!("{field} & {} == {}", mark_text(bits.mask()), mark_text(bits.value()))
+        }
+        Test::Packet(policy::Test::Range(protocol, ports)) => format!("{protocol} {field} {ports}"),
         Test::InSet { set, prefix_len: None } => format!("{field} @{set}"),
-        Test::InSet { set, prefix_len: Some(len) } => format!("{field} & {} @{set}", mask(family, *len)),
+        Test::InSet { set, prefix_len: Some(len) } => format!("{field} & {} @{set}", mask(family, len)),
         Test::Below(probability) => format!("{field} mod {} < {}", probability.whole(), probability.part()),
     }
+}
+
+fn value_text(value: Value) -> String {
+    match value {
+        Value::Interface(name) => format!("\"{name}\""),
+        Value::Mark(mark) => mark_text(mark),
+        _ => value.to_string(),
+    }
+}
+
+/// With all digits, as `nft` lists it.
+fn mark_text(mark: Mark) -> String {
+    format!("{:#010x}", mark.bits())
 }
 
 /// The address of which so many leading bits are set.

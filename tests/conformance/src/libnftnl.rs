@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use ip_masq_agent::net::{Family, Protocol};
 use ip_masq_agent::netlink::{Connection, NetlinkFamily};
+use ip_masq_agent::policy::PortField;
 use ip_masq_agent::rules::{BaseChain, Match, Probability, Rule, Verdict};
 use nftnl::expr::{Bitwise, Cmp, CmpOp, Counter, Immediate, Meta, NetworkHeaderField, Payload};
 use nftnl::{Batch, Chain, ChainType, Hook, MsgType, Policy, ProtoFamily, Table};
 
-use crate::changes::{CHAIN, append, batch, create, every_kind, masquerade, rule, to};
+use crate::changes::{CHAIN, append, batch, create, every_kind, marked_in, masquerade, port, rule, to};
 use crate::ffi::{ReadRule, Xtables};
 use crate::namespace::in_namespace;
 use crate::replay::Replay;
@@ -250,14 +251,22 @@ fn libnftnl_reads_our_xtables_parameters_as_the_kernels_headers_have_them() {
     let of = |xtables: Xtables| (xtables.name.to_owned(), xtables.revision, xtables.info);
     for family in Family::ALL {
         let half_chance = Match::random(Probability::of(1, 2).unwrap().for_statistic());
-        let matches = vec![Match::protocol(Protocol::Udp), Match::DESTINATION_NOT_LOCAL, half_chance];
+        let (of_udp, mark) = (port(PortField::Destination, Protocol::Udp, 80, 90), marked_in(0x4000, 0xc000));
+        let matches = vec![of_udp, mark, Match::DESTINATION_NOT_LOCAL, half_chance];
         let rule = rule(matches, "all of them", masquerade(true, Some((1024, 2000))));
         let batch = batch(None, &[append(family, CHAIN, rule)]);
         let mut read = ReadRule::parse(messages(batch.as_bytes())[1]).extensions();
         // The fourth number is the other mode's; iptables fills it in, the kernel reads it in that mode only.
-        read[2].2[12..16].fill(0);
-        let expected = [comment("all of them"), not_local(), half(), masquerade_target(family)].map(of);
-        assert_eq!(read, expected);
+        read[4].2[12..16].fill(0);
+        let expected = [
+            comment("all of them"),
+            xt_match("udp", 0, vec![0, 0, 0xff, 0xff, 80, 0, 90, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            xt_match("mark", 1, vec![0, 0x40, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            not_local(),
+            half(),
+            masquerade_target(family),
+        ];
+        assert_eq!(read, expected.map(of));
     }
 }
 

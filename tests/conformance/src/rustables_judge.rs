@@ -165,6 +165,11 @@ fn rustables_reads_the_rules_that_we_write_but_only_carries_what_is_of_xtables()
     }
 }
 
+/// The name of an interface, as long as the register in which the kernel has it.
+fn padded(name: policy::Value) -> String {
+    format!("{:\0<16}", name.to_string())
+}
+
 /// An expression that it knows in full, of others the name.
 fn shown(expression: &RawExpression) -> String {
     match expression.get_data() {
@@ -177,13 +182,29 @@ fn shown(expression: &RawExpression) -> String {
 fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
     let mut expressions: Vec<RawExpression> = Vec::new();
     let mut carried = 0;
+    // iptables has the protocol in front, also that of ports.
+    if let Some(protocol) = compat::protocol(rule) {
+        expressions.push(Meta::new(MetaType::L4Proto).into());
+        expressions.push(Cmp::new(CmpOp::Eq, [protocol.number()]).into());
+    }
+    let is_source_port = |condition: &Match| condition.field() == Field::Packet(policy::Field::SourcePort);
     for condition in rule.matches() {
         match (condition.field(), condition.test()) {
-            (Field::Packet(policy::Field::Protocol), _) => {
-                // iptables has the protocol in front.
-                let protocol = compat::protocol(rule).unwrap();
-                expressions.insert(0, Meta::new(MetaType::L4Proto).into());
-                expressions.insert(1, Cmp::new(CmpOp::Eq, [protocol.number()]).into());
+            (Field::Packet(policy::Field::Protocol), _) => {}
+            (Field::Packet(policy::Field::OutputInterface), Test::Packet(test)) => {
+                let (op, name) = match test {
+                    policy::Test::Equal(value) => (CmpOp::Eq, padded(value)),
+                    policy::Test::NotEqual(value) => (CmpOp::Neq, padded(value)),
+                    policy::Test::NamePrefix(start) => (CmpOp::Eq, start.to_string()),
+                    other => unreachable!("{other:?} is no test of an interface"),
+                };
+                expressions.push(Meta::new(MetaType::OifName).into());
+                expressions.push(Cmp::new(op, name.into_bytes()).into());
+            }
+            // The extension tests both ports.
+            (Field::Packet(policy::Field::DestinationPort), _) if rule.matches().iter().any(is_source_port) => {}
+            (Field::Packet(policy::Field::SourcePort | policy::Field::DestinationPort | policy::Field::Mark), _) => {
+                carried += 1;
             }
             (Field::Packet(field), Test::Packet(policy::Test::Prefix(range))) => {
                 let octets = match range.network() {

@@ -20,7 +20,7 @@ mod xt;
 pub use chain::ChainInfo;
 pub use expression::{
     Bitwise, Byteorder, Cmp, CmpOp, Counter, Data, Expression, Extension, Fib, Immediate, Lookup, Masq, Meta, Numgen,
-    Payload, PayloadBase, VerdictCode,
+    Payload, PayloadBase, Range, VerdictCode,
 };
 pub use rule::RuleInfo;
 pub use set::SetInfo;

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use crate::backend::nftables::Unrecognised;
-use crate::net::Family;
-use crate::policy::{AddressField, Condition, Field};
+use crate::net::{Family, PortRange};
+use crate::policy::{AddressField, Condition, Field, PortField};
 use crate::rules::{Match, OUR_COMMENTS, Probability, Rule, Verdict};
 
 use super::expression::{
-    Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, VerdictCode,
+    Bitwise, Byteorder, Cmp, CmpOp, Data, Expression, Fib, Lookup, Meta, Numgen, Payload, Range, VerdictCode,
 };
-use super::field;
+use super::field::{self, NotOurs};
 
 /// The part of a rule that was decoded so far.
 pub(in crate::backend::nftables) struct Reading {
@@ -19,13 +19,21 @@ pub(in crate::backend::nftables) struct Reading {
     /// mean the same, use one register at a time.
     loaded: Option<(u32, Value)>,
     matches: Vec<Match>,
+    /// The ports that were compared; of which protocol, another expression says, before or after these.
+    ports: Vec<(PortField, PortRange)>,
 }
 
 /// What a register holds.
 enum Value {
     /// This many leading bytes of an address, and which of their bits.
     Address { field: AddressField, mask: Data, is_masked: bool },
-    /// A field as a whole.
+    /// A port, and the smallest that was compared with it so far.
+    Port { field: PortField, first: u16 },
+    /// The source and the destination port.
+    BothPorts,
+    /// These bits of the mark.
+    Mark { mask: u32 },
+    /// Another field, as a whole.
     Field(Field),
     /// A random number below `whole`.
     Random { whole: u32, in_network_order: bool },
@@ -33,17 +41,22 @@ enum Value {
 
 impl Reading {
     pub(in crate::backend::nftables) const fn new(family: Family) -> Self {
-        Self { family, loaded: None, matches: Vec::new() }
+        Self { family, loaded: None, matches: Vec::new(), ports: Vec::new() }
     }
 
-    /// Adds a condition for which the layout has a form of its own.
-    pub(in crate::backend::nftables) fn condition(&mut self, condition: Match) {
-        self.matches.push(condition);
+    /// Adds conditions for which the layout has a form of its own.
+    pub(in crate::backend::nftables) fn conditions(&mut self, conditions: Vec<Match>) {
+        self.matches.extend(conditions);
     }
 
     pub(in crate::backend::nftables) fn payload(&mut self, payload: &Payload) -> Result<(), Unrecognised> {
+        match field::ports_of_payload(payload) {
+            Some([field]) => return self.load(payload.register, Value::Port { field: *field, first: 0 }),
+            Some(_) => return self.load(payload.register, Value::BothPorts),
+            None => {}
+        }
         let field = field::of_payload(self.family, payload)
-            .ok_or_else(|| unrecognised("tests bytes of the packet other than its addresses"))?;
+            .ok_or_else(|| unrecognised("tests bytes of the packet other than its addresses and ports"))?;
         let len = usize::try_from(payload.len).unwrap_or(usize::MAX);
         let mask = Data::from_fn(len, |_| u8::MAX);
         self.load(payload.register, Value::Address { field, mask, is_masked: false })
@@ -52,7 +65,10 @@ impl Reading {
     pub(in crate::backend::nftables) fn meta(&mut self, meta: Meta) -> Result<(), Unrecognised> {
         let field =
             field::of_meta(meta).ok_or_else(|| Unrecognised(format!("tests the packet's meta key {}", meta.key)))?;
-        self.load(meta.register, Value::Field(field))
+        self.load(
+            meta.register,
+            if field == Field::Mark { Value::Mark { mask: u32::MAX } } else { Value::Field(field) },
+        )
     }
 
     pub(in crate::backend::nftables) fn fib(&mut self, fib: Fib) -> Result<(), Unrecognised> {
@@ -84,41 +100,69 @@ impl Reading {
     }
 
     pub(in crate::backend::nftables) fn bitwise(&mut self, bitwise: &Bitwise) -> Result<(), Unrecognised> {
+        let other = || unrecognised("has a bitwise operation other than a mask on an address or a mark");
+        let is_mask = bitwise.source == bitwise.destination && bitwise.xor.iter().all(|byte| *byte == 0);
         match &mut self.loaded {
-            Some((register, Value::Address { mask, is_masked, .. }))
-                if *register == bitwise.source
-                    && bitwise.source == bitwise.destination
-                    && mask.len() == bitwise.mask.len()
-                    && bitwise.xor.iter().all(|byte| *byte == 0) =>
-            {
-                let (old, new) = (*mask, bitwise.mask);
-                let byte = |data: &Data, index| data.get(index).copied().unwrap_or_default();
-                *mask = Data::from_fn(old.len(), |index| byte(&old, index) & byte(&new, index));
-                *is_masked = true;
-                Ok(())
+            Some((register, value)) if is_mask && *register == bitwise.source => {
+                value.mask(&bitwise.mask).ok_or_else(other)
             }
-            _ => Err(unrecognised("has a bitwise operation other than a mask on an address")),
+            _ => Err(other()),
         }
     }
 
     pub(in crate::backend::nftables) fn cmp(&mut self, cmp: &Cmp) -> Result<(), Unrecognised> {
-        let value = self.take_loaded(cmp.register)?;
-        let (expected, condition) = match value {
-            Value::Address { field, mask, .. } => {
-                let range = field::range(self.family, &mask, &cmp.value);
-                (CmpOp::EQUAL, range.map(|range| Condition::address(field, range).into()))
+        let condition = match self.take_loaded(cmp.register)? {
+            Value::Address { field, mask, .. } if cmp.op == CmpOp::EQUAL => {
+                field::range(self.family, &mask, &cmp.value)
+                    .map(|range| Condition::address(field, range).into())
+                    .ok_or(NotOurs::Value)
             }
-            Value::Field(field) => field::compared(field, &cmp.value),
-            Value::Random { whole, in_network_order } => {
-                (CmpOp::LESS, probability(&cmp.value, whole).filter(|_| in_network_order).map(Match::random))
+            Value::Random { whole, in_network_order } if cmp.op == CmpOp::LESS => {
+                probability(&cmp.value, whole).filter(|_| in_network_order).map(Match::random).ok_or(NotOurs::Value)
             }
+            Value::Port { field, first } => return self.compare_port(field, first, cmp),
+            Value::Mark { mask } => field::compared_mark(mask, cmp.op, &cmp.value),
+            Value::Field(field) => field::compared(field, cmp.op, &cmp.value),
+            Value::BothPorts if cmp.op == CmpOp::EQUAL => return self.both_ports(&cmp.value),
+            Value::Address { .. } | Value::Random { .. } | Value::BothPorts => Err(NotOurs::Comparison),
         };
-        if cmp.op != expected {
-            return Err(unrecognised("has a comparison that none of our rules has"));
+        self.matches.push(condition.map_err(not_ours)?);
+        Ok(())
+    }
+
+    /// A range of ports in one expression, as iptables writes it.
+    pub(in crate::backend::nftables) fn range(&mut self, range: &Range) -> Result<(), Unrecognised> {
+        let Value::Port { field, first: 0 } = self.take_loaded(range.register)? else {
+            return Err(unrecognised("compares something other than a port with a range"));
+        };
+        if range.op != CmpOp::EQUAL {
+            return Err(not_ours(NotOurs::Comparison));
         }
-        let condition =
-            condition.ok_or_else(|| unrecognised("compares with a value that none of our rules can name"))?;
-        self.matches.push(condition);
+        let ports = field::port(&range.first).zip(field::port(&range.last));
+        self.push_ports(field, ports.and_then(|(first, last)| PortRange::new(first, last)))
+    }
+
+    /// One port; or a range, of which nft compares first the smallest and then the greatest.
+    fn compare_port(&mut self, field: PortField, first: u16, cmp: &Cmp) -> Result<(), Unrecognised> {
+        let port = field::port(&cmp.value).ok_or_else(|| not_ours(NotOurs::Value))?;
+        match (cmp.op, first) {
+            (CmpOp::EQUAL, 0) => self.push_ports(field, PortRange::new(port, port)),
+            (CmpOp::AT_MOST, _) => self.push_ports(field, PortRange::new(first, port)),
+            (CmpOp::AT_LEAST, 0) => self.load(cmp.register, Value::Port { field, first: port }),
+            _ => Err(not_ours(NotOurs::Comparison)),
+        }
+    }
+
+    fn both_ports(&mut self, value: &[u8]) -> Result<(), Unrecognised> {
+        let (source, destination) = value.split_at_checked(2).ok_or_else(|| not_ours(NotOurs::Value))?;
+        for (field, value) in [(PortField::Source, source), (PortField::Destination, destination)] {
+            self.push_ports(field, field::port(value).and_then(|port| PortRange::new(port, port)))?;
+        }
+        Ok(())
+    }
+
+    fn push_ports(&mut self, field: PortField, ports: Option<PortRange>) -> Result<(), Unrecognised> {
+        self.ports.push((field, ports.ok_or_else(|| not_ours(NotOurs::Value))?));
         Ok(())
     }
 
@@ -136,12 +180,20 @@ impl Reading {
 
     /// The rule, once all of its conditions were decoded.
     pub(in crate::backend::nftables) fn finish(
-        self,
+        mut self,
         comment: Option<&str>,
         verdict: Verdict,
     ) -> Result<Rule, Unrecognised> {
         if self.loaded.is_some() {
             return Err(unrecognised("loads something that it does not compare"));
+        }
+        if !self.ports.is_empty() {
+            let mut protocols = self.matches.iter().filter_map(Match::asked_protocol);
+            let protocol = protocols.next().filter(|protocol| protocols.all(|other| other == *protocol));
+            let protocol =
+                protocol.ok_or_else(|| unrecognised("tests ports, and not one protocol of which they are"))?;
+            let ports = self.ports.into_iter().map(|(field, range)| Condition::port(field, protocol, range).into());
+            self.matches.extend(ports);
         }
         Ok(Rule::new(self.matches, comment.map(comment_of), verdict))
     }
@@ -157,6 +209,30 @@ impl Reading {
         let loaded = self.loaded.take().filter(|(loaded, _)| *loaded == register);
         loaded.map(|(_, value)| value).ok_or_else(|| unrecognised("compares something that was not loaded"))
     }
+}
+
+impl Value {
+    /// Keeps only these bits; `None` if it is something of which all bits count.
+    fn mask(&mut self, bits: &Data) -> Option<()> {
+        match self {
+            Self::Address { mask, is_masked, .. } if mask.len() == bits.len() => {
+                let byte = |data: &Data, index| data.get(index).copied().unwrap_or_default();
+                let old = *mask;
+                *mask = Data::from_fn(old.len(), |index| byte(&old, index) & byte(bits, index));
+                *is_masked = true;
+            }
+            Self::Mark { mask } => *mask &= u32::from_ne_bytes((**bits).try_into().ok()?),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn not_ours(why: NotOurs) -> Unrecognised {
+    unrecognised(match why {
+        NotOurs::Comparison => "has a comparison that none of our rules has",
+        NotOurs::Value => "compares with a value that none of our rules can name",
+    })
 }
 
 /// The verdicts that both layouts write in the same way.

@@ -197,3 +197,120 @@ pub(super) mod masquerade {
         Some(Masquerade { fully_random: flags & FLAG_RANDOM_FULLY != 0, ports })
     }
 }
+
+/// `-m mark` (`struct xt_mark_mtinfo1`, `linux/netfilter/xt_mark.h`).
+pub(super) mod mark {
+    use super::{Extension, Unrecognised, parameters};
+    use crate::net::{Mark, MarkBits};
+    use crate::policy::{Condition, Test, Value};
+
+    pub(crate) const NAME: &str = "mark";
+
+    const REVISION: u32 = 1;
+    /// `u32 mark, mask; u8 invert`.
+    const LEN: usize = 12;
+
+    /// `None` if it is no test of a mark.
+    pub(crate) fn emit(test: Test) -> Option<Extension> {
+        let (value, mask, inverted) = match test {
+            Test::Equal(Value::Mark(mark)) => (mark.bits(), u32::MAX, 0),
+            Test::NotEqual(Value::Mark(mark)) => (mark.bits(), u32::MAX, 1),
+            Test::Masked(bits) => (bits.value().bits(), bits.mask().bits(), 0),
+            _ => return None,
+        };
+        let mut info = [value, mask].map(u32::to_ne_bytes).concat();
+        info.push(inverted);
+        // As XT_ALIGN rounds it up, where iptables sends it.
+        info.resize(LEN.next_multiple_of(8), 0);
+        Some(Extension { name: NAME.to_owned(), revision: REVISION, info })
+    }
+
+    pub(crate) fn parse(extension: &Extension) -> Result<Condition, Unrecognised> {
+        let unknown = || Unrecognised("has a mark match other than `--mark` and `! --mark` of a whole mark".to_owned());
+        let [v0, v1, v2, v3, m0, m1, m2, m3, inverted, 0, 0, 0] = parameters(extension, REVISION, LEN)? else {
+            return Err(unknown());
+        };
+        let (value, mask) = (u32::from_ne_bytes([*v0, *v1, *v2, *v3]), u32::from_ne_bytes([*m0, *m1, *m2, *m3]));
+        match (mask, inverted) {
+            (u32::MAX, 0) => Some(Condition::mark(Mark::new(value))),
+            (u32::MAX, 1) => Some(Condition::mark_other_than(Mark::new(value))),
+            (_, 0) => MarkBits::new(value, mask).map(Condition::mark_bits),
+            _ => None,
+        }
+        .ok_or_else(unknown)
+    }
+}
+
+/// `-m tcp`, `-m udp` and `-m sctp` with `--sport` and `--dport` (`struct xt_tcp`, `struct xt_udp`,
+/// `linux/netfilter/xt_tcpudp.h`; `struct xt_sctp_info`, `linux/netfilter/xt_sctp.h`).
+pub(super) mod ports {
+    use super::{Extension, Unrecognised, parameters};
+    use crate::net::{PortRange, Protocol};
+
+    const REVISION: u32 = 0;
+    /// `XT_SCTP_SRC_PORTS` and `XT_SCTP_DEST_PORTS`: which ports count. To TCP and UDP all ports are in a range.
+    const SCTP_SOURCE: u32 = 1;
+    const SCTP_DESTINATION: u32 = 2;
+    /// Between the ports of `struct xt_sctp_info` and what it says of chunks by their flags: `u32 chunkmap[64]; u32 type`.
+    const SCTP_CHUNKS: usize = 260;
+    /// `struct xt_sctp_flag_info`: iptables fills in a type of chunk that is none, four times.
+    const SCTP_NO_CHUNK: [u8; 3] = [0xff, 0, 0];
+
+    /// The source and the destination ports, of which those that are not tested are `None`.
+    pub(crate) type Ports = [Option<PortRange>; 2];
+
+    /// The protocol that an extension of this name is about.
+    pub(crate) fn protocol(name: &str) -> Option<Protocol> {
+        Protocol::WITH_PORTS.into_iter().find(|protocol| protocol.to_string() == name)
+    }
+
+    pub(crate) fn emit(protocol: Protocol, ports: Ports) -> Extension {
+        let mut info = parameters_of(protocol, ports);
+        info.resize(info.len().next_multiple_of(8), 0);
+        Extension { name: protocol.to_string(), revision: REVISION, info }
+    }
+
+    pub(crate) fn parse(protocol: Protocol, extension: &Extension) -> Result<Ports, Unrecognised> {
+        let info = parameters(extension, REVISION, parameters_of(protocol, [None; 2]).len())?;
+        read(protocol, info)
+            // Encoding it again is the one way to be sure that nothing was overlooked.
+            .filter(|ports| ports.iter().any(Option::is_some) && parameters_of(protocol, *ports) == info)
+            .ok_or_else(|| Unrecognised(format!("has a {protocol} match other than a plain `--sport` and `--dport`")))
+    }
+
+    fn parameters_of(protocol: Protocol, [source, destination]: Ports) -> Vec<u8> {
+        let range = |ports: PortRange| [ports.first(), ports.last()].map(u16::to_ne_bytes).concat();
+        let or_all = |ports: Option<PortRange>| range(ports.unwrap_or(PortRange::ALL));
+        let or_none = |ports: Option<PortRange>| ports.map_or(vec![0; 4], range);
+        match protocol {
+            // `u16 spts[2], dpts[2]; u8 option, flg_mask, flg_cmp, invflags`.
+            Protocol::Tcp => [or_all(source), or_all(destination), vec![0; 4]].concat(),
+            // `u16 spts[2], dpts[2]; u8 invflags`, and a byte to align the numbers.
+            Protocol::Udp => [or_all(source), or_all(destination), vec![0; 2]].concat(),
+            // `u16 dpts[2], spts[2]; …; int flag_count; u32 flags, invflags`.
+            Protocol::Sctp => {
+                let flag = |ports: Option<PortRange>, flag| if ports.is_some() { flag } else { 0 };
+                let flags = flag(source, SCTP_SOURCE) | flag(destination, SCTP_DESTINATION);
+                let tail = [0, flags, 0].map(u32::to_ne_bytes).concat();
+                let chunks = [vec![0; SCTP_CHUNKS], SCTP_NO_CHUNK.repeat(4)].concat();
+                [or_none(destination), or_none(source), chunks, tail].concat()
+            }
+        }
+    }
+
+    /// The ports in the parameters, if these are such as [`parameters_of`] writes.
+    fn read(protocol: Protocol, info: &[u8]) -> Option<Ports> {
+        let [a0, a1, b0, b1, c0, c1, d0, d1] = *info.first_chunk()?;
+        let range = |first, last| PortRange::new(u16::from_ne_bytes(first), u16::from_ne_bytes(last));
+        let ports = [range([a0, a1], [b0, b1])?, range([c0, c1], [d0, d1])?];
+        if protocol != Protocol::Sctp {
+            return Some(ports.map(|ports| Some(ports).filter(|ports| *ports != PortRange::ALL)));
+        }
+        let (rest, _) = info.split_last_chunk::<4>()?;
+        let (_, flags) = rest.split_last_chunk()?;
+        let flags = u32::from_ne_bytes(*flags);
+        let [destination, source] = ports;
+        let tested = |ports, flag| Some(ports).filter(|_| flags & flag != 0);
+        Some([tested(source, SCTP_SOURCE), tested(destination, SCTP_DESTINATION)])
+    }
+}

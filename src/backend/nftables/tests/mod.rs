@@ -14,10 +14,10 @@ use super::codec::rule::{self, RuleInfo};
 use super::codec::{Bitwise, Cmp, CmpOp, Data, Expression, Payload, PayloadBase};
 use super::{Batch, Transaction};
 use crate::backend::nftables::{Action, Change};
-use crate::net::{Cidr, Family, PortRange, Protocol};
+use crate::net::{Cidr, Family, Mark, MarkBits, PortRange, Protocol};
 use crate::netlink::{Attributes, Writer};
 use crate::netlink::{Content, Messages, nfnetlink};
-use crate::policy::AddressField;
+use crate::policy::{AddressField, Condition, PortField};
 use crate::rules::{Masquerade, Match, Probability, Rule, TableId, Verdict};
 
 /// The transaction with these changes in the `nat` table of a family.
@@ -122,6 +122,13 @@ pub(super) fn any_family() -> impl Strategy<Value = Family> {
 
 fn with_matches(matches: impl Strategy<Value = Vec<Match>>, comment: &'static str) -> impl Strategy<Value = Rule> {
     let comment = prop::option::of(comment.prop_map(Cow::Owned));
+    // No rule of ours asks for ports of one protocol, and for another protocol.
+    let is_possible = |matches: &Vec<Match>| {
+        let mut protocols = matches.iter().filter_map(Match::asked_protocol);
+        let first = protocols.next();
+        matches.iter().all(|condition| condition.ports().is_none()) || protocols.all(|other| Some(other) == first)
+    };
+    let matches = matches.prop_filter("ports of one protocol", is_possible);
     (matches, comment, any_verdict()).prop_map(|(m, c, v)| Rule::new(m, c, v))
 }
 
@@ -139,15 +146,36 @@ fn any_match(family: Family) -> impl Strategy<Value = Match> {
         2 => range.prop_map(Match::source),
         1 => prop::sample::select(Protocol::WITH_PORTS.to_vec()).prop_map(Match::protocol),
         1 => Just(Match::DESTINATION_NOT_LOCAL),
+        3 => any_condition().prop_map(Match::from),
     ]
 }
 
+/// A condition on ports, the mark or the interface.
+fn any_condition() -> impl Strategy<Value = Condition> {
+    let field = prop::sample::select(vec![PortField::Source, PortField::Destination]);
+    let protocol = prop::sample::select(Protocol::WITH_PORTS.to_vec());
+    let name = || "[a-zA-Z0-9._][a-zA-Z0-9._@~!-]{1,14}".prop_filter_map("a name", |name| name.parse().ok());
+    prop_oneof![
+        3 => (field, protocol, any_ports()).prop_map(|(field, protocol, ports)| Condition::port(field, protocol, ports)),
+        1 => any::<u32>().prop_map(|mark| Condition::mark(Mark::new(mark))),
+        1 => any::<u32>().prop_map(|mark| Condition::mark_other_than(Mark::new(mark))),
+        1 => (any::<u32>(), 1..u32::MAX)
+            .prop_map(|(mark, mask)| Condition::mark_bits(MarkBits::new(mark & mask, mask).unwrap())),
+        1 => name().prop_map(Condition::output_interface),
+        1 => name().prop_map(Condition::output_interface_other_than),
+        1 => name().prop_map(Condition::output_interface_beginning),
+    ]
+}
+
+fn any_ports() -> impl Strategy<Value = PortRange> {
+    (any::<u16>(), any::<u16>()).prop_map(|(a, b)| PortRange::new(a.min(b), a.max(b)).unwrap())
+}
+
 fn any_verdict() -> impl Strategy<Value = Verdict> {
-    let ports = (any::<u16>(), any::<u16>()).prop_map(|(a, b)| PortRange::new(a.min(b), a.max(b)).unwrap());
     prop_oneof![
         Just(Verdict::Return),
         "[A-Z][A-Z0-9-]{0,27}".prop_map(Verdict::Jump),
-        (any::<bool>(), prop::option::of(ports))
+        (any::<bool>(), prop::option::of(any_ports()))
             .prop_map(|(fully_random, ports)| Verdict::Masquerade(Masquerade { fully_random, ports })),
     ]
 }

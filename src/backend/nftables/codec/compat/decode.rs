@@ -7,7 +7,8 @@ use crate::backend::nftables::codec::expression::{Expression, Extension};
 use crate::backend::nftables::codec::reading;
 use crate::backend::nftables::codec::reading::{Reading, misplaced, unrecognised};
 use crate::backend::nftables::codec::xt;
-use crate::net::Family;
+use crate::net::{Family, PortRange};
+use crate::policy::{Condition, PortField};
 use crate::rules::{Match, Rule, Verdict};
 
 /// The rule that these expressions, in a table of `family`, and the comment beside them mean.
@@ -28,13 +29,14 @@ pub fn decode(family: Family, expressions: &[Expression], beside: Option<&str>) 
             Expression::Meta(meta) => reading.meta(*meta)?,
             Expression::Bitwise(bitwise) => reading.bitwise(bitwise)?,
             Expression::Cmp(cmp) => reading.cmp(cmp)?,
+            Expression::Range(range) => reading.range(range)?,
             Expression::Counter(_) => {}
             Expression::Match(extension) if extension.name == xt::comment::NAME => {
                 if comment.replace(Cow::Owned(xt::comment::parse(extension)?)).is_some() {
                     return Err(unrecognised("has two comments"));
                 }
             }
-            Expression::Match(extension) => reading.condition(condition(extension)?),
+            Expression::Match(extension) => reading.conditions(of_extension(extension)?),
             // Whatever iptables itself does not write.
             other => return Err(misplaced(other)),
         }
@@ -53,10 +55,18 @@ fn verdict(family: Family, expression: &Expression) -> Result<Verdict, Unrecogni
     }
 }
 
-fn condition(extension: &Extension) -> Result<Match, Unrecognised> {
+fn of_extension(extension: &Extension) -> Result<Vec<Match>, Unrecognised> {
     match extension.name.as_str() {
-        xt::addrtype::NAME => xt::addrtype::parse(extension).map(|()| Match::DESTINATION_NOT_LOCAL),
-        xt::statistic::NAME => xt::statistic::parse(extension).map(Match::random),
-        name => Err(Unrecognised(format!("has the match {name}"))),
+        xt::addrtype::NAME => xt::addrtype::parse(extension).map(|()| vec![Match::DESTINATION_NOT_LOCAL]),
+        xt::statistic::NAME => xt::statistic::parse(extension).map(|probability| vec![Match::random(probability)]),
+        xt::mark::NAME => xt::mark::parse(extension).map(|condition| vec![condition.into()]),
+        name => {
+            let protocol = xt::ports::protocol(name);
+            let protocol = protocol.ok_or_else(|| Unrecognised(format!("has the match {name}")))?;
+            let [source, destination] = xt::ports::parse(protocol, extension)?;
+            let of =
+                |field, ports: Option<PortRange>| ports.map(|ports| Condition::port(field, protocol, ports).into());
+            Ok(of(PortField::Source, source).into_iter().chain(of(PortField::Destination, destination)).collect())
+        }
     }
 }

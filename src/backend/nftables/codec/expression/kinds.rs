@@ -28,6 +28,8 @@ pub struct PayloadBase(pub u32);
 impl PayloadBase {
     /// The IPv4 or IPv6 header.
     pub const NETWORK: Self = Self(1);
+    /// The header of the transport protocol.
+    pub const TRANSPORT: Self = Self(2);
 }
 
 impl Value for PayloadBase {
@@ -53,6 +55,10 @@ of_attributes! {
 }
 
 impl Meta {
+    /// The packet's mark, four bytes in host order (`NFT_META_MARK`).
+    pub const MARK: u32 = 3;
+    /// The name of the interface on which the packet leaves, 16 bytes, zeros behind the name (`NFT_META_OIFNAME`).
+    pub const OUTPUT_INTERFACE: u32 = 7;
     /// The transport protocol's number, one byte (`NFT_META_L4PROTO`).
     pub const L4PROTO: u32 = 16;
 }
@@ -199,6 +205,10 @@ impl CmpOp {
     pub const NOT_EQUAL: Self = Self(1);
     /// The register holds something smaller, as bytes in their order.
     pub const LESS: Self = Self(2);
+    /// The register holds the value or something smaller.
+    pub const AT_MOST: Self = Self(3);
+    /// The register holds the value or something greater.
+    pub const AT_LEAST: Self = Self(5);
 }
 
 impl Value for CmpOp {
@@ -208,6 +218,21 @@ impl Value for CmpOp {
 
     fn parse(attribute: &Attribute<'_>) -> Option<Self> {
         Value::parse(attribute).map(Self)
+    }
+}
+
+of_attributes! {
+    /// Compares as many bytes of a register as each of the values has with both of them (`enum nft_range_attributes`).
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Range {
+        /// The register.
+        register: u32 = NFTA_RANGE_SREG(1),
+        /// Whether it has to be in the range (0) or outside (`enum nft_range_ops`).
+        op: CmpOp = NFTA_RANGE_OP(2),
+        /// The smallest value in the range, as it stands in the packet.
+        first: Data = NFTA_RANGE_FROM_DATA(3),
+        /// The greatest.
+        last: Data = NFTA_RANGE_TO_DATA(4),
     }
 }
 

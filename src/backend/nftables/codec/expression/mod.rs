@@ -10,7 +10,7 @@ mod kinds;
 pub use data::Data;
 pub use immediate::{Immediate, VerdictCode};
 pub use kinds::{
-    Bitwise, Byteorder, Cmp, CmpOp, Counter, Extension, Fib, Lookup, Masq, Meta, Numgen, Payload, PayloadBase,
+    Bitwise, Byteorder, Cmp, CmpOp, Counter, Extension, Fib, Lookup, Masq, Meta, Numgen, Payload, PayloadBase, Range,
 };
 
 use crate::netlink::{Attributes, Malformed, Writer};
@@ -73,6 +73,8 @@ expressions! {
     Payload(Payload) = "payload",
     /// Compares a register with a value; if it does not hold, the rule ends here.
     Cmp(Cmp) = "cmp",
+    /// Compares a register with two values; if it is not between them, the rule ends here.
+    Range(Range) = "range",
     /// Masks a register.
     Bitwise(Bitwise) = "bitwise",
     /// Gives a verdict on the packet.

@@ -35,6 +35,7 @@ pub fn decode(family: Family, expressions: &[Expression], comment: Option<&str>)
             Expression::Byteorder(byteorder) => reading.byteorder(*byteorder)?,
             Expression::Bitwise(bitwise) => reading.bitwise(bitwise)?,
             Expression::Cmp(cmp) => reading.cmp(cmp)?,
+            Expression::Range(range) => reading.range(range)?,
             Expression::Lookup(lookup) => reading.lookup(lookup)?,
             other => return Err(misplaced(other)),
         }
