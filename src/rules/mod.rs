@@ -12,7 +12,7 @@ mod table;
 mod trace;
 
 pub use compile::{Layout, compile, jump};
-pub(crate) use compile::{OUR_COMMENTS, SetPart, sets_of_addresses};
+pub(crate) use compile::{OUR_COMMENTS, RETURN_COMMENT, SetPart, sets_of_addresses};
 pub use elements::Elements;
 pub use matching::{Field, Lookup, Match, Test};
 pub use probability::Probability;

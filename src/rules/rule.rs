@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Lookup, Match, Probability, SetPart};
+use super::{Lookup, Match, Probability, RETURN_COMMENT, SetPart};
 use crate::net::PortRange;
 use crate::policy::{DecisionRange, Few};
 
@@ -12,12 +12,18 @@ use crate::policy::{DecisionRange, Few};
 pub struct Rule {
     /// The matches in their order: two rules that mean the same are equal.
     matches: Few<Match>,
-    /// The comment that listings show.
-    comment: Option<Cow<'static, str>>,
-    /// What happens to a packet that matches.
-    verdict: Verdict,
+    outcome: Outcome,
     /// The decisions of the policy that it carries out: none, if it was not made of a policy, or only leads to other rules.
     decisions: DecisionRange,
+}
+
+/// The comment of a rule and its verdict. A list has a hundred thousand rules that return under our comment, and a handful of
+/// others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// [`RETURN_COMMENT`] and [`Verdict::Return`].
+    Kept,
+    Other(Box<(Option<Cow<'static, str>>, Verdict)>),
 }
 
 /// What a rule does to a packet that matches.
@@ -43,8 +49,8 @@ pub struct Masquerade {
 
 impl PartialEq for Rule {
     fn eq(&self, other: &Self) -> bool {
-        let Self { matches, comment, verdict, decisions: _ } = self;
-        *matches == other.matches && *comment == other.comment && *verdict == other.verdict
+        let Self { matches, outcome, decisions: _ } = self;
+        *matches == other.matches && *outcome == other.outcome
     }
 }
 
@@ -61,7 +67,11 @@ impl Rule {
                 matches.iter().filter_map(Match::ports).map(|(protocol, _)| Match::protocol(protocol)).collect();
             matches.retain(|condition| !of_ports.contains(condition));
         }
-        Self { matches: matches.into(), comment, verdict, decisions: DecisionRange::default() }
+        let outcome = match (comment.as_deref(), &verdict) {
+            (Some(RETURN_COMMENT), Verdict::Return) => Outcome::Kept,
+            _ => Outcome::Other(Box::new((comment, verdict))),
+        };
+        Self { matches: matches.into(), outcome, decisions: DecisionRange::default() }
     }
 
     /// The same rule, which carries out these decisions.
@@ -70,13 +80,22 @@ impl Rule {
         Self { decisions, ..self }
     }
 
+    /// The same rule with other matches.
+    fn with_matches(&self, matches: Vec<Match>) -> Self {
+        let rule = match &self.outcome {
+            Outcome::Kept => Self::new(matches, Some(RETURN_COMMENT.into()), Verdict::Return),
+            Outcome::Other(other) => Self::new(matches, other.0.clone(), other.1.clone()),
+        };
+        rule.carrying_out(self.decisions)
+    }
+
     /// The same rule, for a set that has another name.
     pub(crate) fn with_set_named(&self, set: &str, name: &str) -> Self {
         let renamed = self.matches.iter().map(|condition| match condition.lookup() {
             Some(lookup) if lookup.set == set => Match::in_set(lookup.field, name, lookup.prefix_len),
             _ => condition.clone(),
         });
-        Self::new(renamed.collect(), self.comment.clone(), self.verdict.clone()).carrying_out(self.decisions)
+        self.with_matches(renamed.collect())
     }
 
     /// The rules that together do the same where the elements of a set are spread over others: one for each of those in
@@ -89,9 +108,8 @@ impl Rule {
                 Some(lookup) if index == at => Match::in_set(lookup.field, &part.name, part.prefix_len),
                 _ => condition.clone(),
             });
-            let rule = Self::new(replaced.collect(), self.comment.clone(), self.verdict.clone());
             // The rule may look up its other address in the same set, too.
-            rule.carrying_out(self.decisions).looking_up_instead(set, others)
+            self.with_matches(replaced.collect()).looking_up_instead(set, others)
         };
         others.iter().flat_map(in_part).collect()
     }
@@ -116,13 +134,19 @@ impl Rule {
     /// The comment that listings show.
     #[must_use]
     pub fn comment(&self) -> Option<&str> {
-        self.comment.as_deref()
+        match &self.outcome {
+            Outcome::Kept => Some(RETURN_COMMENT),
+            Outcome::Other(other) => other.0.as_deref(),
+        }
     }
 
     /// What happens to a packet that matches.
     #[must_use]
     pub const fn verdict(&self) -> &Verdict {
-        &self.verdict
+        match &self.outcome {
+            Outcome::Kept => &Verdict::Return,
+            Outcome::Other(other) => &other.1,
+        }
     }
 
     /// The decisions of the policy that it carries out.

@@ -310,7 +310,7 @@ fn a_rule_that_asks_for_ports_asks_for_their_protocol_once() {
 #[test]
 fn a_rule_of_a_long_list_takes_little_memory_and_has_its_only_match_in_place() {
     assert!(size_of::<Match>() <= 24, "{}", size_of::<Match>());
-    assert!(size_of::<Rule>() <= 80, "{}", size_of::<Rule>());
+    assert!(size_of::<Rule>() <= 40, "{}", size_of::<Rule>());
 }
 
 #[test]

@@ -155,8 +155,8 @@ pub(crate) fn marked(mark: u32) -> Match {
     Condition::mark(Mark::new(mark)).into()
 }
 
-pub(crate) fn marked_in(mark: u32, mask: u32) -> Match {
-    Condition::mark_bits(MarkBits::new(mark, mask).unwrap()).into()
+pub(crate) fn marked_in(value: u32, mask: u32) -> Match {
+    Condition::mark_bits(MarkBits::new(value, mask).unwrap()).into()
 }
 
 pub(crate) fn port(field: PortField, protocol: Protocol, first: u16, last: u16) -> Match {

@@ -32,7 +32,8 @@ impl fmt::Display for Layout {
     }
 }
 
-const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
+/// The comment of a rule by which packets keep their source.
+pub(crate) const RETURN_COMMENT: &str = "ip-masq-agent: local traffic is not subject to MASQUERADE";
 const MASQUERADE_COMMENT: &str = "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)";
 
 /// The comments of the most frequent rules of our chains.

@@ -114,6 +114,7 @@ fn bytes(value: Value) -> Data {
 const INTERFACE_LEN: usize = 16;
 
 /// Why a comparison is none of ours.
+#[derive(Clone, Copy)]
 pub(in crate::backend::nftables) enum NotOurs {
     /// We compare the field in other ways only.
     Comparison,

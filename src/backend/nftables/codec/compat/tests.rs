@@ -185,19 +185,6 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
     let m = Expression::Match;
     let t = Expression::Target;
 
-    // With one bit that is not set in what we write.
-    let altered = |protocol: Protocol, at: usize| {
-        let mut extension = xt::ports::emit(protocol, [PortRange::new(1, 2), PortRange::new(3, 4)]);
-        extension.info[at] ^= 1;
-        extension
-    };
-    let inverted_mark = |value: u32, mask: u32| {
-        let info = [&value.to_ne_bytes()[..], &mask.to_ne_bytes(), &[1, 0, 0, 0]].concat();
-        extension("mark", 1, info)
-    };
-    let bit = 0x4000_u32.to_ne_bytes();
-    let ports = "tests ports, and not one protocol of which they are";
-    let marks = "has a mark match other than `--mark` and `! --mark` of a whole mark";
     let bytes = "tests bytes of the packet other than its addresses and ports";
     let none = "compares with a value that none of our rules can name";
     let equality = "has a comparison that none of our rules has";
@@ -237,6 +224,45 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![of_nft, ret()], "has the expression fib"),
         (vec![Expression::Masq(Masq { flags: 0, ports: None })], end),
         (vec![m(extension("multiport", 1, vec![0; 48])), ret()], "has the match multiport"),
+        (vec![t(extension("SNAT", 0, vec![0; 24]))], "has the target SNAT"),
+        (vec![comment(), comment(), ret()], "has two comments"),
+        (vec![m(broken), ret()], "has a comment that is not UTF-8"),
+        (vec![m(inverted), ret()], statistic),
+        (vec![m(nth), ret()], statistic),
+        (vec![m(local), ret()], "tests address types other than `! --dst-type LOCAL`"),
+        (vec![m(longer), ret()], "has the xtables extension addrtype in revision 1 with 16 bytes of parameters"),
+        (vec![t(random)], options),
+        (vec![t(mapped)], options),
+        (vec![t(of_ipv6)], "has the xtables extension MASQUERADE in revision 0 with 40 bytes of parameters"),
+    ];
+    for (expressions, why) in cases {
+        assert_eq!(decode(Family::Ipv4, &expressions, None), Err(Unrecognised(why.to_owned())), "{expressions:?}");
+    }
+}
+
+#[test]
+fn what_our_types_cannot_say_of_ports_marks_and_interfaces_is_opaque_with_the_reason() {
+    // With one bit that is not set in what we write.
+    let altered = |protocol: Protocol, at: usize| {
+        let mut extension = xt::ports::emit(protocol, [PortRange::new(1, 2), PortRange::new(3, 4)]);
+        extension.info[at] ^= 1;
+        extension
+    };
+    let inverted_mark = |value: u32, mask: u32| {
+        let info = [&value.to_ne_bytes()[..], &mask.to_ne_bytes(), &[1, 0, 0, 0]].concat();
+        extension("mark", 1, info)
+    };
+    let bit = 0x4000_u32.to_ne_bytes();
+    let ports = "tests ports, and not one protocol of which they are";
+    let marks = "has a mark match other than `--mark` and `! --mark` of a whole mark";
+    let bytes = "tests bytes of the packet other than its addresses and ports";
+    let none = "compares with a value that none of our rules can name";
+    let equality = "has a comparison that none of our rules has";
+    let unused = "loads something that it does not compare";
+    let masking = "has a bitwise operation other than a mask on an address or a mark";
+    let ret = || verdict(VerdictCode::RETURN);
+    let m = Expression::Match;
+    let cases: Vec<(Vec<Expression>, &str)> = vec![
         (vec![m(altered(Protocol::Tcp, 11)), ret()], "has a tcp match other than a plain `--sport` and `--dport`"),
         (vec![m(altered(Protocol::Udp, 8)), ret()], "has a udp match other than a plain `--sport` and `--dport`"),
         (vec![m(altered(Protocol::Sctp, 10)), ret()], "has a sctp match other than a plain `--sport` and `--dport`"),
@@ -274,16 +300,6 @@ fn what_our_types_cannot_say_is_opaque_with_the_reason() {
         (vec![meta(Meta::OUTPUT_INTERFACE), equal(b"eth+\0"), ret()], none),
         (vec![meta(Meta::OUTPUT_INTERFACE), equal(b"eth0\0eth1\0"), ret()], none),
         (vec![meta(Meta::OUTPUT_INTERFACE), mask(&[255]), equal(b"e"), ret()], masking),
-        (vec![t(extension("SNAT", 0, vec![0; 24]))], "has the target SNAT"),
-        (vec![comment(), comment(), ret()], "has two comments"),
-        (vec![m(broken), ret()], "has a comment that is not UTF-8"),
-        (vec![m(inverted), ret()], statistic),
-        (vec![m(nth), ret()], statistic),
-        (vec![m(local), ret()], "tests address types other than `! --dst-type LOCAL`"),
-        (vec![m(longer), ret()], "has the xtables extension addrtype in revision 1 with 16 bytes of parameters"),
-        (vec![t(random)], options),
-        (vec![t(mapped)], options),
-        (vec![t(of_ipv6)], "has the xtables extension MASQUERADE in revision 0 with 40 bytes of parameters"),
     ];
     for (expressions, why) in cases {
         assert_eq!(decode(Family::Ipv4, &expressions, None), Err(Unrecognised(why.to_owned())), "{expressions:?}");

@@ -1,8 +1,4 @@
-//! Real packets through rules about interfaces, ports and marks, in each layout: what the policy says of a packet, the kernel
-//! does with it.
-
-#[cfg(test)]
-mod support;
+//! Packets of the node's, each a new flow, and from which address they come.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -19,9 +15,9 @@ use ip_masq_agent::policy::{
 use ip_masq_agent::rules::{Layout, Protection, compile};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use support::DEADLINE;
-use support::probe::tcp_connection;
-use support::topology::{Topology, parsed};
+use crate::support::DEADLINE;
+use crate::support::probe::tcp_connection;
+use crate::support::topology::{Topology, parsed};
 
 const LAYOUTS: [Layout; 2] = [Layout::IptablesNat, Layout::OwnTable(Protection::Off)];
 
