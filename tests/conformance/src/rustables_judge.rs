@@ -166,7 +166,7 @@ fn rustables_reads_the_rules_that_we_write_but_only_carries_what_is_of_xtables()
 }
 
 /// The name of an interface, as long as the register in which the kernel has it.
-fn padded(name: policy::Value) -> String {
+fn interface_register(name: policy::Value) -> String {
     format!("{:\0<16}", name.to_string())
 }
 
@@ -193,8 +193,8 @@ fn expected(family: Family, rule: &ip_masq_agent::rules::Rule) -> Vec<String> {
             (Field::Packet(policy::Field::Protocol), _) => {}
             (Field::Packet(policy::Field::OutputInterface), Test::Packet(test)) => {
                 let (op, name) = match test {
-                    policy::Test::Equal(value) => (CmpOp::Eq, padded(value)),
-                    policy::Test::NotEqual(value) => (CmpOp::Neq, padded(value)),
+                    policy::Test::Equal(value) => (CmpOp::Eq, interface_register(value)),
+                    policy::Test::NotEqual(value) => (CmpOp::Neq, interface_register(value)),
                     policy::Test::NamePrefix(start) => (CmpOp::Eq, start.to_string()),
                     other => unreachable!("{other:?} is no test of an interface"),
                 };
