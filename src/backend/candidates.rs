@@ -49,6 +49,10 @@ pub(super) trait Reconciler {
 
     fn preview(&mut self, desired: &Ruleset, options: &ReconcileOptions) -> Result<Preview, ReconcileError>;
 
+    fn recall(&mut self, memory: &[u8]);
+
+    fn remember(&self) -> Option<Vec<u8>>;
+
     fn take_back(&mut self, chain: &ChainName);
 
     fn is_current(&mut self, token: Token) -> Result<bool, BackendError>;
@@ -72,6 +76,14 @@ impl<B: Backend> Reconciler for B {
 
     fn preview(&mut self, desired: &Ruleset, options: &ReconcileOptions) -> Result<Preview, ReconcileError> {
         preview(self, desired, options)
+    }
+
+    fn recall(&mut self, memory: &[u8]) {
+        Backend::recall(self, memory);
+    }
+
+    fn remember(&self) -> Option<Vec<u8>> {
+        Backend::remember(self)
     }
 
     fn take_back(&mut self, chain: &ChainName) {

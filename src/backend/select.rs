@@ -205,6 +205,21 @@ impl Selection {
         Ok(Selected { layout: self.candidate.layout, refused: Vec::new(), result })
     }
 
+    /// Takes up what an earlier process remembered ([`Selection::remember`]), as far as it is still true. Whatever it is, the
+    /// rules that come into force are the same.
+    pub fn recall(&mut self, memory: &[u8]) {
+        // A backend that cannot be opened is reported by what follows.
+        if let Ok(backend) = self.backends.of_kind(self.candidate.kind).get() {
+            backend.recall(memory);
+        }
+    }
+
+    /// What spares a later process reading long lists; `None` if there is none, or if what was recalled is still true.
+    #[must_use]
+    pub fn remember(&mut self) -> Option<Vec<u8>> {
+        self.backends.of_kind(self.candidate.kind).opened()?.remember()
+    }
+
     /// The time that the last [`Selection::reconcile`] took.
     #[must_use]
     pub const fn took(&self) -> PassTimes {

@@ -103,6 +103,14 @@ impl<B: Backend> Backend for Timed<'_, B> {
         self.backend.settle(have);
     }
 
+    fn recall(&mut self, memory: &[u8]) {
+        self.backend.recall(memory);
+    }
+
+    fn remember(&self) -> Option<Vec<u8>> {
+        self.backend.remember()
+    }
+
     fn take_back(&mut self, chain: &ChainName) {
         self.backend.take_back(chain);
     }

@@ -96,7 +96,7 @@ pub(super) struct Global {
     /// Keep the last valid configuration here, for a start with a broken file or none; off if not given
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
-    /// Where a running agent leaves a record, by which verbs that are called beside it take its flags and its file
+    /// Where a running agent leaves a record, by which verbs beside it take its flags and its file, and apply what it knew
     #[arg(long, global = true, value_name = "DIR", default_value = runtime::DEFAULT)]
     pub(super) runtime_dir: PathBuf,
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
@@ -152,6 +152,9 @@ pub(super) enum Request {
         /// Rename the state file instead, with this word
         #[arg(long, value_enum)]
         set_aside: Option<Flaw>,
+        /// Write what is remembered of the rules instead
+        #[arg(long, conflicts_with = "set_aside")]
+        remember: bool,
     },
     /// Take the agent's rules out, and nothing else
     Cleanup {

@@ -50,7 +50,7 @@ pub struct Cli {
     pub watch_rules: WatchRules,
     /// `--state-dir`: where the last valid configuration is saved, if it is.
     pub state_dir: Option<PathBuf>,
-    /// `--runtime-dir`: where a running agent leaves its record.
+    /// `--runtime-dir`: where a running agent leaves its record, and `apply` what it knew of the rules.
     pub runtime_dir: PathBuf,
     /// `--conntrack`: what is done about flows that began under another policy.
     pub conntrack: ExistingFlows,
@@ -192,8 +192,9 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
         Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
-        Request::StateWriter { set_aside } => {
-            Verb::StateWriter(set_aside.map_or(WriterTask::Save, WriterTask::SetAside))
+        Request::StateWriter { set_aside, remember } => {
+            let task = if remember { WriterTask::Remember } else { WriterTask::Save };
+            Verb::StateWriter(set_aside.map_or(task, WriterTask::SetAside))
         }
         Request::Explain { destination, protocol, local } => {
             let protocol = Some(protocol.map_or(Transport::Other, Transport::WithPorts));

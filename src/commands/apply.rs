@@ -18,6 +18,7 @@ use crate::net::Family;
 use crate::policy::Policy;
 use crate::rules::render::{iptables_save, nft};
 use crate::rules::{Layout, compile};
+use crate::runtime::RuntimeDir;
 use crate::text::counted;
 
 /// So long `apply` waits for the disk.
@@ -29,6 +30,11 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     let policy = Policy::new(active.config(), &cli.flags);
     let compile = |layout| compile(&policy, layout);
     let mut selection = Selection::new(Backends::of_this_namespace(), cli.backend, cli.protect, &compile);
+    // In the sandbox the rules end with the process.
+    let runtime_dir = (!cli.sandbox).then(|| RuntimeDir::new(&cli.runtime_dir));
+    if let Some(memory) = runtime_dir.as_ref().and_then(RuntimeDir::remembered) {
+        selection.recall(&memory);
+    }
     let selected =
         selection.reconcile(&options(&active), &compile).inspect_err(|error| tell_partial(error.partial()))?;
     let left_standing = &selected.result.left_standing;
@@ -44,6 +50,9 @@ pub(super) fn apply(cli: &Cli, print_rules: bool) -> Result<Exit> {
     }
     if active.is_degraded() {
         warn!(event = "degraded", active = active.name(), "in force: {active}");
+    }
+    if let Some((dir, memory)) = runtime_dir.zip(selection.remember()) {
+        dir.remember(&memory);
     }
     if let Some(Err(error)) = store.due().map(|save| save.run(SAVING)) {
         warn!(

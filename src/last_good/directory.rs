@@ -19,6 +19,10 @@ use crate::text::Shown;
 const NAME: &str = "last-known-good";
 /// The name of what is to become the state file. What a crash leaves of it is replaced and never read.
 const NEW: &str = "last-known-good.new";
+/// The name of the file with what a one-shot verb knew of the rules ([`StateDir::remember`]).
+pub const REMEMBERED: &str = "remembered-rules";
+/// What is to become that file.
+const NEW_REMEMBERED: &str = "remembered-rules.new";
 /// So many files of each kind are set aside at most; then the oldest is removed.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
@@ -148,13 +152,22 @@ impl StateDir {
         if config::regular_file(&file, bytes.len() as u64).is_ok_and(|held| held == bytes) {
             return Ok(false);
         }
-        let new = self.path.join(NEW);
-        write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &file).map_err(failed("rename to its name", &new)))
-            // What takes up room there is of no use.
-            .inspect_err(|_| drop(fs::remove_file(&new)))?;
+        replace(&self.path.join(NEW), &file, bytes, true)?;
         // The name is on the disk only when the directory is.
         directory.sync().map_err(failed("write to the disk", &self.path)).map(|()| true)
+    }
+
+    /// Makes the file [`REMEMBERED`] hold this. After a crash of the whole node it is of no use, so nothing waits for the
+    /// disk. The directory is that of running agents, whose records everybody may read.
+    pub(super) fn remember(&self, bytes: &[u8]) -> Result<(), WriteError> {
+        match DirBuilder::new().mode(0o755).create(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("create the directory", &self.path)(error));
+            }
+            _ => {}
+        }
+        let _lock = self.lock()?;
+        replace(&self.path.join(NEW_REMEMBERED), &self.path.join(REMEMBERED), bytes, false)
     }
 
     /// The directory, which is this process's alone until the value is dropped. A writer process that an earlier agent
@@ -230,8 +243,16 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Writes a new file, which no process has open, down to the disk.
-fn write(new: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+/// Makes a file hold these bytes. At every moment it holds what it held or these.
+fn replace(new: &Path, file: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
+    write(new, bytes, lasts)
+        .and_then(|()| fs::rename(new, file).map_err(failed("rename to its name", new)))
+        // What takes up room there is of no use.
+        .inspect_err(|_| drop(fs::remove_file(new)))
+}
+
+/// Writes a new file, which no process has open, and down to the disk if it is to last.
+fn write(new: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", new)(error)),
         _ => {}
@@ -239,7 +260,7 @@ fn write(new: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new);
     let mut file: File = open.map_err(failed("create", new))?;
     file.write_all(bytes).map_err(failed("write", new))?;
-    file.sync_all().map_err(failed("write to the disk", new))
+    if lasts { file.sync_all().map_err(failed("write to the disk", new)) } else { Ok(()) }
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {

@@ -15,7 +15,7 @@ mod trust;
 mod writer;
 
 pub use active_config::{ActiveConfig, Fallback, FileStatus, ReadSources, choose};
-pub use directory::{Flaw, LoadError, StateDir, WriteError};
+pub use directory::{Flaw, LoadError, REMEMBERED, StateDir, WriteError};
 pub use format::{FormatError, decode, encode};
 pub use save::Save;
 pub use store::{FallbackNotes, LastGoodStore};

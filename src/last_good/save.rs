@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[cfg(test)]
 use super::WriteError;
-use super::{LastKnownGood, SaveError, StateDir, Writer, WriterAnswer, WriterTask};
+use super::{LastKnownGood, SaveError, StateDir, Writer, WriterAnswer, WriterTask, format};
 
 /// A configuration that is in force and is to be saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Save {
     ///
     /// [`SaveError::NotStarted`]
     pub fn start(&self) -> Result<Writer, SaveError> {
-        Writer::start(&self.dir, WriterTask::Save, Some(&self.good))
+        Writer::start(&self.dir, WriterTask::Save, Some(&format::encode(&self.good)))
     }
 
     /// Has it written by a process, and waits for that, but no longer than `most`. Returns whether anything was
@@ -37,7 +37,7 @@ impl Save {
     ///
     /// [`SaveError`]
     pub fn run(&self, most: Duration) -> Result<bool, SaveError> {
-        let answer = Writer::run(&self.dir, WriterTask::Save, Some(&self.good), most);
+        let answer = Writer::run(&self.dir, WriterTask::Save, Some(&format::encode(&self.good)), most);
         answer.map(|answer| answer == WriterAnswer::Saved(true))
     }
 

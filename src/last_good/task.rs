@@ -15,6 +15,8 @@ pub enum WriterTask {
     Save,
     /// The state file is to have another name.
     SetAside(Flaw),
+    /// What comes by stdin is to be in the directory of running agents, for the next one-shot verb.
+    Remember,
 }
 
 /// The result of a task.
@@ -36,6 +38,10 @@ impl WriterTask {
                 Ok(written) => WriterAnswer::Saved(written),
                 Err(why) => WriterAnswer::Failed(why),
             },
+            Self::Remember => match remember(dir, input) {
+                Ok(()) => WriterAnswer::Saved(true),
+                Err(why) => WriterAnswer::Failed(why),
+            },
             Self::SetAside(flaw) => {
                 dir.set_aside(flaw).map_or_else(|error| WriterAnswer::Failed(error.to_string()), WriterAnswer::Aside)
             }
@@ -50,6 +56,13 @@ fn save(dir: &StateDir, input: impl Read) -> Result<bool, String> {
     // A call by hand is not to spoil what is saved.
     format::decode(&bytes).map_err(|error| format!("what is to be saved {error}"))?;
     dir.write(&bytes).map_err(|error| error.to_string())
+}
+
+fn remember(dir: &StateDir, mut input: impl Read) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    let read = input.read_to_end(&mut bytes);
+    read.map_err(|error| format!("could not read what is to be remembered: {error}"))?;
+    dir.remember(&bytes).map_err(|error| error.to_string())
 }
 
 impl WriterAnswer {

@@ -18,7 +18,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use super::{LastKnownGood, StateDir, WriterAnswer, WriterTask, format};
+use super::{StateDir, WriterAnswer, WriterTask};
 use crate::text::Shown;
 
 /// The verb by which this program becomes a writer.
@@ -95,8 +95,8 @@ impl Writer {
     /// # Errors
     ///
     /// [`SaveError::NotStarted`]
-    pub fn start(dir: &StateDir, task: WriterTask, good: Option<&LastKnownGood>) -> Result<Self, SaveError> {
-        Self::spawn(dir, task, good).map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })
+    pub fn start(dir: &StateDir, task: WriterTask, content: Option<&[u8]>) -> Result<Self, SaveError> {
+        Self::spawn(dir, task, content).map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })
     }
 
     /// Reaps those of the processes left behind that have ended since.
@@ -105,14 +105,17 @@ impl Writer {
         left.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    fn spawn(dir: &StateDir, task: WriterTask, good: Option<&LastKnownGood>) -> io::Result<Self> {
-        let stdin = good.map_or_else(|| Ok(Stdio::null()), |good| Ok::<_, io::Error>(in_memory(good)?.into()))?;
+    fn spawn(dir: &StateDir, task: WriterTask, content: Option<&[u8]>) -> io::Result<Self> {
+        let stdin =
+            content.map_or_else(|| Ok(Stdio::null()), |content| Ok::<_, io::Error>(in_memory(content)?.into()))?;
         let (reader, writer) = io::pipe()?;
         let pipe = Receiver::from_owned_fd(OwnedFd::from(reader))?;
         let mut command = this_program();
         command.arg(VERB).arg("--state-dir").arg(dir.path());
-        if let WriterTask::SetAside(flaw) = task {
-            command.arg("--set-aside").arg(flaw.to_string());
+        match task {
+            WriterTask::Save => {}
+            WriterTask::SetAside(flaw) => _ = command.arg("--set-aside").arg(flaw.to_string()),
+            WriterTask::Remember => _ = command.arg("--remember"),
         }
         let child = command.stdin(stdin).stdout(writer).stderr(Stdio::null()).spawn()?;
         Ok(Self { dir: dir.clone(), child: Some(child), answer: Vec::new(), pipe: Some(pipe) })
@@ -146,13 +149,13 @@ impl Writer {
     pub fn run(
         dir: &StateDir,
         task: WriterTask,
-        good: Option<&LastKnownGood>,
+        content: Option<&[u8]>,
         most: Duration,
     ) -> Result<WriterAnswer, SaveError> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build();
         let runtime = runtime.map_err(|source| SaveError::NotStarted { dir: dir.clone(), source })?;
         runtime.block_on(async {
-            let mut writer = Self::start(dir, task, good)?;
+            let mut writer = Self::start(dir, task, content)?;
             let answer = timeout(most, writer.answer()).await;
             answer.unwrap_or_else(|_| Err(writer.slow(most)))
         })
@@ -219,13 +222,13 @@ fn this_program() -> Command {
     command
 }
 
-/// The state file's content as a file in memory: it needs no reader who keeps up, as a pipe would.
-fn in_memory(good: &LastKnownGood) -> io::Result<File> {
+/// A file's content as a file in memory: it needs no reader who keeps up, as a pipe would.
+fn in_memory(content: &[u8]) -> io::Result<File> {
     // Systems that allow no other want it marked as no program; kernels before 6.3 do not know the mark.
-    let create = |flags| memfd_create("last-known-good", MFdFlags::MFD_CLOEXEC | flags);
+    let create = |flags| memfd_create("state", MFdFlags::MFD_CLOEXEC | flags);
     let file = create(MFdFlags::from_bits_retain(MFD_NOEXEC_SEAL)).or_else(|_| create(MFdFlags::empty()))?;
     let mut file = File::from(file);
-    file.write_all(&format::encode(good))?;
+    file.write_all(content)?;
     file.rewind()?;
     Ok(file)
 }

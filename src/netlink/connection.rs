@@ -101,8 +101,7 @@ impl<T: Transport> Connection<T> {
         Self { transport, sequence: 0, request: Writer::new(), answer: Vec::new() }
     }
 
-    /// The transport, for tests that manipulate it.
-    #[cfg(test)]
+    /// What carries its datagrams.
     pub(crate) const fn transport(&self) -> &T {
         &self.transport
     }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
+use netns_cookie::netns_cookie;
 use nix::sys::socket::{MsgFlags, getsockopt, setsockopt, sockopt};
 use socket2::{SockFilter, SockRef};
 
@@ -45,6 +46,15 @@ impl Connection<NetlinkSocket> {
     /// [`NetlinkError::Unsupported`] if the kernel lacks this part; [`NetlinkError::Io`].
     pub fn open(family: NetlinkFamily) -> Result<Self, NetlinkError> {
         NetlinkSocket::open(family).map(Self::new).map_err(|error| NetlinkError::from_io(error, 0))
+    }
+
+    /// The number that no other network namespace has had since the kernel booted.
+    ///
+    /// # Errors
+    ///
+    /// That of the system call, which Linux has since 5.14.
+    pub(crate) fn namespace_cookie(&self) -> io::Result<u64> {
+        netns_cookie(self.transport())
     }
 }
 

@@ -12,6 +12,7 @@ mod apply;
 mod frozen;
 mod interrupted;
 mod planted;
+mod remembered;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;

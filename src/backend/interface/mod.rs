@@ -57,6 +57,14 @@ pub trait Backend {
     /// Called when what was read is as desired. The backend may cache whatever of it spares work later.
     fn settle(&mut self, have: Self::Snapshot);
 
+    /// Takes up what an earlier process remembered ([`Backend::remember`]), if nobody has committed anything since and the
+    /// network namespace is the same. Anything else has no effect: everything is read then.
+    fn recall(&mut self, memory: &[u8]);
+
+    /// What spares a later process reading long lists, for its [`Backend::recall`]: what is in the kernel now, as far as it
+    /// was read by this process or recalled. `None` if there is nothing of the kind, or if it was recalled and is still true.
+    fn remember(&self) -> Option<Vec<u8>>;
+
     /// Removes what the first of several commits left behind when the others could not follow. It has no effect on packets,
     /// so that a failure is no error: the next pass tries again.
     fn take_back(&mut self, chain: &ChainName);

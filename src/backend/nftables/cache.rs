@@ -49,6 +49,25 @@ impl Cache {
         Self { generation, is_assumption, owned, chains, assumes: false, preceding, extent: Extent::Whole(observed) }
     }
 
+    /// Caches lists that were as long as this in this generation.
+    #[must_use]
+    pub(super) fn of_lists(
+        generation: Generation,
+        sets: BTreeMap<(TableId, String), Elements>,
+        chains: BTreeMap<(TableId, String), (u32, Rules)>,
+    ) -> Self {
+        Self { generation, chains, extent: Extent::Sets(sets), ..Self::default() }
+    }
+
+    /// All that was read last, if it was, and nothing of it was assumed.
+    #[must_use]
+    pub(super) const fn read_in_full(&self) -> Option<&Observed> {
+        match &self.extent {
+            Extent::Whole(observed) if !self.is_assumption => Some(observed),
+            _ => None,
+        }
+    }
+
     /// The same cache, which assumes long lists to be unchanged in later generations as long as the kernel says that they
     /// have as many entries. Changes of others in them are found only by reading without this assumption.
     #[must_use]
@@ -182,7 +201,7 @@ fn preceding(observed: &Observed) -> BTreeMap<TableId, Vec<Handle>> {
     observed.tables.iter().map(|table| (table.id, in_front_of_our_jump(table))).collect()
 }
 
-fn long_chains(observed: &Observed) -> BTreeMap<(TableId, String), (u32, Rules)> {
+pub(super) fn long_chains(observed: &Observed) -> BTreeMap<(TableId, String), (u32, Rules)> {
     let long = |table: &'_ ObservedTable| -> Vec<_> {
         let chains = table.chains.iter().filter(|chain| chain.base.is_none() && chain.rules.len() >= LONG);
         let cached = |chain: &ObservedChain| (table.uses_but_for_our_jump(chain), chain.rules.clone());

@@ -10,6 +10,7 @@ mod diff;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod memory;
 mod monitor;
 mod observed;
 mod overlap;
@@ -41,6 +42,7 @@ use tracing::debug;
 use self::change::line;
 use self::diff::{most_parts, unfinished};
 use self::failure::{Failure, doing, reaching};
+use self::memory::Place;
 use self::poll::Poll;
 use self::watcher::Watched;
 
@@ -72,6 +74,12 @@ pub struct Nftables<T> {
     legacy: fn() -> Vec<Family>,
     /// What that found in this pass, once it was asked.
     legacy_in_this_pass: Option<Vec<Family>>,
+    /// Finds out whose rules are read; `None` if nothing tells them from those of all other network namespaces.
+    place: fn(&Connection<T>) -> Option<Place>,
+    /// The generation of what was recalled.
+    recalled: Option<Generation>,
+    /// From how many entries of long lists on they are remembered.
+    remembers_from: usize,
 }
 
 impl Nftables<NetlinkSocket> {
@@ -83,7 +91,7 @@ impl Nftables<NetlinkSocket> {
     pub fn open() -> Result<Self, BackendError> {
         let connection =
             Connection::open(NetlinkFamily::Netfilter).map_err(|error| reaching("reach nf_tables", error))?;
-        Ok(Self { begin_to_watch, ..Self::over(connection) })
+        Ok(Self { begin_to_watch, place: memory::here, ..Self::over(connection) })
     }
 }
 
@@ -98,6 +106,9 @@ impl<T: Transport> Nftables<T> {
             watched: Watched::default(),
             legacy: read::iptables_legacy_nat_tables,
             legacy_in_this_pass: None,
+            place: |_| None,
+            recalled: None,
+            remembers_from: memory::WORTHWHILE,
         }
     }
 
@@ -207,6 +218,26 @@ impl<T: Transport> Backend for Nftables<T> {
 
     fn settle(&mut self, have: Observed) {
         self.cache = Cache::of(have);
+    }
+
+    fn recall(&mut self, memory: &[u8]) {
+        let Some(place) = (self.place)(&self.connection) else { return };
+        let Ok(generation) = self.generation() else { return };
+        match memory::decode(memory, &place, generation) {
+            Ok(cache) => (self.cache, self.recalled) = (cache, Some(generation)),
+            Err(misfit) => {
+                let why = misfit.to_string();
+                debug!(event = "memory_misfit", why, "what was remembered of the rules is not used: {misfit}");
+            }
+        }
+    }
+
+    fn remember(&self) -> Option<Vec<u8>> {
+        let observed = self.cache.read_in_full().filter(|observed| self.recalled != Some(observed.generation))?;
+        if memory::entries(observed) < self.remembers_from {
+            return None;
+        }
+        memory::encode(observed, &(self.place)(&self.connection)?)
     }
 
     fn take_back(&mut self, chain: &ChainName) {

@@ -20,26 +20,28 @@ const READINGS: usize = 8;
 impl<T: Transport> Nftables<T> {
     /// Reads what the cache does not hold, again and again until nobody commits in the meantime.
     pub(super) fn observe(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
-        let mut observed = self.read_once(ours, cache)?;
+        let (mut observed, mut of_that_generation) = self.read_once(ours, cache)?;
         for _ in 1..READINGS {
             if self.generation()? == observed.generation {
                 break;
             }
             // Another process committed in the meantime. The long lists were just read, and are not read again while their
-            // lengths stay the same: all else is read in a fraction of the time between two commits.
-            let is_partly_assumed = observed.is_partly_assumed;
+            // lengths stay the same: all else is read in a fraction of the time between two commits. Lists that were not just
+            // read, but known of the generation before that commit, are an assumption from now on.
+            let is_partly_assumed = observed.is_partly_assumed || std::mem::take(&mut of_that_generation);
             let just_read = Cache::of(observed).assuming(true);
-            observed = self.read_once(ours, &just_read)?;
+            (observed, _) = self.read_once(ours, &just_read)?;
             observed.is_partly_assumed = is_partly_assumed;
         }
         Ok(observed)
     }
 
-    fn read_once(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
+    /// Returns also whether anything was taken from the cache that is certain in this generation only.
+    fn read_once(&mut self, ours: &ChainName, cache: &Cache) -> Result<(Observed, bool), BackendError> {
         let generation = self.generation()?;
         let legacy = self.legacy_in_this_pass.get_or_insert_with(self.legacy).clone();
         let mut observed = Observed { generation, legacy, ..Observed::default() };
-        let mut cached = Cached { cache, generation, is_partly_assumed: false };
+        let mut cached = Cached { cache, generation, is_partly_assumed: false, is_of_this_generation: false };
         for family in TableFamily::ALL {
             let tables = self.read_list("list the tables", |connection| connection.tables(family))?;
             let chains = self.read_list("list the chains", |connection| connection.chains(family))?;
@@ -53,7 +55,7 @@ impl<T: Transport> Nftables<T> {
             observed.nat_chains.extend(chains.into_iter().filter_map(|chain| nat_chain(family, &tables, chain)));
         }
         observed.is_partly_assumed = cached.is_partly_assumed;
-        Ok(observed)
+        Ok((observed, cached.is_of_this_generation))
     }
 
     pub(super) fn generation(&mut self) -> Result<Generation, BackendError> {
@@ -157,12 +159,14 @@ struct Cached<'a> {
     generation: Generation,
     /// Whether anything was taken from the cache that others may have changed.
     is_partly_assumed: bool,
+    /// Whether anything was taken from it that nobody but us can have changed until this generation, but since.
+    is_of_this_generation: bool,
 }
 
 impl<'a> Cached<'a> {
     fn rules(&mut self, table: TableId, chain: &str, uses: u32) -> Option<&'a Rules> {
         let rules = self.cache.rules(self.generation, table, chain, uses)?;
-        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, None);
+        self.took(table, None);
         Some(rules)
     }
 
@@ -171,8 +175,15 @@ impl<'a> Cached<'a> {
         if elements.len() < LONG || elements.len() != count as usize {
             return None;
         }
-        self.is_partly_assumed |= !self.cache.is_certain(self.generation, table, owner);
+        self.took(table, owner);
         Some(elements)
+    }
+
+    fn took(&mut self, table: TableId, owner: Option<Owner>) {
+        let is_certain = |generation| self.cache.is_certain(generation, table, owner);
+        let (now, later) = (is_certain(self.generation), is_certain(self.generation.next()));
+        self.is_partly_assumed |= !now;
+        self.is_of_this_generation |= now && !later;
     }
 }
 

@@ -12,9 +12,10 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use self::wire::{Announcements, Socket};
+use super::memory::Place;
 use super::{
-    Action, Change, Generation, Handle, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
-    Owner, Plan, Poll, Rules, Watched, Watching,
+    Action, Change, Generation, Handle, LONG, Nftables, Observed, ObservedChain, ObservedRule, ObservedSet,
+    ObservedTable, Owner, Plan, Poll, Rules, Watched, Watching,
 };
 use crate::backend::Backends;
 use crate::backend::interface::WatchRules;
@@ -59,6 +60,12 @@ pub(crate) struct Memory {
     pub(crate) announcements: Vec<Announcements>,
     /// How many sockets that want to listen are refused.
     pub(crate) refuses_listeners: usize,
+    /// Whose rules these are; unknown, if not set.
+    pub(crate) place: Option<Place>,
+    /// How many lists of [`LONG`] elements or rules and more were asked for.
+    pub(crate) long_listings: usize,
+    /// What another process commits once, after the next question about tables.
+    pub(crate) while_listing: Option<fn(&mut Memory)>,
 }
 
 /// What goes wrong with a question or a transaction.
@@ -97,7 +104,9 @@ impl Kernel {
     /// A backend with a socket of its own.
     pub(crate) fn backend(&self) -> Nftables<Socket> {
         let connection = Connection::new(Socket::open(Rc::clone(&self.0)));
-        Nftables { begin_to_watch, legacy: Vec::new, ..Nftables::over(connection) }
+        let place = |connection: &Connection<Socket>| connection.transport().place();
+        let remembers_from = LONG;
+        Nftables { begin_to_watch, legacy: Vec::new, place, remembers_from, ..Nftables::over(connection) }
     }
 
     /// The same, as the backends among which one is selected.

@@ -10,11 +10,12 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::answer::{answer, done, list, object};
-use super::request::{Asked, BATCH_END, asked, change, generation_of};
+use super::request::{Asked, BATCH_END, NAME, asked, change, generation_of};
 use super::{Memory, Refused, Trouble, port_of};
-use crate::backend::nftables::codec::{generation, table};
+use crate::backend::nftables::codec::{element, generation, rule, table};
+use crate::backend::nftables::memory::Place;
 use crate::backend::nftables::monitor::Member;
-use crate::backend::nftables::{Monitor, ObservedTable, Plan};
+use crate::backend::nftables::{LONG, Monitor, ObservedTable, Plan};
 use crate::net::Family;
 use crate::netlink::{Attributes, NetlinkError, Transport, flag};
 
@@ -59,6 +60,10 @@ impl Socket {
         Self { kernel, port, queue: VecDeque::new() }
     }
 
+    pub(super) fn place(&self) -> Option<Place> {
+        self.kernel.borrow().place.clone()
+    }
+
     /// Begins to listen to commits over other sockets.
     pub(super) fn announcements(&self) -> Result<Monitor<Listening>, NetlinkError> {
         let (sender, announcements) = UnixDatagram::pair().unwrap();
@@ -97,9 +102,25 @@ impl Socket {
             ]
         } else {
             let mut listed = list(&memory, asked);
+            let is_long = match asked.kind {
+                rule::GET => listed.len() >= LONG,
+                element::GET => {
+                    let tables = memory.state.tables.iter().filter(|table| Some(table.id.family) == asked.family);
+                    let set =
+                        tables.flat_map(|table| &table.sets).find(|set| asked.text(NAME).as_ref() == Some(&set.name));
+                    set.is_some_and(|set| set.elements.len() >= LONG)
+                }
+                _ => false,
+            };
+            memory.long_listings += usize::from(is_long);
             listed.push(done(asked.sequence));
             listed
         };
+        if asked.kind == table::GET
+            && let Some(commit) = memory.while_listing.take()
+        {
+            commit(&mut memory);
+        }
         drop(memory);
         self.answer(trouble, answer, &[asked.sequence])
     }

@@ -1,5 +1,8 @@
-//! What a running agent leaves for the verbs that are called beside it (`--runtime-dir`): a record for each network
-//! namespace, on which the agent holds a lock for as long as it lives. Without the lock a record means nothing.
+//! What is left in `--runtime-dir` for other processes. A running agent leaves a record for the verbs that are called beside
+//! it, one for each network namespace, on which it holds a lock for as long as it lives: without the lock a record means
+//! nothing. And `apply` leaves what it knew of the rules (`remembered`).
+
+mod remembered;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata};
@@ -107,7 +110,7 @@ impl RuntimeDir {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let mut file = open_in(&self.open_dir()?, record.place.namespace, OFlag::O_RDWR | OFlag::O_CREAT)?;
+        let mut file = open_in(&self.open_dir()?, &file_name(record.place.namespace), OFlag::O_RDWR | OFlag::O_CREAT)?;
         // Another user may have put it there, to have it written to.
         if let Some(why) = self.doubt(&file)? {
             return Err(io::Error::other(why));
@@ -129,7 +132,7 @@ impl RuntimeDir {
         // Looked for first: most nodes have no agent beside which a verb is called.
         let opened = self.open_dir().and_then(|dir| {
             let namespace = namespace()?;
-            Ok((open_in(&dir, namespace, OFlag::O_RDONLY)?, namespace))
+            Ok((open_in(&dir, &file_name(namespace), OFlag::O_RDONLY)?, namespace))
         });
         let (file, namespace) = match opened {
             Ok(opened) => opened,
@@ -193,9 +196,9 @@ fn file_name(namespace: u64) -> String {
 }
 
 /// No symbolic link is followed, and opening does not wait (for a FIFO).
-fn open_in(dir: &File, namespace: u64, how: OFlag) -> io::Result<File> {
+fn open_in(dir: &File, name: &str, how: OFlag) -> io::Result<File> {
     let flags = how | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = openat(dir, Path::new(&file_name(namespace)), flags, Mode::from_bits_truncate(0o644))?;
+    let file = openat(dir, Path::new(name), flags, Mode::from_bits_truncate(0o644))?;
     Ok(File::from(file))
 }
 
