@@ -3,7 +3,7 @@
 #![no_main]
 
 use ip_masq_agent::net::Protocol;
-use ip_masq_agent::policy::{AddressType, Answer, Packet, Policy, Transport, evaluate};
+use ip_masq_agent::policy::{AddressType, Answer, Fingerprint, Packet, Policy, Transport, evaluate};
 use ip_masq_agent::rules::render::{iptables_save, json, nft};
 use ip_masq_agent::rules::{Layout, Match, Outcome, Protection, Ruleset, compile, trace};
 use libfuzzer_sys::fuzz_target;
@@ -14,12 +14,12 @@ fuzz_target!(|input: &[u8]| {
     let Some(policy) = policy(input) else { return };
     let compat = compile(&policy, Layout::IptablesNat);
     let native = compile(&policy, Layout::OwnTable(Protection::Off));
-    rendered(&compat, &native);
+    rendered(&compat, &native, Fingerprint::of(&policy));
     decided(&policy, &compat, &native);
 });
 
 /// Whatever is accepted can be printed, and nothing in it changes the structure of the text.
-fn rendered(compat: &Ruleset, native: &Ruleset) {
+fn rendered(compat: &Ruleset, native: &Ruleset, fingerprint: Fingerprint) {
     for table in &compat.tables {
         let text = iptables_save(compat, table.id.family);
         let rules: usize = table.chains.iter().map(|chain| chain.rules.len()).sum();
@@ -29,7 +29,7 @@ fn rendered(compat: &Ruleset, native: &Ruleset) {
     let text = nft(native);
     assert_eq!(text.matches('{').count(), text.matches('}').count(), "{text}");
     for ruleset in [compat, native] {
-        let text = json(ruleset);
+        let text = json(ruleset, fingerprint);
         let read: serde_json::Value = serde_json::from_str(&text).expect("JSON is printed");
         assert_eq!(read["tables"].as_array().map(Vec::len), Some(ruleset.tables.len()), "{text}");
     }

@@ -16,7 +16,7 @@ use crate::backend::{Heard, Token};
 use crate::config::SourcePaths;
 use crate::last_good::{ActiveConfig, FileStatus, LastGoodStore};
 use crate::net::Family;
-use crate::policy::Flags;
+use crate::policy::{Fingerprint, Flags};
 use crate::report::{Cause, Counters, LastInForce, Report, SaveReport};
 
 /// How long a start waits for the first reading of the file. A disk takes a moment; a network file system whose server
@@ -45,6 +45,8 @@ pub(super) struct State {
     store: LastGoodStore,
     /// What the rules shall follow; `None` before the first look at the file.
     active: Option<ActiveConfig>,
+    /// The fingerprint of its policy, once it was needed.
+    fingerprint: Option<Fingerprint>,
     /// The state of the kernel's rules in which ours were last seen to be in force.
     settled: Option<Token>,
     /// The families whose rules, those of the active configuration, have been seen in force: a change there is a
@@ -98,6 +100,7 @@ impl State {
             waiting: Waiting::default(),
             store,
             active: None,
+            fingerprint: None,
             settled: None,
             stood: BTreeSet::new(),
             last_in_force: None,

@@ -8,7 +8,7 @@ use crate::backend::BackendOption;
 use crate::cli::{Cli, Format};
 use crate::exit::Exit;
 use crate::net::Family;
-use crate::policy::Policy;
+use crate::policy::{Fingerprint, Policy};
 use crate::rules::render::{iptables_save, json, nft};
 use crate::rules::{Layout, Protection, compile};
 
@@ -26,7 +26,7 @@ pub(super) fn render(cli: &Cli, format: Option<Format>) -> Result<Exit> {
         Format::Nft => nft(&compile(&policy, Layout::OwnTable(Protection::Off))),
         Format::Iptables => iptables_save(&compat(), Family::Ipv4),
         Format::Ip6tables => iptables_save(&compat(), Family::Ipv6),
-        Format::Json => json(&compat()),
+        Format::Json => json(&compat(), Fingerprint::of(&policy)),
     })?;
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ mod any;
 mod condition;
 mod evaluate;
 mod few;
+mod fingerprint;
 mod packet;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,6 +15,7 @@ pub use condition::{Condition, Holds, Selector, Test};
 pub(crate) use evaluate::Doubts;
 pub use evaluate::{Answer, Effect, evaluate};
 pub(crate) use few::Few;
+pub use fingerprint::Fingerprint;
 pub use packet::{AddressField, AddressType, Field, Packet, PortField, Transport, Value};
 
 use crate::config::{Config, Context, Location};

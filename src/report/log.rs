@@ -148,6 +148,7 @@ impl LogReporter {
                 masquerades_link_local = config.masq_link_local.value,
                 masquerades_link_local_ipv6 = config.masq_link_local_ipv6.value,
                 resync_interval = %config.resync_interval.value,
+                policy_fingerprint = report.fingerprint.map(tracing::field::display),
                 "{}: {}",
                 chosen.in_force(&self.paths),
                 summary(config)

@@ -15,6 +15,7 @@ use crate::backend::Heard;
 use crate::backend::{ChangeLine, PassTimes};
 use crate::config::{self, ReadError};
 use crate::last_good::{ActiveConfig, Fallback, FallbackNotes, FileStatus, SaveError};
+use crate::policy::{Fingerprint, Flags, Policy};
 use crate::report::LastInForce;
 use crate::rules::TableId;
 
@@ -55,6 +56,10 @@ fn valid() -> ActiveConfig {
     ActiveConfig::File { config: config("nonMasqueradeCIDRs: [10.1.0.0/16]\n"), is_outdated: false }
 }
 
+fn fingerprint() -> Fingerprint {
+    Fingerprint::of(&Policy::new(valid().config(), &Flags::default()))
+}
+
 fn invalid() -> ReadError {
     let errors = config::parse(b"nonMasqueradeCIDRs:\n- 10.1.2.3/8\n- 7\n", &config::Context::default()).unwrap_err();
     ReadError::Invalid { sources: SourcePaths::one(PATH), errors }
@@ -71,6 +76,7 @@ fn pass(change: impl FnOnce(&mut PassReport)) -> Report {
         took: PassTimes::default(),
         repaired: Vec::new(),
         active: valid(),
+        fingerprint: Some(fingerprint()),
         last_in_force: None,
         conflict: None,
         heard: Heard::default(),
@@ -251,10 +257,12 @@ fn each_event_has_a_name_and_every_number_of_its_sentence_in_a_field() {
 #[test]
 fn a_program_that_reads_the_log_finds_file_and_line_counts_and_families_without_reading_sentences() {
     let events = logged(&everything());
+    let fingerprint = fingerprint().to_string();
     for (event, expected) in [
         ("config_warning", &[("file", PATH), ("line", "2")][..]),
         ("config_unusable", &[("file", PATH), ("line", "2"), ("active", "file")]),
         ("config_in_force", &[("file", PATH), ("ranges", "1"), ("active", "file"), ("resync_interval", "1m0s")]),
+        ("config_in_force", &[("policy_fingerprint", &*fingerprint)]),
         ("rules_changed", &[("changes", "150")]),
         ("rules_change", &[("family", "IPv4"), ("change", "+ change 0")]),
         ("rules_repaired", &[("families", "IPv4"), ("by", "rival (pid 4711)")]),

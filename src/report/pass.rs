@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::backend::{ChangeLine, Heard, PassTimes, Process};
 use crate::last_good::{ActiveConfig, FileStatus};
 use crate::net::Family;
+use crate::policy::Fingerprint;
 use crate::rules::{Layout, TableId};
 
 /// Everything that there is to say of one pass. It borrows nothing, so that an observer may keep it for as long as it
@@ -27,6 +28,8 @@ pub struct PassReport {
     pub repaired: Vec<Family>,
     /// What the rules shall follow after it.
     pub active: ActiveConfig,
+    /// The fingerprint of the policy of that; `None` while rules of an unknown origin are left standing.
+    pub fingerprint: Option<Fingerprint>,
     /// When the rules were last read and found in force.
     pub last_in_force: Option<LastInForce>,
     /// Whether a conflict started or ended with it.

@@ -11,8 +11,8 @@ use crate::policy::tests::{
     any_packet, any_policy, deciding, from, interface, keep, known_in_part, masquerade, port, to,
 };
 use crate::policy::{
-    Action, AddressField, AddressType, Answer, Condition, Decision, Origin, Packet, Policy, PortChoice, PortField,
-    Selector, Transport, evaluate,
+    Action, AddressField, AddressType, Answer, Condition, Decision, Fingerprint, Origin, Packet, Policy, PortChoice,
+    PortField, Selector, Transport, evaluate,
 };
 use crate::rules::render::{iptables_rule, iptables_save, nft_rule};
 
@@ -280,14 +280,15 @@ fn every_field_reads_as_iptables_nft_and_programs_write_it() {
             "destination prefix 10.0.0.0/8, outputInterface equal eth0, udp destinationPort range 53, mark equal 0x1",
         ),
     ] {
-        let [compat, native] = both(&deciding(vec![keep(&conditions)]));
+        let policy = deciding(vec![keep(&conditions)]);
+        let [compat, native] = both(&policy);
         let rule = |ruleset: &Ruleset| ruleset.tables[0].chains[1].rules[0].clone();
         let comment = " -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\"";
         let shown = iptables_rule("C", &rule(&compat)).replace(comment, "");
         assert_eq!(shown, format!("-A C {iptables} -j RETURN"));
         let shown = nft_rule(Family::Ipv4, &rule(&native));
         assert_eq!(shown.split(" counter return").next(), Some(nft), "{shown}");
-        let whole: serde_json::Value = serde_json::from_str(&render::json(&compat)).unwrap();
+        let whole: serde_json::Value = serde_json::from_str(&render::json(&compat, Fingerprint::of(&policy))).unwrap();
         let matches = whole.pointer("/tables/0/chains/1/rules/0/matches").and_then(|matches| matches.as_array());
         let shown = matches.unwrap().iter().map(|condition| {
             let words = ["protocol", "field", "test", "value"].into_iter().filter_map(|key| condition[key].as_str());

@@ -12,7 +12,7 @@ use crate::config::ReadError;
 use crate::conntrack::Decisions;
 use crate::last_good::{FileStatus, choose};
 use crate::net::Family;
-use crate::policy::Policy;
+use crate::policy::{Fingerprint, Policy};
 use crate::report::{Cause, ConflictNews, LastInForce, PassReport, PassResult, Report};
 
 /// Reading long lists takes at most one part in so many of the time while others commit.
@@ -68,6 +68,7 @@ impl State {
         self.active = Some(active);
         if is_first || status.changes_the_rules() {
             self.stood.clear();
+            self.fingerprint = None;
         }
         status
     }
@@ -115,6 +116,7 @@ impl State {
             result,
             took: reconciled.took,
             repaired,
+            fingerprint: self.fingerprint(),
             active,
             last_in_force: self.last_in_force,
             conflict,
@@ -134,6 +136,14 @@ impl State {
         if is_renewed {
             effects.push(Effect::GiveBackMemory);
         }
+    }
+
+    /// The fingerprint of the active policy, computed when it is first asked for: after the rules are in force, because it
+    /// takes a while for a long list.
+    fn fingerprint(&mut self) -> Option<Fingerprint> {
+        let active = self.active.as_ref().filter(|active| active.standing().is_empty())?;
+        let policy = || Policy::new(active.config(), &self.settings.flags);
+        Some(*self.fingerprint.get_or_insert_with(|| Fingerprint::of(&policy())))
     }
 
     /// Remembers the state in which the rules need not be read again, and when long lists are to be read again.

@@ -13,9 +13,10 @@ use crate::agent::{ConfigFiles, Look, SteppedAgent};
 use crate::backend::nftables::ObservedTable;
 use crate::backend::nftables::fake::{Kernel, Memory};
 use crate::backend::{BackendOption, Protect};
-use crate::config::{Context, ReadError, SourcePaths, SourceSet};
+use crate::config::{Context, ReadError, SourcePaths, SourceSet, parse};
 use crate::last_good::{LastKnownGood, StateDir};
 use crate::net::Family;
+use crate::policy::Policy;
 use crate::rules::Rule;
 
 const FILE: &str = "nonMasqueradeCIDRs: [10.1.0.0/16, \"fd01::/16\"]\n";
@@ -172,15 +173,21 @@ fn assert_holds(agent: &Running, pass: &Passed, expected: &str) {
     let active = &pass.active;
     assert_eq!(active.name(), expected, "{pass:?}");
     assert!(active.standing().is_empty() || active.is_kernel_rules_alone(), "{pass:?}");
-    let (ipv4, ipv6) = match expected {
-        "file" => ("10.1.0.0", &["fd01::"][..]),
-        "last_known_good" => ("10.2.0.0", &["fd02::"][..]),
-        "kernel_rules" => ("10.3.0.0", &["fd03::"][..]),
-        "defaults" | "no_file" => ("10.0.0.0", &[][..]),
+    let (ipv4, ipv6, says) = match expected {
+        "file" => ("10.1.0.0", &["fd01::"][..], Some(FILE)),
+        "last_known_good" => ("10.2.0.0", &["fd02::"][..], Some(SAVED)),
+        "kernel_rules" => ("10.3.0.0", &["fd03::"][..], None),
+        "defaults" | "no_file" => ("10.0.0.0", &[][..], Some("")),
         other => panic!("{other}: which one?"),
     };
     assert_eq!(exempt(&agent.kernel, Family::Ipv4), [ipv4], "{expected}");
     assert_eq!(exempt(&agent.kernel, Family::Ipv6), ipv6, "{expected}");
+    assert_eq!(pass.fingerprint, says.map(fingerprint_of), "{expected}");
+}
+
+fn fingerprint_of(file: &str) -> Fingerprint {
+    let reading = parse(file.as_bytes(), &Context::from(&flags())).unwrap();
+    Fingerprint::of(&Policy::new(&reading.config, &flags()))
 }
 
 #[test]

@@ -6,24 +6,26 @@
 
 use serde::Serialize;
 
-use crate::policy;
+use crate::policy::{self, Fingerprint};
 use crate::rules::{self, Field, Masquerade, Match, Protection, SetKind, Test, Verdict};
 
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// The ruleset as indented JSON, with a newline at its end.
+/// The ruleset, and the fingerprint of the policy that it carries out, as indented JSON, with a newline at its end.
 #[must_use]
-pub fn json(ruleset: &rules::Ruleset) -> String {
+pub fn json(ruleset: &rules::Ruleset, fingerprint: Fingerprint) -> String {
     // Maps with string keys and finite numbers only: nothing here can fail to serialise.
-    let mut text = serde_json::to_string_pretty(&Ruleset::from(ruleset)).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&Ruleset::of(ruleset, fingerprint)).unwrap_or_default();
     text.push('\n');
     text
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Ruleset<'a> {
     version: u32,
+    policy_fingerprint: String,
     chain: String,
     tables: Vec<Table<'a>>,
 }
@@ -99,10 +101,11 @@ enum Action<'a> {
     },
 }
 
-impl<'a> From<&'a rules::Ruleset> for Ruleset<'a> {
-    fn from(ruleset: &'a rules::Ruleset) -> Self {
+impl<'a> Ruleset<'a> {
+    fn of(ruleset: &'a rules::Ruleset, fingerprint: Fingerprint) -> Self {
         Self {
             version: VERSION,
+            policy_fingerprint: fingerprint.to_string(),
             chain: ruleset.chain.to_string(),
             tables: ruleset.tables.iter().map(Table::from).collect(),
         }
@@ -191,15 +194,19 @@ impl From<&Match> for Condition {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::policy::Fingerprint;
     use crate::rules::tests::policy;
     use crate::rules::{Layout, Protection, compile};
 
     #[test]
     fn sets_and_lookups_in_them_are_written_as_the_rules_of_our_own_tables_have_them() {
-        let ruleset = compile(&policy(&["10.0.0.0/8", "fd00::/16"], ""), Layout::OwnTable(Protection::OwnerPersist));
-        let read: Value = serde_json::from_str(&super::json(&ruleset)).unwrap();
+        let policy = policy(&["10.0.0.0/8", "fd00::/16"], "");
+        let ruleset = compile(&policy, Layout::OwnTable(Protection::OwnerPersist));
+        let fingerprint = Fingerprint::of(&policy);
+        let read: Value = serde_json::from_str(&super::json(&ruleset, fingerprint)).unwrap();
         for (pointer, expected) in [
             ("/version", json!(1)),
+            ("/policyFingerprint", json!(fingerprint.to_string())),
             ("/tables/0/name", json!("ip-masq-agent")),
             ("/tables/0/protection", json!("ownerPersist")),
             (
