@@ -20,7 +20,8 @@ DEPENDENCIES := \
 	jq:jq \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \
-	clang:clang
+	clang:clang \
+	/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py:python3-prometheus-client
 
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \

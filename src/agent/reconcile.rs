@@ -1,13 +1,14 @@
 //! The one place where the agent meets the backend: a request in, a plain value out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{Level, warn};
 
 use crate::backend::{
-    BackendOption, Backends, ChangeSource, Conflict, Look, Outcome, PassTimes, Protect, ReconcileError,
-    ReconcileOptions, SelectError, Selected, Selection, Token, WatchRules,
+    BackendOption, Backends, ChangeLine, ChangeSource, Commits, Conflict, Look, Object, Outcome, PassTimes, Protect,
+    ReconcileError, ReconcileOptions, SelectError, Selected, Selection, Token, WatchRules,
 };
 use crate::config::{Config, Context};
 use crate::net::Family;
@@ -51,6 +52,8 @@ pub(super) struct Reconciled {
     pub(super) long_reading: Option<Duration>,
     /// The time that the pass took.
     pub(super) took: PassTimes,
+    /// What was committed.
+    pub(super) commits: Commits,
 }
 
 /// The kernel's rules, and the backend selection for them.
@@ -127,7 +130,7 @@ impl KernelRules {
             // Long lists have a pause of their own; the time for reading them must not prolong the other one.
             took.reading = took.reading.saturating_sub(self.selection.reading());
         }
-        Reconciled { long_reading, took, ..reconciled(selected) }
+        Reconciled { long_reading, took, commits: self.selection.commits(), ..reconciled(selected) }
     }
 }
 
@@ -147,6 +150,7 @@ impl Reconciled {
             is_partly_assumed: false,
             long_reading: None,
             took: PassTimes::default(),
+            commits: Commits::default(),
         }
     }
 }
@@ -201,6 +205,7 @@ fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
             backend: None,
             changes: changes.len(),
             change_lines: lines.cloned().collect(),
+            objects: objects(changes),
             mishaps: outcome.mishaps().collect(),
             left_undone: outcome.left_undone().collect(),
             warnings: outcome.worries().collect(),
@@ -212,6 +217,15 @@ fn of_outcome(result: PassResult, outcome: &Outcome) -> Reconciled {
         is_partly_assumed: outcome.is_partly_assumed,
         ..Reconciled::of(result)
     }
+}
+
+/// How many changes there are of each kind of object of each family.
+fn objects(changes: &[ChangeLine]) -> BTreeMap<(Family, Object), usize> {
+    let mut objects = BTreeMap::new();
+    for change in changes {
+        *objects.entry((change.family, change.object)).or_default() += 1;
+    }
+    objects
 }
 
 /// The pass result of a failure; it decides when the next attempt is made.

@@ -1,5 +1,6 @@
 //! The loop: waits for an event, asks the state what follows from it, and carries that out.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use heap_trim::give_back_free_memory;
@@ -11,6 +12,7 @@ use super::sources::Sources;
 use super::state::{Settings, State};
 use super::{ConfigFiles, FlowWorker, RunError, Signals};
 use crate::backend::{BackendOption, Backends, Protect, WatchRules};
+use crate::health::Pulse;
 use crate::last_good::LastGoodStore;
 use crate::policy::Flags;
 use crate::report::Reports;
@@ -38,6 +40,8 @@ pub struct Agent {
     pub signals: Signals,
     /// Where reports go: the log, the service manager and other observers.
     pub reports: Reports,
+    /// Marks that the loop turns.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Runs the agent until SIGTERM or SIGINT. The rules stay when it ends.
@@ -46,7 +50,8 @@ pub struct Agent {
 ///
 /// [`RunError`], if no later attempt could succeed.
 pub async fn run(agent: Agent) -> Result<(), RunError> {
-    let Agent { backends, option, protect, watch_rules, flags, store, files, mut flows, signals, mut reports } = agent;
+    let Agent { backends, option, protect, watch_rules, flags, store, files, mut flows, signals, mut reports, pulse } =
+        agent;
     let settings = Settings {
         paths: files.paths().clone(),
         flags: flags.clone(),
@@ -57,6 +62,7 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
     let mut sources = Sources::open(files, signals, flows.as_mut())?;
     let mut state = State::new(settings, store, Instant::now());
     let mut event = Event::Start;
+    pulse.wakes(Instant::now());
     loop {
         let mut answer = None;
         for effect in state.step(Instant::now(), event) {
@@ -84,7 +90,10 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
                 Effect::Save(save) => sources.state.write(save),
                 Effect::Report(report) => reports.publish(&report.into()),
                 Effect::GiveBackMemory => give_back_free_memory(),
-                Effect::Wait(wait) => sources.wait(wait)?,
+                Effect::Wait(wait) => {
+                    pulse.sets_alarm(wait.alarm);
+                    sources.wait(wait)?;
+                }
                 Effect::End(result) => {
                     sources.state.leave();
                     return result;
@@ -93,7 +102,12 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
         }
         event = match answer {
             Some(event) => event,
-            None => sources.next(&mut reports).await?,
+            None => {
+                pulse.waits(Instant::now());
+                let next = sources.next(&mut reports).await?;
+                pulse.wakes(Instant::now());
+                next
+            }
         };
     }
 }

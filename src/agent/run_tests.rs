@@ -44,6 +44,7 @@ fn agent(kernel: &Kernel, path: &Path, signals: Signals, reports: Reports) -> Ag
         flows: None,
         signals,
         reports,
+        pulse: Arc::default(),
     }
 }
 

@@ -75,7 +75,7 @@ enum Phase {
     /// It waits to hear whether the owner of a table has ended, or for whatever else happens before.
     CheckingOwner,
     /// A pass is under way.
-    Passing { cause: Cause, file: Option<FileStatus>, heard: Heard },
+    Passing { cause: Cause, file: Option<FileStatus>, heard: Heard, heard_since: Option<Instant> },
     /// The agent has ended; further events have no effect.
     Ended,
 }
@@ -88,6 +88,8 @@ struct Waiting {
     file_unchanged: bool,
     owner_ended: bool,
     heard: Heard,
+    /// When the first of them was heard of.
+    heard_since: Option<Instant>,
 }
 
 impl State {
@@ -126,7 +128,10 @@ impl State {
             Event::Reload => self.waiting.reload = !matches!(self.phase, Phase::Starting { .. }),
             Event::FileNews(news) => self.waiting.news = Some(news),
             Event::FileUnchanged => self.waiting.file_unchanged = !matches!(self.phase, Phase::Starting { .. }),
-            Event::RulesChanged(heard) => self.waiting.heard.extend(heard),
+            Event::RulesChanged(heard) => {
+                self.waiting.heard.extend(heard);
+                self.waiting.heard_since.get_or_insert(now);
+            }
             Event::PassEnded(ended) => self.pass_ended(now, *ended, &mut effects),
             Event::OwnerChecked { is_owned } => self.owner_checked(now, is_owned),
             Event::FlowsEnded(report) => {

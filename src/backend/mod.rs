@@ -13,10 +13,10 @@ mod timed;
 pub use candidates::Backends;
 pub use interface::{
     Backend, BackendError, Change, ChangeLine, ChangeSource, Committed, Conflict, DiffOptions, Difference, ErrorKind,
-    Heard, Look, PollInterval, Process, Snapshot, Token, WatchRules, WatchRulesError,
+    Heard, Look, Object, PollInterval, Process, Snapshot, Token, WatchRules, WatchRulesError,
 };
 pub use nftables::Nftables;
 pub use outcome::{Outcome, Preview};
 pub use reconcile::{Partial, ReconcileError, ReconcileOptions, Remaining, preview, reconcile};
 pub use select::{BackendOption, Compile, Protect, Refusal, SelectError, Selected, Selection};
-pub use timed::PassTimes;
+pub use timed::{Commits, PassTimes};

@@ -1,6 +1,7 @@
 //! A conflict in one family: the other's rules come into force, stay so, and are repaired.
 
 use super::*;
+use crate::backend::Object;
 use crate::backend::nftables::fake::Kernel;
 use crate::backend::nftables::{Owner, stands};
 use crate::net::ChainName;
@@ -109,7 +110,7 @@ fn an_outcome_says_what_was_overcome_what_is_undone_and_what_is_to_be_known() {
     let outcome = Outcome {
         restarts: 3,
         failures: vec!["could not change the rules: one".to_owned(), "could not change the rules: two".to_owned()],
-        in_use: vec![ChangeLine { family: Family::Ipv4, text, affects_packets: true }],
+        in_use: vec![ChangeLine { family: Family::Ipv4, text, affects_packets: true, object: Object::Rule }],
         overlaps: vec!["chain c of table inet t translates".to_owned(), "ip6tables-legacy has a nat table".to_owned()],
         leftovers: vec![Conflict::owned(TableId::own(Family::Ipv6), "table ip6 belongs to another".to_owned())],
         ..Outcome::default()

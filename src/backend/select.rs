@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::candidates::{Backends, Candidate, Kind, Reconciler};
 use super::interface::Token;
-use super::timed::{PassTimes, Stopwatch};
+use super::timed::{Commits, PassTimes, Stopwatch};
 use super::{BackendError, ChangeSource, Outcome, Partial, Preview, ReconcileError, ReconcileOptions, WatchRules};
 use crate::rules::{Layout, Protection, Ruleset, TableId};
 
@@ -224,6 +224,12 @@ impl Selection {
     #[must_use]
     pub const fn took(&self) -> PassTimes {
         self.stopwatch.took()
+    }
+
+    /// The commits of the last [`Selection::reconcile`].
+    #[must_use]
+    pub const fn commits(&self) -> Commits {
+        self.stopwatch.commits()
     }
 
     /// Begins to watch for the commits of others in this way; `None` if there is none.

@@ -24,6 +24,19 @@ impl PassTimes {
     }
 }
 
+/// The commits of a pass, by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// They were carried out.
+    pub done: u32,
+    /// Nothing was changed, because the rules had changed since they were read.
+    pub stale: u32,
+    /// Nothing was changed, because others use something that would have been removed.
+    pub in_use: u32,
+    /// They failed, or their answer was lost.
+    pub failed: u32,
+}
+
 /// Adds up the time of a pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopwatch {
@@ -32,13 +45,14 @@ pub(super) struct Stopwatch {
     committing: Duration,
     reading: Duration,
     longest_reading: Duration,
+    commits: Commits,
 }
 
 impl Stopwatch {
     /// Starts now.
     pub(super) fn start() -> Self {
         let [whole, committing, reading, longest_reading] = [Duration::ZERO; 4];
-        Self { began: Instant::now(), whole, committing, reading, longest_reading }
+        Self { began: Instant::now(), whole, committing, reading, longest_reading, commits: Commits::default() }
     }
 
     pub(super) fn stop(&mut self) {
@@ -48,6 +62,10 @@ impl Stopwatch {
     /// The time that was not spent on committing counts as reading and comparing.
     pub(super) const fn took(&self) -> PassTimes {
         PassTimes { reading: self.whole.saturating_sub(self.committing), committing: self.committing }
+    }
+
+    pub(super) const fn commits(&self) -> Commits {
+        self.commits
     }
 
     /// The time for reading alone.
@@ -96,6 +114,13 @@ impl<B: Backend> Backend for Timed<'_, B> {
         let began = Instant::now();
         let committed = self.backend.commit(change, on);
         self.stopwatch.committing += began.elapsed();
+        let commits = &mut self.stopwatch.commits;
+        *match &committed {
+            Ok(Committed::Done | Committed::More) => &mut commits.done,
+            Ok(Committed::Stale) => &mut commits.stale,
+            Ok(Committed::InUse) => &mut commits.in_use,
+            Err(_) => &mut commits.failed,
+        } += 1;
         committed
     }
 

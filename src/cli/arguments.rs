@@ -1,17 +1,17 @@
 //! The arguments as clap reads them. Comments on fields here are the words of `--help`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
-use super::Format;
 use super::go_flags::{self, NotBool};
-use super::klog;
+use super::{Check, Format, StatusFormat, klog};
 use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
+use crate::http::SocketPath;
 use crate::last_good::{Flaw, VERB};
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
@@ -99,6 +99,12 @@ pub(super) struct Global {
     /// Where a running agent leaves a record, by which verbs beside it take its flags and its file, and apply what it knew
     #[arg(long, global = true, value_name = "DIR", default_value = runtime::DEFAULT)]
     pub(super) runtime_dir: PathBuf,
+    /// Answer /livez, /readyz, /metrics and /status over HTTP here, such as 127.0.0.1:10297; off if not given
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Answer the same over this Unix socket, by which the verb status asks; off if not given
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) status_socket: Option<SocketPath>,
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) conntrack: ExistingFlows,
@@ -161,6 +167,15 @@ pub(super) enum Request {
         /// Print what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Ask the running agent how the node is (it needs --status-socket)
+    Status {
+        /// Say only whether it is so, in one line, and end with 0 or 1
+        #[arg(long, value_enum, value_name = "WHAT")]
+        check: Option<Check>,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: StatusFormat,
     },
     /// Print this help, or that of a verb
     Help {

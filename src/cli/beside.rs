@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 use super::{Cli, CommandLine, Stop, arguments, understand};
 
 /// The flags that decide what an agent does, and so what a verb beside it goes by.
-const LASTING: [&[u8]; 10] = [
+const LASTING: [&[u8]; 11] = [
     b"--config",
     b"--masq-chain",
     b"--nomasq-all-reserved-ranges",
@@ -18,10 +18,11 @@ const LASTING: [&[u8]; 10] = [
     b"--protect",
     b"--state-dir",
     b"--conntrack",
+    b"--status-socket",
 ];
 
 /// Of these, those that name a place.
-const PATHS: [&[u8]; 2] = [b"--config", b"--state-dir"];
+const PATHS: [&[u8]; 3] = [b"--config", b"--state-dir", b"--status-socket"];
 
 /// What is asked for beside a running agent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ use thiserror::Error;
 use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::exit::Exit;
+use crate::http::Listen;
 use crate::last_good::WriterTask;
 use crate::net::Family;
 use crate::policy::{AddressType, Flags, Packet, Transport};
@@ -52,6 +53,8 @@ pub struct Cli {
     pub state_dir: Option<PathBuf>,
     /// `--runtime-dir`: where a running agent leaves its record, and `apply` what it knew of the rules.
     pub runtime_dir: PathBuf,
+    /// `--listen` and `--status-socket`: where the agent can be asked how the node is.
+    pub listen: Listen,
     /// `--conntrack`: what is done about flows that began under another policy.
     pub conntrack: ExistingFlows,
     /// `--sandbox`: whether all is done in namespaces of the process's own.
@@ -89,6 +92,13 @@ pub enum Verb {
         /// Whether the plan is printed instead of committed.
         dry_run: bool,
     },
+    /// Asks the running agent how the node is.
+    Status {
+        /// Whether only this is asked, and told by the exit status.
+        check: Option<Check>,
+        /// How the answer is printed.
+        format: StatusFormat,
+    },
     /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
     StateWriter(WriterTask),
 }
@@ -103,6 +113,25 @@ pub enum Format {
     /// As ip6tables-save prints the IPv6 rules
     Ip6tables,
     /// The rules of both families, for programs
+    Json,
+}
+
+/// What a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Check {
+    /// Whether the agent works
+    Live,
+    /// Whether the policy of the configuration file is in force
+    Ready,
+}
+
+/// How the status is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatusFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
     Json,
 }
 
@@ -192,6 +221,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
         Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
+        Request::Status { check, format } => Verb::Status { check, format },
         Request::StateWriter { set_aside, remember } => {
             let task = if remember { WriterTask::Remember } else { WriterTask::Save };
             Verb::StateWriter(set_aside.map_or(task, WriterTask::SetAside))
@@ -220,6 +250,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         watch_rules: arguments.global.watch_rules,
         state_dir: arguments.global.state_dir,
         runtime_dir: arguments.global.runtime_dir,
+        listen: Listen { address: arguments.global.listen, socket: arguments.global.status_socket },
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,

@@ -42,6 +42,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
         backend: BackendOption::Auto,
         protect: Protect::Auto,
         watch_rules: WatchRules::Notify,
+        listen: Listen::default(),
         conntrack: ExistingFlows::Keep,
         flags: Flags {
             chain: "IP-MASQ-AGENT".parse().unwrap(),
@@ -386,4 +387,20 @@ fn beside_an_agent_its_flags_count_where_none_are_given_and_no_others_of_its_arg
 #[test]
 fn the_command_keeps_claps_own_rules() {
     arguments::command().debug_assert();
+}
+
+#[test]
+fn where_the_agent_can_be_asked_is_an_address_with_its_port_and_a_path_that_a_socket_can_have() {
+    let Listen { address, socket } = parsed("-listen [::1]:10297 --status-socket=/run/agent.sock").listen;
+    assert_eq!(address, "[::1]:10297".parse().ok());
+    assert_eq!(socket.as_ref().map(|socket| socket.path()), Some(Path::new("/run/agent.sock")));
+    let long = format!("--status-socket=/{}", "s".repeat(107));
+    for flag in ["--listen=10297", "--listen=localhost:10297", "--status-socket=", &long] {
+        let told = refused(&[flag]);
+        assert!(told.contains("invalid value"), "{told}");
+    }
+    assert_eq!(
+        parsed("status --check ready").verb,
+        Verb::Status { check: Some(Check::Ready), format: StatusFormat::Text }
+    );
 }

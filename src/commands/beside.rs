@@ -14,7 +14,8 @@ use crate::text::Shown;
 
 /// What is asked for, as it is meant beside the agent that runs in this network namespace, if one does.
 pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, Cli> {
-    let asks_for_the_node = matches!(cli.verb, Verb::Apply { .. } | Verb::Explain(_) | Verb::Cleanup { .. });
+    let asks_for_the_node =
+        matches!(cli.verb, Verb::Apply { .. } | Verb::Explain(_) | Verb::Cleanup { .. } | Verb::Status { .. });
     if cli.sandbox || !asks_for_the_node {
         return Cow::Borrowed(cli);
     }
@@ -37,18 +38,20 @@ pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, 
 
 fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
     let Record { pid, flags, config, .. } = record;
+    // Who asks an agent how it is knows that one is there.
+    let is_silent = matches!(cli.verb, Verb::Status { .. });
     if let Verb::Cleanup { dry_run: false } = cli.verb {
         warn!(
             event = "agent_found",
             pid, "an agent is running here (pid {pid}): it repairs its rules, so they come back; stop it first"
         );
-    } else {
+    } else if !is_silent {
         let file = Shown(&**config);
         info!(event = "agent_found", pid, file = %file, "an agent is running here (pid {pid}), on {file}");
     }
     match cli::beside(flags.iter().map(OsString::from), arguments.iter().cloned()) {
         Ok(Beside { cli, taken }) => {
-            if !taken.is_empty() {
+            if !taken.is_empty() && !is_silent {
                 let flags = taken.join(" ");
                 info!(event = "flags_taken", pid, flags, "taken from the running agent (pid {pid}): {flags}");
             }

@@ -7,6 +7,7 @@ mod cleanup;
 mod explain;
 mod render;
 mod run;
+mod status;
 mod store;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::cli::{Cli, Verb};
 use crate::config::{self, Config, Context, ReadError, Reading, SourcePaths, SourceSet, Warning};
 use crate::conntrack::ConntrackError;
 use crate::exit::Exit;
+use crate::http::ClientError;
 use crate::sandbox::{self, SandboxError};
 use crate::telemetry::Style;
 use crate::text::counted;
@@ -75,6 +77,7 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Render { format } => render::render(cli, *format),
         Verb::Explain(packet) => explain::explain(cli, packet),
         Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
+        Verb::Status { check, format } => status::status(cli, *check, *format),
         Verb::StateWriter(task) => store::write_state(cli, *task),
     }
 }
@@ -158,6 +161,8 @@ fn tell_worries(outcome: &Outcome) {
 fn exit_of(error: &Error) -> Exit {
     if error.is::<ReadError>() {
         Exit::Configuration
+    } else if error.is::<ClientError>() || error.is::<status::NoAgent>() {
+        Exit::NoAgent
     } else if error.is::<SandboxError>() || error.chain().any(is_denied) {
         Exit::NotPermitted
     } else {

@@ -1,11 +1,15 @@
 //! `run`: the agent.
 
+use std::env;
 use std::ffi::OsString;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Error, Result};
 use heap_trim::keep_one_small_heap;
 use tokio::runtime::Builder;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::store::open_store;
 use crate::agent::{Agent, ConfigFiles, FlowWorker, RunError, Signals, run as run_agent};
@@ -14,9 +18,15 @@ use crate::cli::{self, Cli};
 use crate::config::{self, SourcePaths};
 use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
+use crate::health::{Health, Pulse, Setup};
+use crate::http::Listening;
+use crate::net::Family;
 use crate::report::{Reports, ServiceManager};
 use crate::runtime::RuntimeDir;
 use crate::telemetry::write_in_background;
+
+/// The variable with an address of the host.
+const HOST_IP: &str = "HOST_IP";
 
 pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
     // Before any other thread: each keeps the heap that it began with.
@@ -40,6 +50,7 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         ExistingFlows::Fix => Some(FlowWorker::start(Box::new(KernelFlows)).map_err(RunError::Sources)?),
         ExistingFlows::Keep => None,
     };
+    let paths = SourcePaths::one(&cli.config);
     if !cli.sandbox {
         RuntimeDir::new(&cli.runtime_dir).announce(cli::lasting_flags(arguments.iter().cloned()), &cli.config);
     }
@@ -56,7 +67,9 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         );
         ServiceManager::default()
     });
-    let paths = SourcePaths::one(&cli.config);
+    let pulse = Arc::new(Pulse::default());
+    let mut reports = Reports::new(paths.clone(), manager);
+    let listening = listen(cli, &paths, &pulse, &mut reports);
     let agent = Agent {
         backends: Backends::of_this_namespace(),
         option: cli.backend,
@@ -67,8 +80,44 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         files: ConfigFiles::new(paths.clone(), config::Context::from(&cli.flags)),
         flows,
         signals,
-        reports: Reports::new(paths, manager),
+        reports,
+        pulse,
     };
-    runtime.block_on(run_agent(agent))?;
+    let ended = runtime.block_on(run_agent(agent));
+    if let Some(listening) = listening {
+        listening.end();
+    }
+    ended?;
     Ok(Exit::Done)
+}
+
+/// Has the agent's health told to whoever asks. An agent that cannot be asked does all that it does otherwise.
+fn listen(cli: &Cli, paths: &SourcePaths, pulse: &Arc<Pulse>, reports: &mut Reports) -> Option<Listening> {
+    if !cli.listen.is_wanted() {
+        return None;
+    }
+    let families = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
+    let setup = Setup { paths: paths.clone(), families, host: host_ip(), started: SystemTime::now() };
+    let health = Health::new(setup, Arc::clone(pulse));
+    let started = reports.add("health", Box::new(health.clone())).and_then(|()| cli.listen.clone().start(health));
+    started
+        .inspect_err(|error| {
+            error!(
+                event = "not_listening",
+                %error,
+                "nobody can ask for the status (--listen, --status-socket): no thread could be started for that ({error}); \
+                 the rules are kept all the same"
+            );
+        })
+        .ok()
+}
+
+/// The host's address, which the manifest takes from `status.hostIP`.
+fn host_ip() -> Option<IpAddr> {
+    let text = env::var_os(HOST_IP)?;
+    let address = text.to_str().and_then(|text| text.parse().ok());
+    if address.is_none() {
+        warn!("{HOST_IP} is no address ({text:?}), so that it is not known whether this is the host's network");
+    }
+    address
 }

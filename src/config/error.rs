@@ -205,3 +205,16 @@ pub enum ReadError {
         errors: ConfigErrors,
     },
 }
+
+impl ReadError {
+    /// Everything that is wrong, a line each, with its location if it has one.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(Option<Location>, String)> {
+        let locations: Vec<Option<Location>> = match self {
+            Self::Invalid { errors, .. } => errors.iter().map(|error| error.location).collect(),
+            _ => Vec::new(),
+        };
+        let locations = locations.into_iter().chain(std::iter::repeat(None));
+        locations.zip(self.to_string().lines()).map(|(location, line)| (location, line.to_owned())).collect()
+    }
+}

@@ -99,6 +99,14 @@ impl SourcePaths {
         self.paths.get(id.index()).map(PathBuf::as_path)
     }
 
+    /// The file and the line of a location; without one all files.
+    #[must_use]
+    pub fn file_and_line(&self, location: Option<Location>) -> (String, Option<u32>) {
+        let file = location.and_then(|location| self.path(location.file));
+        let file = file.map_or_else(|| self.to_string(), |file| Shown(file).to_string());
+        (file, location.map(|location| location.line()))
+    }
+
     /// A place in these files, as compilers print it: `PATH:LINE`. Without a location it is all of them.
     pub(super) fn place(&self, location: Option<Location>) -> String {
         let place = |location: Location| Some(format!("{}:{}", Shown(self.path(location.file)?), location.line()));

@@ -7,6 +7,7 @@ mod fix;
 mod judge;
 mod local;
 mod rtnetlink;
+mod statistics;
 
 pub use ctnetlink::{Deletion, Deletions, FlowInfo, Listing};
 pub use decisions::{Before, Decisions};
@@ -15,3 +16,4 @@ pub(crate) use fix::{FixFlows, KernelFlows};
 pub use judge::{Flow, Reason, Status, Tuple, Verdict, verdict};
 pub use local::LocalAddresses;
 pub use rtnetlink::AddressInfo;
+pub(crate) use statistics::events;

@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::*;
 use crate::backend::Heard;
-use crate::backend::{ChangeLine, PassTimes};
+use crate::backend::{ChangeLine, Commits, Object, PassTimes};
 use crate::config::{self, ReadError};
 use crate::last_good::{ActiveConfig, Fallback, FallbackNotes, FileStatus, SaveError};
 use crate::policy::{Fingerprint, Flags, Policy};
@@ -80,6 +80,8 @@ fn pass(change: impl FnOnce(&mut PassReport)) -> Report {
         last_in_force: None,
         conflict: None,
         heard: Heard::default(),
+        repair_delay: None,
+        commits: Commits::default(),
         counters: Counters::default(),
     };
     change(&mut report);
@@ -125,7 +127,12 @@ fn logged(reports: &[Report]) -> Vec<Fields> {
 
 /// All that can be reported.
 fn everything() -> Vec<Report> {
-    let line = |index| ChangeLine { family: Family::Ipv4, text: format!("+ change {index}"), affects_packets: true };
+    let line = |index| ChangeLine {
+        family: Family::Ipv4,
+        text: format!("+ change {index}"),
+        affects_packets: true,
+        object: Object::Rule,
+    };
     let interval = config("{}").resync_interval.value;
     let table = TableId::own(Family::Ipv4);
     let kernel_rules = |standing: &[Family], filled: &[Family]| ActiveConfig::KernelRules {

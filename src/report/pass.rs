@@ -1,8 +1,9 @@
 //! The report of a pass over the rules, as one value for all observers.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{ChangeLine, Heard, PassTimes, Process};
+use crate::backend::{ChangeLine, Commits, Heard, Object, PassTimes, Process};
 use crate::last_good::{ActiveConfig, FileStatus};
 use crate::net::Family;
 use crate::policy::Fingerprint;
@@ -36,6 +37,10 @@ pub struct PassReport {
     pub conflict: Option<ConflictNews>,
     /// Who committed since the pass before.
     pub heard: Heard,
+    /// The time from hearing of others' commits until what they had undone was read back.
+    pub repair_delay: Option<Duration>,
+    /// What the pass committed.
+    pub commits: Commits,
     /// What was done since the start, this pass included.
     pub counters: Counters,
 }
@@ -73,6 +78,8 @@ pub struct RulesReport {
     pub changes: usize,
     /// The first of them, a line each; all of them if the log is at the debug level.
     pub change_lines: Vec<ChangeLine>,
+    /// How many of them there are of each kind of object of each family.
+    pub objects: BTreeMap<(Family, Object), usize>,
     /// What was in the way or went wrong, and was overcome, in sentences.
     pub mishaps: Vec<String>,
     /// What was left undone, in sentences.

@@ -9,6 +9,8 @@ mod file;
 #[cfg(test)]
 mod file_system;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod long;

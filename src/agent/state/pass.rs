@@ -24,6 +24,7 @@ impl State {
         self.counters.passes += 1;
         self.waiting.owner_ended = false;
         let heard = std::mem::take(&mut self.waiting.heard);
+        let heard_since = self.waiting.heard_since.take();
         let mut file = None;
         match cause {
             Cause::Start | Cause::FileChanged => {
@@ -55,7 +56,7 @@ impl State {
             is_quick: cause == Cause::RulesChanged,
             settled: self.settled,
         }));
-        self.phase = Phase::Passing { cause, file, heard };
+        self.phase = Phase::Passing { cause, file, heard, heard_since };
     }
 
     /// Takes over what is new about the file: a valid one is active from here on, and so is its absence, unless one is
@@ -77,7 +78,7 @@ impl State {
     pub(super) fn pass_ended(&mut self, now: Instant, ended: PassEnded, effects: &mut Vec<Effect>) {
         let (Phase::Passing { .. }, Some(active)) = (&self.phase, self.active.take()) else { return };
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting);
-        let Phase::Passing { cause, file, mut heard } = phase else { return };
+        let Phase::Passing { cause, file, mut heard, heard_since } = phase else { return };
         let PassEnded { at, heard: since, reconciled } = ended;
         heard.extend(since);
         self.counters.foreign_commits += heard.commits;
@@ -108,6 +109,7 @@ impl State {
         let conflict = self.back_off.learn(now, reconciled.took, (result, is_repair), heard.clone(), interval);
         self.counters.conflicts += u64::from(matches!(conflict, Some(ConflictNews::Started { .. })));
         let is_renewed = file.is_some();
+        let repair_delay = heard_since.filter(|_| is_repair).map(|since| now.duration_since(since));
         let report = PassReport {
             cause,
             at,
@@ -121,6 +123,8 @@ impl State {
             last_in_force: self.last_in_force,
             conflict,
             heard,
+            repair_delay,
+            commits: reconciled.commits,
             counters: self.counters,
         };
         let is_ready = report.is_partly_in_force();

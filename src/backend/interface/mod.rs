@@ -188,6 +188,43 @@ pub struct ChangeLine {
     pub text: String,
     /// Whether packets may be treated otherwise after it.
     pub affects_packets: bool,
+    /// What is added or removed.
+    pub object: Object,
+}
+
+/// What a change adds or removes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// A table.
+    Table,
+    /// A chain.
+    Chain,
+    /// The rule by which the kernel, or the tables' shared chain, reaches ours.
+    Jump,
+    /// Any other rule, or all of a chain.
+    Rule,
+    /// A set.
+    Set,
+    /// Elements of a set.
+    Elements,
+    /// Something of others in a table of our own.
+    Foreign,
+}
+
+impl Object {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Chain => "chain",
+            Self::Jump => "jump",
+            Self::Rule => "rule",
+            Self::Set => "set",
+            Self::Elements => "elements",
+            Self::Foreign => "foreign",
+        }
+    }
 }
 
 /// An object of another process stands where one of ours would have to stand, and it is not ours to remove.

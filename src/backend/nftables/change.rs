@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{ForeignObject, Handle, ObservedRule, change_line};
-use crate::backend::interface::{self, ChangeLine};
-use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId};
+use crate::backend::interface::{self, ChangeLine, Object};
+use crate::rules::{BaseChain, Elements, Protection, Rule, SetKind, TableId, Verdict};
 
 /// The changes that lead from the rules that are there to the desired ones, in the order in which they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +180,21 @@ pub(super) fn line(change: &Change) -> ChangeLine {
         family: change.table.family,
         text: change_line(change),
         affects_packets: !matches!(change.action, Action::CreateTable { .. }),
+        object: object(&change.action),
+    }
+}
+
+fn object(action: &Action) -> Object {
+    let of_rule = |rule: &Rule| if matches!(rule.verdict(), Verdict::Jump(_)) { Object::Jump } else { Object::Rule };
+    match action {
+        Action::CreateTable { .. } | Action::DeleteTable => Object::Table,
+        Action::CreateSet { .. } | Action::DeleteSet { .. } => Object::Set,
+        Action::AddElements { .. } | Action::DeleteElements { .. } => Object::Elements,
+        Action::DeleteForeignObject { .. } => Object::Foreign,
+        Action::CreateChain { .. } | Action::DeleteChain { .. } => Object::Chain,
+        Action::Append { rule, .. } | Action::Insert { rule, .. } => of_rule(rule),
+        Action::Delete { was, .. } => was.rule.as_ref().map_or(Object::Rule, of_rule),
+        Action::Flush { .. } => Object::Rule,
     }
 }
 
@@ -197,7 +212,6 @@ mod tests {
     use super::*;
     use crate::backend::interface::Change as _;
     use crate::net::Family;
-    use crate::rules::Verdict;
 
     #[test]
     fn of_equal_changes_as_many_count_once_as_are_made_again() {

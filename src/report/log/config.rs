@@ -4,9 +4,8 @@ use tracing::{error, info, warn};
 
 use super::super::PassReport;
 use super::super::status::summary;
-use crate::config::{Location, ReadError, SourcePaths};
+use crate::config::{ReadError, SourcePaths};
 use crate::last_good::FileStatus;
-use crate::text::Shown;
 
 /// Where the configuration comes from that was chosen.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ pub(super) fn file_status(status: &FileStatus, report: &PassReport, paths: &Sour
     match status {
         FileStatus::Valid(warnings) => {
             for warning in warnings {
-                let (file, line) = place(warning.location(), paths);
+                let (file, line) = paths.file_and_line(warning.location());
                 warn!(event = "config_warning", file, line, "{}", warning.in_files(paths));
             }
             Some(Chosen::File)
@@ -70,15 +69,10 @@ pub(super) fn file_status(status: &FileStatus, report: &PassReport, paths: &Sour
 
 /// Everything that is wrong with a file is an event of its own, and the last of them says what is active.
 fn unusable(error: &ReadError, then: &str, report: &PassReport, paths: &SourcePaths) {
-    let locations: Vec<Option<Location>> = match error {
-        ReadError::Invalid { errors, .. } => errors.iter().map(|error| error.location).collect(),
-        _ => Vec::new(),
-    };
     let active = report.active.name();
-    let text = error.to_string();
-    let mut problems = text.lines().enumerate().peekable();
-    while let Some((index, problem)) = problems.next() {
-        let (file, line) = place(locations.get(index).copied().flatten(), paths);
+    let mut problems = error.problems().into_iter().peekable();
+    while let Some((location, problem)) = problems.next() {
+        let (file, line) = paths.file_and_line(location);
         let then = if problems.peek().is_none() { then } else { "" };
         error!(event = "config_unusable", file, line, problem, active, then, "{problem}{then}");
     }
@@ -111,10 +105,4 @@ pub(super) fn unchanged(report: &PassReport, paths: &SourcePaths) {
             file, active, is_in_force, "{paths} is unchanged; the rules were looked at again"
         );
     }
-}
-
-/// The file and the line of a location; without one all files.
-fn place(location: Option<Location>, paths: &SourcePaths) -> (String, Option<u32>) {
-    let file = location.and_then(|location| paths.path(location.file));
-    (file.map_or_else(|| paths.to_string(), |file| Shown(file).to_string()), location.map(|location| location.line()))
 }

@@ -1,0 +1,116 @@
+//! Every metric changes when its thing happens.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::conntrack::Fixed;
+use crate::health::tests::{contested, health, invalid, pass, refused, repaired, standing};
+use crate::report::{Cause, Observer as _, PassReport, Report};
+
+fn metrics(reports: &[Report]) -> String {
+    let mut health = health();
+    for report in reports {
+        health.observe(report, 0);
+    }
+    let state = health.state();
+    let conntrack = Conntrack { entries: Some(5), limit: Some(9), events: BTreeMap::from([("drop", 4)]) };
+    let process = Process::default();
+    text(&Scrape { state: &state, surroundings: Surroundings::default(), wakeups: 6, conntrack, process })
+}
+
+fn flows() -> Report {
+    let fixed = Fixed { looked_at: 9, exempt: 1, masqueraded: 2, vanished: 3, refused: 4 };
+    Report::Flows { result: Ok(fixed), interval: "1m".parse().unwrap() }
+}
+
+#[test]
+fn every_metric_changes_when_its_thing_happens() {
+    let good = || pass(|_| {});
+    let with = |change: fn(&mut PassReport)| vec![good(), pass(change)];
+    let fingerprint = "43f5254806aee0a5ffbec932aba010ef652b3c6689a63db69188253cb3f49902";
+    let policy =
+        |fingerprint: &str, origin: &str| format!("policy_info{{fingerprint=\"{fingerprint}\",origin=\"{origin}\"}} 1");
+    for (reports, expected) in [
+        (vec![], concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1").to_owned()),
+        (with(|_| {}), policy(fingerprint, "file")),
+        (with(invalid), policy(fingerprint, "last_known_good")),
+        (with(standing), policy("", "standing")),
+        (with(|_| {}), "backend_info{backend=\"nft\",protected=\"true\"} 1".to_owned()),
+        (with(|_| {}), "policy_in_force_timestamp_seconds 2000.0".to_owned()),
+        (with(|_| {}), "policy_valid 1.0".to_owned()),
+        (with(invalid), "policy_valid 0.0".to_owned()),
+        (with(invalid), "policy_diagnostics{severity=\"error\"} 2.0".to_owned()),
+        (with(|_| {}), "policy_diagnostics{severity=\"warning\"} 0.0".to_owned()),
+        (with(|_| {}), "policy_ranges{ip_family=\"IPv4\"} 1.0".to_owned()),
+        (vec![], "policy_reads_total{result=\"applied\"} 0.0".to_owned()),
+        (with(|_| {}), "policy_reads_total{result=\"applied\"} 2.0".to_owned()),
+        (with(invalid), "policy_reads_total{result=\"invalid\"} 1.0".to_owned()),
+        (with(standing), "policy_reads_total{result=\"missing\"} 1.0".to_owned()),
+        (
+            with(|report| (report.file, report.cause) = (None, Cause::FileUnchanged)),
+            "policy_reads_total{result=\"unchanged\"} 1.0".to_owned(),
+        ),
+        (with(|_| {}), "state{ip_masq_agent_state=\"ready\"} 1.0".to_owned()),
+        (with(invalid), "state{ip_masq_agent_state=\"ready\"} 0.0".to_owned()),
+        (with(invalid), "state{ip_masq_agent_state=\"degraded\"} 1.0".to_owned()),
+        (with(contested), "state{ip_masq_agent_state=\"contested\"} 1.0".to_owned()),
+        (with(refused), "state{ip_masq_agent_state=\"refused\"} 1.0".to_owned()),
+        (with(refused), "passes_total{trigger=\"file_changed\",result=\"failed\"} 1.0".to_owned()),
+        (with(|_| {}), "pass_duration_seconds_bucket{le=\"0.004\",trigger=\"file_changed\"} 2".to_owned()),
+        (with(|_| {}), "pass_duration_seconds_bucket{le=\"0.002\",trigger=\"file_changed\"} 0".to_owned()),
+        (with(|_| {}), "last_verified_timestamp_seconds{ip_family=\"IPv6\"} 2000.0".to_owned()),
+        (with(|_| {}), "commits_total{result=\"done\"} 2.0".to_owned()),
+        (with(|report| report.commits.stale = 7), "commits_total{result=\"stale\"} 7.0".to_owned()),
+        (with(|report| report.commits.in_use = 7), "commits_total{result=\"in_use\"} 7.0".to_owned()),
+        (with(|report| report.commits.failed = 7), "commits_total{result=\"failed\"} 7.0".to_owned()),
+        (with(repaired), "repairs_total{ip_family=\"IPv4\",object=\"jump\"} 1.0".to_owned()),
+        (with(repaired), "foreign_commits_total{touched=\"true\"} 3.0".to_owned()),
+        (with(|report| report.heard.commits = 2), "foreign_commits_total{touched=\"false\"} 2.0".to_owned()),
+        (with(repaired), "repair_delay_seconds_bucket{le=\"0.002\"} 1".to_owned()),
+        (vec![], "repair_delay_seconds_count 0".to_owned()),
+        (vec![flows()], "flows_renewed_total{result=\"masqueraded\"} 2.0".to_owned()),
+        (vec![flows()], "flows_renewed_total{result=\"refused\"} 4.0".to_owned()),
+        (vec![], "conntrack_entries 5.0".to_owned()),
+        (vec![], "conntrack_entries_limit 9.0".to_owned()),
+        (vec![], "conntrack_events_total{event=\"drop\"} 4.0".to_owned()),
+        (vec![], "wakeups_total 6.0".to_owned()),
+    ] {
+        let text = metrics(&reports);
+        let expected = format!("ip_masq_agent_{expected}");
+        assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
+    }
+    assert!(
+        !metrics(&with(repaired)).contains("object=\"rule\""),
+        "what was changed in a family without repair counts not"
+    );
+}
+
+#[test]
+fn the_types_are_those_of_the_documentation_and_the_process_has_the_names_that_every_program_has() {
+    let text = metrics(&[pass(repaired), flows()]);
+    let types: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ip_masq_agent_")?.split_once(' ')).collect();
+    for (name, kind) in [
+        ("build", "info"),
+        ("policy", "info"),
+        ("backend", "info"),
+        ("state", "stateset"),
+        ("passes", "counter"),
+        ("pass_duration_seconds", "histogram"),
+        ("last_verified_timestamp_seconds", "gauge"),
+    ] {
+        assert_eq!(types.get(name), Some(&kind), "{name}");
+    }
+    let text = scrape(&health());
+    for name in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_max_fds",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_threads",
+        "process_start_time_seconds",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} in\n{text}");
+    }
+}
