@@ -48,10 +48,13 @@ fn written(cli: &Cli) -> Vec<OsString> {
         format!("--watch-rules={}", cli.watch_rules).into(),
         format!("--conntrack={}", name(&cli.conntrack)).into(),
         format!("--sandbox={}", cli.sandbox).into(),
+        format!("--metrics-ranges={}", cli.metrics_ranges).into(),
         with_path("--config=", cli.config.as_os_str()),
     ];
     words.push(with_path("--runtime-dir=", cli.runtime_dir.as_os_str()));
     words.extend(cli.state_dir.as_ref().map(|dir| with_path("--state-dir=", dir.as_os_str())));
+    words.extend(cli.listen.address.map(|address| format!("--listen={address}").into()));
+    words.extend(cli.listen.socket.as_ref().map(|socket| with_path("--status-socket=", socket.path().as_os_str())));
     words.extend(verb(&cli.verb).into_iter().map(OsString::from));
     words
 }
@@ -85,6 +88,10 @@ fn verb(verb: &Verb) -> Vec<String> {
             iter::once(VERB.to_owned()).chain(set_aside).collect()
         }
         Verb::Cleanup { dry_run } => words(&["cleanup", &format!("--dry-run={dry_run}")]),
+        Verb::Status { check, format } => {
+            let check = check.iter().map(|check| format!("--check={}", name(check)));
+            iter::once("status".to_owned()).chain(check).chain([format!("--format={}", name(format))]).collect()
+        }
         Verb::Explain(packet) => explain(packet),
     }
 }

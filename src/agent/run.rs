@@ -100,14 +100,13 @@ pub async fn run(agent: Agent) -> Result<(), RunError> {
                 }
             }
         }
-        event = match answer {
-            Some(event) => event,
-            None => {
-                pulse.waits(Instant::now());
-                let next = sources.next(&mut reports).await?;
-                pulse.wakes(Instant::now());
-                next
-            }
+        event = if let Some(event) = answer {
+            event
+        } else {
+            pulse.waits(Instant::now());
+            let next = sources.next(&mut reports).await?;
+            pulse.wakes(Instant::now());
+            next
         };
     }
 }

@@ -105,6 +105,9 @@ pub(super) struct Global {
     /// Answer the same over this Unix socket, by which the verb status asks; off if not given
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) status_socket: Option<SocketPath>,
+    /// Have metrics count new flows by range too, of the first 128 ranges; with --backend nft-compat only
+    #[arg(long, global = true)]
+    pub(super) metrics_ranges: bool,
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) conntrack: ExistingFlows,

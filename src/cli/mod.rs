@@ -55,6 +55,8 @@ pub struct Cli {
     pub runtime_dir: PathBuf,
     /// `--listen` and `--status-socket`: where the agent can be asked how the node is.
     pub listen: Listen,
+    /// `--metrics-ranges`: whether metrics tell new flows by range, too.
+    pub metrics_ranges: bool,
     /// `--conntrack`: what is done about flows that began under another policy.
     pub conntrack: ExistingFlows,
     /// `--sandbox`: whether all is done in namespaces of the process's own.
@@ -251,6 +253,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         state_dir: arguments.global.state_dir,
         runtime_dir: arguments.global.runtime_dir,
         listen: Listen { address: arguments.global.listen, socket: arguments.global.status_socket },
+        metrics_ranges: arguments.global.metrics_ranges,
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,

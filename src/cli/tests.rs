@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::http::SocketPath;
 use crate::net::Protocol;
 
 fn parsed(line: &str) -> Cli {
@@ -43,6 +44,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
         protect: Protect::Auto,
         watch_rules: WatchRules::Notify,
         listen: Listen::default(),
+        metrics_ranges: false,
         conntrack: ExistingFlows::Keep,
         flags: Flags {
             chain: "IP-MASQ-AGENT".parse().unwrap(),
@@ -393,7 +395,7 @@ fn the_command_keeps_claps_own_rules() {
 fn where_the_agent_can_be_asked_is_an_address_with_its_port_and_a_path_that_a_socket_can_have() {
     let Listen { address, socket } = parsed("-listen [::1]:10297 --status-socket=/run/agent.sock").listen;
     assert_eq!(address, "[::1]:10297".parse().ok());
-    assert_eq!(socket.as_ref().map(|socket| socket.path()), Some(Path::new("/run/agent.sock")));
+    assert_eq!(socket.as_ref().map(SocketPath::path), Some(Path::new("/run/agent.sock")));
     let long = format!("--status-socket=/{}", "s".repeat(107));
     for flag in ["--listen=10297", "--listen=localhost:10297", "--status-socket=", &long] {
         let told = refused(&[flag]);

@@ -20,6 +20,7 @@ use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
 use crate::health::{Health, Pulse, Setup};
 use crate::http::Listening;
+use crate::metrics::{Options, Scraper};
 use crate::net::Family;
 use crate::report::{Reports, ServiceManager};
 use crate::runtime::RuntimeDir;
@@ -99,7 +100,10 @@ fn listen(cli: &Cli, paths: &SourcePaths, pulse: &Arc<Pulse>, reports: &mut Repo
     let families = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
     let setup = Setup { paths: paths.clone(), families, host: host_ip(), started: SystemTime::now() };
     let health = Health::new(setup, Arc::clone(pulse));
-    let started = reports.add("health", Box::new(health.clone())).and_then(|()| cli.listen.clone().start(health));
+    let options = Options { chain: cli.flags.chain.clone(), tells_ranges: cli.metrics_ranges };
+    let started = reports
+        .add("health", Box::new(health.clone()))
+        .and_then(|()| cli.listen.clone().start(Scraper::new(health, options)));
     started
         .inspect_err(|error| {
             error!(

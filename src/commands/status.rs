@@ -72,7 +72,7 @@ fn words(status: &Status) -> String {
         line("backend", if backend.protected { "nft with protected tables" } else { &backend.name });
     }
     for family in &status.families {
-        line(&family.ip_family, &format!("{} listed ranges", family.ranges));
+        line(&family.name, &format!("{} listed ranges", family.ranges));
     }
     if let Some(error) = &status.last_error {
         line("last error", &error.text);

@@ -73,7 +73,8 @@ pub(crate) struct Backend {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Family {
-    pub(crate) ip_family: String,
+    #[serde(rename = "ipFamily")]
+    pub(crate) name: String,
     pub(crate) ranges: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_verified: Option<f64>,
@@ -141,7 +142,7 @@ pub(crate) fn status(state: &NodeState, surroundings: Surroundings) -> Status {
             .families
             .iter()
             .map(|family| Family {
-                ip_family: family.human().to_owned(),
+                name: family.human().to_owned(),
                 ranges: state.policy.as_ref().and_then(|policy| policy.ranges.get(family)).copied().unwrap_or_default(),
                 last_verified: state.verified.get(family).copied().map(seconds),
             })

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// machine.
 const LONG_PASS: Duration = Duration::from_secs(20);
 
+/// More is granted to none, so that a loop that was stuck once is found stuck again.
+const LONGEST_PASS: Duration = Duration::from_secs(100);
+
 /// So many passes may follow one another without a moment in which the loop waits.
 const PASSES: u32 = 3;
 
@@ -69,7 +72,7 @@ impl Pulse {
     }
 
     /// For how long the loop has been stuck: at work, or asleep after its alarm, for longer than three passes may take. A pass
-    /// may take 20 seconds, or as long as the longest so far.
+    /// may take 20 seconds, or as long as the longest so far, but no more than 100.
     #[must_use]
     pub fn stuck_for(&self, now: Instant) -> Option<Duration> {
         let since = match self.at_work_since.load(Ordering::Relaxed) {
@@ -78,7 +81,7 @@ impl Pulse {
         };
         let longest = Duration::from_nanos(self.longest.load(Ordering::Relaxed));
         let stuck = Duration::from_nanos(self.nanos(now).saturating_sub(since));
-        (stuck > longest.max(LONG_PASS).saturating_mul(PASSES)).then_some(stuck)
+        (stuck > longest.clamp(LONG_PASS, LONGEST_PASS).saturating_mul(PASSES)).then_some(stuck)
     }
 
     fn nanos(&self, at: Instant) -> u64 {
@@ -105,5 +108,8 @@ mod tests {
         assert_eq!((stuck(&pulse, 1_090), stuck(&pulse, 1_091)), (None, Some(91)), "a pass took 30 seconds");
         pulse.wakes(at(1_100));
         assert_eq!((stuck(&pulse, 1_101), pulse.wakeups()), (None, 2));
+        pulse.waits(at(9_000));
+        pulse.wakes(at(10_000));
+        assert_eq!((stuck(&pulse, 10_300), stuck(&pulse, 10_301)), (None, Some(301)), "that was no pass");
     }
 }

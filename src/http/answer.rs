@@ -3,8 +3,8 @@
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
-use crate::health::{Health, Reason, Surroundings, status};
-use crate::metrics;
+use crate::health::{Reason, Surroundings, status};
+use crate::metrics::{self, Scraper};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const PATHS: &str = "/livez: whether the agent works\n\
@@ -13,7 +13,8 @@ const PATHS: &str = "/livez: whether the agent works\n\
                      /status: how the node is, as JSON\n";
 
 /// The answer to a request for this path. For `HEAD` its body is left out when it is sent.
-pub(super) fn answer(method: &Method, path: &str, health: &Health) -> Response<String> {
+pub(super) fn answer(method: &Method, path: &str, scraper: &Scraper) -> Response<String> {
+    let health = scraper.health();
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -22,7 +23,7 @@ pub(super) fn answer(method: &Method, path: &str, health: &Health) -> Response<S
     match path {
         "/livez" => verdict("live", &health.live()),
         "/readyz" => verdict("ready", &health.ready()),
-        "/metrics" => text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::scrape(health)),
+        "/metrics" => text(StatusCode::OK, metrics::CONTENT_TYPE, scraper.scrape()),
         "/status" => {
             let state = health.state();
             let status = status(&state, Surroundings::now(health.pulse(), state.setup.host));
@@ -37,8 +38,8 @@ fn verdict(good: &str, reasons: &[Reason]) -> Response<String> {
     if reasons.is_empty() {
         return text(StatusCode::OK, TEXT, format!("{good}\n"));
     }
-    let lines = reasons.iter().map(|reason| format!("{reason}\n")).collect();
-    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines)
+    let lines: Vec<String> = reasons.iter().map(Reason::to_string).collect();
+    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines.join("\n") + "\n")
 }
 
 fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
@@ -53,11 +54,18 @@ fn text(status: StatusCode, content_type: &'static str, body: String) -> Respons
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Health;
     use crate::health::tests::{health, invalid, pass};
+    use crate::metrics::Options;
+    use crate::net::ChainName;
     use crate::report::Observer as _;
 
+    fn scraper(health: &Health) -> Scraper {
+        Scraper::new(health.clone(), Options { chain: ChainName::default(), tells_ranges: false })
+    }
+
     fn asked(method: &Method, path: &str, health: &Health) -> (u16, String, String) {
-        let answer = answer(method, path, health);
+        let answer = answer(method, path, &scraper(health));
         let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
         (answer.status().as_u16(), kind, answer.into_body())
     }
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn only_get_and_head_are_allowed() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::CONNECT] {
-            let answer = answer(&method, "/metrics", &health());
+            let answer = answer(&method, "/metrics", &scraper(&health()));
             assert_eq!((answer.status().as_u16(), answer.headers()[ALLOW].to_str().unwrap()), (405, "GET, HEAD"));
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::answer::answer;
-use crate::health::Health;
+use crate::metrics::Scraper;
 
 /// So many clients are served at a time. With one more, the one that has been here longest has to go: who asks and listens is
 /// served at once, and who has not been by then is slow, or means no good.
@@ -52,7 +53,7 @@ impl Clients for UnixListener {
 }
 
 /// Serves clients for ever.
-pub(super) async fn serve(clients: &mut impl Clients, health: &Health) {
+pub(super) async fn serve(clients: &mut impl Clients, scraper: &Arc<Scraper>) {
     let mut served: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         match clients.next().await {
@@ -65,7 +66,7 @@ pub(super) async fn serve(clients: &mut impl Clients, health: &Health) {
                     // Its descriptor is closed before the next one is opened.
                     let _ = first.await;
                 }
-                served.push_back(tokio::spawn(serve_one(stream, health.clone())));
+                served.push_back(tokio::spawn(serve_one(stream, Arc::clone(scraper))));
             }
             Err(error) => {
                 debug!("a client could not be accepted: {error}");
@@ -76,9 +77,9 @@ pub(super) async fn serve(clients: &mut impl Clients, health: &Health) {
 }
 
 /// Answers one request, and closes the connection.
-async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, health: Health) {
+async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, scraper: Arc<Scraper>) {
     let service = service_fn(|request| {
-        let answer = answer(request.method(), request.uri().path(), &health);
+        let answer = answer(request.method(), request.uri().path(), &scraper);
         async { Ok::<_, Infallible>(answer) }
     });
     let mut http = http1::Builder::new();

@@ -18,7 +18,7 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use crate::health::Health;
+use crate::metrics::Scraper;
 use crate::report::LogOnce;
 use crate::text::Shown;
 
@@ -56,21 +56,22 @@ impl Listen {
     /// # Errors
     ///
     /// If the thread cannot be started.
-    pub fn start(self, health: Health) -> io::Result<Listening> {
+    pub fn start(self, scraper: Scraper) -> io::Result<Listening> {
         let listening = Listening { socket: self.socket.clone(), made: Arc::default() };
         let made = Arc::clone(&listening.made);
+        let scraper = Arc::new(scraper);
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let thread = thread::Builder::new().name("http".to_owned());
-        thread.spawn(move || runtime.block_on(self.answer(&health, &made)))?;
+        thread.spawn(move || runtime.block_on(self.answer(&scraper, &made)))?;
         Ok(listening)
     }
 
-    async fn answer(self, health: &Health, made: &OnceLock<SocketId>) {
+    async fn answer(self, scraper: &Arc<Scraper>, made: &OnceLock<SocketId>) {
         let over_tcp = async {
             let Some(address) = self.address else { return };
             let bind = || listen_at(address);
             let mut listener = listening(&address.to_string(), "--listen", bind).await;
-            serve(&mut listener, health).await;
+            serve(&mut listener, scraper).await;
         };
         let over_socket = async {
             let Some(socket) = &self.socket else { return };
@@ -80,7 +81,7 @@ impl Listen {
                 Ok(listener)
             })
             .await;
-            serve(&mut listener, health).await;
+            serve(&mut listener, scraper).await;
         };
         tokio::join!(over_tcp, over_socket);
     }

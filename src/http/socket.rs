@@ -1,10 +1,10 @@
 //! The Unix socket (`--status-socket`).
 
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -58,7 +58,7 @@ impl SocketPath {
     /// Listens there. A socket that is there already is replaced if nobody listens to it.
     pub(super) fn listen(&self) -> io::Result<(UnixListener, SocketId)> {
         if let Some(parent) = self.0.parent() {
-            match fs::create_dir(parent) {
+            match DirBuilder::new().mode(0o755).create(parent) {
                 Err(error) if !parent.is_dir() => return Err(error),
                 _ => {}
             }
@@ -71,13 +71,14 @@ impl SocketPath {
             Err(_) => false,
         };
         if is_left_over {
-            match UnixStream::connect(&self.0) {
+            // Who listens and has no room for another client is there all the same, and is not waited for.
+            match stream()?.connect(&SockAddr::unix(&self.0)?) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(&self.0)?,
-                Err(error) => return Err(error),
-                Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
             }
         }
-        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        let socket = stream()?;
         // Before it has a name: nobody else can open it in between.
         fchmod(&socket, MODE)?;
         socket.bind(&SockAddr::unix(&self.0)?)?;
@@ -92,6 +93,10 @@ impl SocketPath {
             let _ = fs::remove_file(&self.0);
         }
     }
+}
+
+fn stream() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
 }
 
 impl SocketId {

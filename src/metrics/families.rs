@@ -1,6 +1,6 @@
 //! The metrics, by their names.
 
-use super::{Labels, Metric, STATE_SET, Samples, Scrape};
+use super::{FlowTotals, Labels, Metric, STATE_SET, Samples, Scrape};
 use crate::health::json::seconds;
 use crate::health::{Histogram, Kind, NodeState, ready};
 use crate::net::Family;
@@ -12,6 +12,7 @@ pub(super) fn of_agent(scrape: &Scrape<'_>) -> Vec<Metric> {
     metrics.extend(of_policy(state));
     metrics.push(states(scrape));
     metrics.extend(of_passes(state));
+    metrics.extend(of_flows(scrape.new_flows));
     metrics.extend(of_conntrack(scrape));
     metrics.push(counter(
         "flows_renewed",
@@ -135,6 +136,24 @@ fn of_passes(state: &NodeState) -> Vec<Metric> {
             "repair_delay_seconds",
             "The time from hearing of another program's commit until what it had undone was read back.",
             [(Labels::new(), totals.repair_seconds.clone())],
+        ),
+    ]
+}
+
+fn of_flows(totals: &FlowTotals) -> Vec<Metric> {
+    let family = |family: Family| ("ip_family", family.human().to_owned());
+    let by_verdict = totals.by_verdict.iter();
+    let by_range = totals.by_range.iter().flatten();
+    vec![
+        counter(
+            "new_flows",
+            "New flows, by what the rules decided about them.",
+            by_verdict.map(|((of, verdict), flows)| (vec![family(*of), ("verdict", (*verdict).to_owned())], *flows)),
+        ),
+        counter(
+            "range_new_flows",
+            "New flows that kept their source, by the range whose rule decided so (--metrics-ranges).",
+            by_range.map(|(range, flows)| (vec![family(range.family()), ("cidr", range.to_string())], *flows)),
         ),
     ]
 }

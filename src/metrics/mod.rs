@@ -1,12 +1,14 @@
-//! The state of the node as metrics, in the text format of OpenMetrics. docs/operations.md says what each means.
+//! The state of the node as metrics, in the text format of `OpenMetrics`. docs/operations.md says what each means.
 
 mod conntrack;
 mod families;
+mod new_flows;
 mod process;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -15,8 +17,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::health::{Health, Histogram, NodeState, Surroundings};
+use crate::net::ChainName;
+use new_flows::NewFlows;
 
 pub(crate) use conntrack::Conntrack;
+pub(crate) use new_flows::FlowTotals;
 pub(crate) use process::Process;
 
 /// The media type of the text.
@@ -34,6 +39,7 @@ pub(crate) struct Scrape<'a> {
     pub(crate) state: &'a NodeState,
     pub(crate) surroundings: Surroundings,
     pub(crate) wakeups: u64,
+    pub(crate) new_flows: &'a FlowTotals,
     pub(crate) conntrack: Conntrack,
     pub(crate) process: Process,
 }
@@ -56,17 +62,50 @@ enum Samples {
     Histograms(Vec<(Labels, Histogram)>),
 }
 
-/// The metrics of the agent as they are now.
-#[must_use]
-pub fn scrape(health: &Health) -> String {
-    let state = health.state();
-    text(&Scrape {
-        state: &state,
-        surroundings: Surroundings::now(health.pulse(), state.setup.host),
-        wakeups: health.pulse().wakeups(),
-        conntrack: Conntrack::read(),
-        process: Process::read(),
-    })
+/// Which metrics there are beside those that there always are, and what they are read by.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The chain in iptables' table.
+    pub chain: ChainName,
+    /// Whether new flows are told by range, too (`--metrics-ranges`).
+    pub tells_ranges: bool,
+}
+
+/// Makes the metrics of the agent each time it is asked.
+#[derive(Debug)]
+pub struct Scraper {
+    health: Health,
+    new_flows: Mutex<NewFlows>,
+}
+
+impl Scraper {
+    /// Nothing is read so far.
+    #[must_use]
+    pub fn new(health: Health, options: Options) -> Self {
+        let new_flows = NewFlows::new(options.chain, &health.state().setup.families, options.tells_ranges);
+        Self { health, new_flows: Mutex::new(new_flows) }
+    }
+
+    /// What the metrics are made of.
+    #[must_use]
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The metrics as they are now.
+    #[must_use]
+    pub fn scrape(&self) -> String {
+        let state = self.health.state();
+        let mut new_flows = self.new_flows.lock().unwrap_or_else(PoisonError::into_inner);
+        text(&Scrape {
+            state: &state,
+            surroundings: Surroundings::now(self.health.pulse(), state.setup.host),
+            wakeups: self.health.pulse().wakeups(),
+            new_flows: new_flows.read(),
+            conntrack: Conntrack::read(),
+            process: Process::read(),
+        })
+    }
 }
 
 fn text(scrape: &Scrape<'_>) -> String {

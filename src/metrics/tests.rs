@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::conntrack::Fixed;
 use crate::health::tests::{contested, health, invalid, pass, refused, repaired, standing};
+use crate::net::Family;
 use crate::report::{Cause, Observer as _, PassReport, Report};
 
 fn metrics(reports: &[Report]) -> String {
@@ -14,8 +15,19 @@ fn metrics(reports: &[Report]) -> String {
     }
     let state = health.state();
     let conntrack = Conntrack { entries: Some(5), limit: Some(9), events: BTreeMap::from([("drop", 4)]) };
-    let process = Process::default();
-    text(&Scrape { state: &state, surroundings: Surroundings::default(), wakeups: 6, conntrack, process })
+    let new_flows = FlowTotals {
+        by_verdict: BTreeMap::from([((Family::Ipv4, "kept"), 2), ((Family::Ipv6, "masqueraded"), 3)]),
+        by_range: Some(BTreeMap::from([("10.0.0.0/8".parse().unwrap(), 7)])),
+        ..FlowTotals::default()
+    };
+    text(&Scrape {
+        state: &state,
+        surroundings: Surroundings::default(),
+        wakeups: 6,
+        new_flows: &new_flows,
+        conntrack,
+        process: Process::default(),
+    })
 }
 
 fn flows() -> Report {
@@ -73,6 +85,9 @@ fn every_metric_changes_when_its_thing_happens() {
         (vec![], "conntrack_entries 5.0".to_owned()),
         (vec![], "conntrack_entries_limit 9.0".to_owned()),
         (vec![], "conntrack_events_total{event=\"drop\"} 4.0".to_owned()),
+        (vec![], "new_flows_total{ip_family=\"IPv4\",verdict=\"kept\"} 2.0".to_owned()),
+        (vec![], "new_flows_total{ip_family=\"IPv6\",verdict=\"masqueraded\"} 3.0".to_owned()),
+        (vec![], "range_new_flows_total{ip_family=\"IPv4\",cidr=\"10.0.0.0/8\"} 7.0".to_owned()),
         (vec![], "wakeups_total 6.0".to_owned()),
     ] {
         let text = metrics(&reports);
@@ -101,7 +116,8 @@ fn the_types_are_those_of_the_documentation_and_the_process_has_the_names_that_e
     ] {
         assert_eq!(types.get(name), Some(&kind), "{name}");
     }
-    let text = scrape(&health());
+    let options = Options { chain: ChainName::default(), tells_ranges: false };
+    let text = Scraper::new(health(), options).scrape();
     for name in [
         "process_cpu_seconds_total",
         "process_open_fds",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ impl Node {
     }
 }
 
-/// What Prometheus' own reader of OpenMetrics takes the text for: its names, each with its type.
+/// What Prometheus' own reader of `OpenMetrics` takes the text for: its names, each with its type.
 fn understood_by_prometheus(text: &str) -> String {
     const READER: &str = "import sys\n\
         from prometheus_client.openmetrics.parser import text_string_to_metric_families as read\n\
@@ -281,5 +281,58 @@ fn a_pod_that_is_not_in_the_hosts_network_is_not_ready() {
         });
         let said = node.status("status --check ready").ended_with(expected).stdout;
         assert_eq!(said.contains("not in the host's network: 192.0.2.7 (HOST_IP)"), expected == 1, "{said}");
+    }
+}
+
+#[test]
+fn new_flows_are_counted_by_what_becomes_of_them_and_the_numbers_outlive_the_rules() {
+    for (backend, range) in [("nft-compat", Some(r#"{ip_family="IPv4",cidr="198.51.100.0/24"}"#)), ("nft", None)] {
+        let Some(node) = Node::new("flows") else { return };
+        node.netns
+            .ip("link add d0 type veth peer name d1\nlink set d1 up\naddress add 192.0.2.1/24 dev d0\nlink set d0 up\nroute add default dev d0\n");
+        let flags = ["--listen", ADDRESS, "--backend", backend, "--protect=off", "--metrics-ranges", "-v=4"];
+        let mut daemon = Daemon::start(&node.netns, &node.config, &flags);
+        daemon.wait_until_said(IN_FORCE);
+        daemon.wait_until_said("answering /livez");
+        let send = |kept: usize, masqueraded: usize| {
+            node.netns.inside(|| {
+                for to in [vec!["198.51.100.1:9"; kept], vec!["203.0.113.1:9"; masqueraded]].concat() {
+                    // Each from a port of its own, so that each is a flow.
+                    UdpSocket::bind("192.0.2.1:0").unwrap().send_to(b"x", to).unwrap();
+                }
+            });
+        };
+        let shows = |kept: usize, masqueraded: usize| {
+            let mut expected = vec![
+                format!("ip_masq_agent_new_flows_total{{ip_family=\"IPv4\",verdict=\"kept\"}} {kept}.0"),
+                format!("ip_masq_agent_new_flows_total{{ip_family=\"IPv4\",verdict=\"masqueraded\"}} {masqueraded}.0"),
+            ];
+            expected.extend(range.map(|range| format!("ip_masq_agent_range_new_flows_total{range} {kept}.0")));
+            let mut metrics = String::new();
+            wait_until(DEADLINE, &format!("{expected:?} are in\n{metrics}"), || {
+                metrics = node.get("/metrics");
+                expected.iter().all(|line| metrics.lines().any(|found| found == line))
+            });
+            assert_eq!(metrics.contains("range_new_flows"), range.is_some(), "{metrics}");
+        };
+        shows(0, 0);
+        send(3, 2);
+        shows(3, 2);
+        let metrics = node.get("/metrics");
+        let value = |name: &str| -> f64 {
+            let line =
+                metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {metrics}"));
+            line.trim().parse().unwrap()
+        };
+        // The scrapes themselves are flows, too.
+        assert!(value("ip_masq_agent_conntrack_entries ") > 5.0);
+        assert!(value("ip_masq_agent_conntrack_events_total{event=\"insert_failed\"} ") < 5.0);
+        // The rules are made anew, and count from 0.
+        let table = if backend == "nft" { "ip-masq-agent" } else { "nat" };
+        let repairs = daemon.log().matches("they were repaired").count();
+        node.netns.nft(&format!("flush chain ip {table} IP-MASQ-AGENT\n"));
+        daemon.wait_until_said_times("they were repaired", repairs + 1);
+        send(1, 1);
+        shows(4, 3);
     }
 }

@@ -10,6 +10,7 @@ mod diff;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod flow_counts;
 mod memory;
 mod monitor;
 mod observed;
@@ -28,6 +29,7 @@ pub use change::{Action, Change, Plan};
 pub use change_text::{change_line, plan_lines};
 pub use codec::*;
 pub use diff::{Conflict, Planned, our_jump, plan, plan_for};
+pub use flow_counts::{CountedRule, FlowCounts};
 pub use monitor::Monitor;
 pub use observed::{
     ForeignKind, ForeignObject, Generation, Handle, Observed, ObservedChain, ObservedRule, ObservedSet, ObservedTable,
