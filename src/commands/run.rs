@@ -121,7 +121,10 @@ fn host_ip() -> Option<IpAddr> {
     let text = env::var_os(HOST_IP)?;
     let address = text.to_str().and_then(|text| text.parse().ok());
     if address.is_none() {
-        warn!("{HOST_IP} is no address ({text:?}), so that it is not known whether this is the host's network");
+        warn!(
+            event = "host_unknown",
+            "{HOST_IP} is no address ({text:?}), so that it is not known whether this is the host's network"
+        );
     }
     address
 }

@@ -69,7 +69,7 @@ pub(super) async fn serve(clients: &mut impl Clients, scraper: &Arc<Scraper>) {
                 served.push_back(tokio::spawn(serve_one(stream, Arc::clone(scraper))));
             }
             Err(error) => {
-                debug!("a client could not be accepted: {error}");
+                debug!(event = "client_not_accepted", %error, "a client could not be accepted: {error}");
                 sleep(PAUSE).await;
             }
         }
@@ -87,7 +87,9 @@ async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, scraper: Arc<Scr
     http.keep_alive(false).half_close(true).header_read_timeout(None).max_buf_size(LARGEST_HEAD);
     match timeout(LONGEST, http.serve_connection(TokioIo::new(stream), service)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!("a client was not answered: {error}"),
-        Err(_) => debug!("a client was not answered: it took longer than {LONGEST:?}"),
+        Ok(Err(error)) => debug!(event = "client_not_answered", %error, "a client was not answered: {error}"),
+        Err(_) => {
+            debug!(event = "client_not_answered", "a client was not answered: it took longer than {LONGEST:?}");
+        }
     }
 }

@@ -53,7 +53,7 @@ impl NewFlows {
             Ok(rules) => self.totals.add(&rules),
             Err(error) => {
                 self.counts = None;
-                debug!("the counters of the rules could not be read: {error}");
+                debug!(event = "counters_not_read", %error, "the counters of the rules could not be read: {error}");
             }
         }
         self.not_before =
