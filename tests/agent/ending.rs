@@ -43,7 +43,7 @@ fn the_end_that_is_asked_for_comes_in_time_at_any_part_of_a_large_change_which_t
     let mut longest = Duration::ZERO;
     let mut commits = 0;
     // Of the 25 parts; each agent begins where the one before it was ended.
-    for part in [1, 2, 4] {
+    for part in [1, 4, 8] {
         daemon.wait_until_said_times(COMMIT, sent + part);
         daemon.signal(Signal::SIGTERM);
         let asked = Instant::now();
@@ -58,8 +58,9 @@ fn the_end_that_is_asked_for_comes_in_time_at_any_part_of_a_large_change_which_t
     commits += daemon.log().matches(COMMIT).count();
     let new = rules(&netns);
     assert!(!old.contains("@exempt-27") && new.contains("@exempt-27"), "{new}");
-    // With each end at most the unfinished part was lost. Had each agent begun from scratch, there were at least 1 + 2 + 4 more.
-    assert!((25..=30).contains(&commits), "{commits} commits");
+    // With each end the unfinished part may be lost, and the next agent's first one be refused because the kernel still commits it.
+    // Had each agent begun from scratch, there were at least 1 + 4 + 8 more.
+    assert!((25..=34).contains(&commits), "{commits} commits");
     // In the middle of emptying what no rule looks up any more.
     let filled = daemon.log().matches(COMMIT).count();
     rename_over(&config, &exempting("10.91.0.0/16"));
