@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # before.sh COMMIT|BINARY|"" DIRECTORY: prints the path of the binary that `make bench BEFORE=…` compares with, or nothing.
-# That of a commit is built as `make static` builds it, in a work tree below DIRECTORY, and kept there.
+# That of a commit is built as `make static` builds it, in a work tree of its own, and kept in DIRECTORY.
 set -euo pipefail
 before=$1
 directory=$2
@@ -19,7 +19,8 @@ commit=$(git rev-parse --verify --quiet "$before^{commit}") || {
 binary=$directory/$commit
 if [[ ! -f $binary ]]; then
     mkdir -p "$directory"
-    tree=$(mktemp -d "$directory/tree.XXXXXX")
+    # Outside of this one: cargo takes a package for part of a workspace above it.
+    tree=$(mktemp -d)
     trap 'git worktree remove --force "$tree" >&2' EXIT
     git worktree add --detach --force "$tree" "$commit" >&2
     host=$(rustc -vV | sed -n 's/^host: //p')
@@ -29,7 +30,7 @@ if [[ ! -f $binary ]]; then
             "${CARGO:-cargo}" build --release --locked --target "$host" >&2
     )
     # Named at last, so that it is never half a binary.
-    cp "$directory/target/$host/release/ip-masq-agent" "$tree.binary"
-    mv "$tree.binary" "$binary"
+    cp "$directory/target/$host/release/ip-masq-agent" "$binary.part"
+    mv "$binary.part" "$binary"
 fi
 realpath -- "$binary"
