@@ -118,11 +118,14 @@ fn chains(chains: &[(&str, bool, &[Verdict])]) -> Ruleset {
     ruleset
 }
 
+/// A chain: its name, whether it is a base chain, and the verdicts of its rules.
+type Described<'a> = (&'a str, bool, &'a [Verdict]);
+
 #[test]
 fn the_first_masquerade_decides_and_what_lets_a_packet_pass_leads_on_to_the_next_rule_and_the_next_base_chain() {
     let masquerade = || Verdict::Masquerade(Masquerade { fully_random: true, ports: None });
     let jump = |name: &str| Verdict::Jump(name.to_owned());
-    let cases: [(&[(&str, bool, &[Verdict])], Outcome, &[&str]); 4] = [
+    let cases: [(&[Described<'_>], Outcome, &[&str]); 4] = [
         (&[("one", true, &[Verdict::Return]), ("two", true, &[masquerade()])], Outcome::Masqueraded, &["two"]),
         (&[("one", true, &[masquerade()]), ("two", true, &[masquerade()])], Outcome::Masqueraded, &["one"]),
         (&[("base", true, &[jump("empty"), masquerade()]), ("empty", false, &[])], Outcome::Masqueraded, &["base"]),

@@ -7,6 +7,10 @@ fn addresses(first: u32, count: u32) -> Vec<String> {
     (0..count).map(|index| std::net::Ipv4Addr::from((10 << 24) + first + 2 * index).to_string() + "/32").collect()
 }
 
+fn slash_30s(count: u32) -> Vec<String> {
+    (0..count).map(|index| std::net::Ipv4Addr::from((11 << 24) + 8 * index).to_string() + "/30").collect()
+}
+
 #[test]
 fn a_large_set_comes_and_goes_in_parts_and_no_packet_meets_half_of_it() {
     let native = |lists: &[Vec<String>]| {
@@ -20,6 +24,12 @@ fn a_large_set_comes_and_goes_in_parts_and_no_packet_meets_half_of_it() {
     let intervals: Vec<String> = SEVEN_LENGTHS.map(str::to_owned).to_vec();
     for (what, old, new, commits) in [
         ("an empty kernel: the table, four parts", nothing(), whole.clone(), 5),
+        (
+            "two sets for an empty kernel: the table, four parts",
+            nothing(),
+            native(&[addresses(0, 2 * part), slash_30s(2 * part)]),
+            5,
+        ),
         ("a part comes at once into a set in use", whole.clone(), native(&[addresses(0, large + part)]), 1),
         (
             "more is a new set beside the old one, which then goes: four parts, the last of them with the rules; three \
@@ -38,6 +48,12 @@ fn a_large_set_comes_and_goes_in_parts_and_no_packet_meets_half_of_it() {
         ),
         ("from an interval set: four parts, the rules", native(&[intervals]), whole.clone(), 5),
         ("nothing is left: the rules, three parts, the table", whole, nothing(), 5),
+        (
+            "nothing is left of two sets: the rules, two parts of each, the table",
+            native(&[addresses(0, 3 * part), slash_30s(3 * part)]),
+            nothing(),
+            6,
+        ),
     ] {
         let mut kernel = Memory::default();
         become_(&mut kernel, &old, &mut |_, _, _| ());
@@ -54,6 +70,11 @@ fn a_large_set_comes_and_goes_in_parts_and_no_packet_meets_half_of_it() {
                     _ => 0,
                 })
                 .sum();
+            let removed = plan.changes.iter().map(|change| match &change.action {
+                Action::DeleteElements { elements, .. } => elements.len(),
+                _ => 0,
+            });
+            assert!(removed.sum::<usize>() <= PART, "{what}: {plan:#?}");
             assert!(moved <= 2 * PART, "{what}: {moved} elements in one commit: {plan:#?}");
             // Either all new rules or all old ones: no set is looked up that is not complete.
             for set in after

@@ -52,6 +52,7 @@ fn a_change_takes_as_many_commits_as_it_needs_and_no_more() {
             3,
         ),
         ("an interval set is added: the set, the rules", (native, &["10.0.0.0/8"]), (native, &SEVEN_LENGTHS), 2),
+        ("it comes alone: the set, the rules", (native, &[]), (native, &SEVEN_LENGTHS), 2),
         ("it grows", (native, &SEVEN_LENGTHS), (native, &[&SEVEN_LENGTHS[..], &["80.0.0.0/8"]].concat()), 1),
         (
             "an interval of it becomes wider: sets for what stays, the intervals, an end to these sets",
@@ -191,11 +192,15 @@ fn assert_no_third_answer_for(kernel: &mut Memory, old: &Ruleset, new: &Ruleset,
     });
 }
 
-/// Commits plans until nothing differs, and shows each of them to `seen`. Asserts that the desired rules are there then.
+/// Commits plans until nothing differs, and shows each of them to `seen`. Asserts that each says whether another follows,
+/// and that the desired rules are there then.
 pub(super) fn become_(kernel: &mut Memory, desired: &Ruleset, seen: &mut dyn FnMut(&Observed, &Observed, &Plan)) {
+    let mut said_more = None;
     for _ in 0..=MOST_COMMITS {
         let before = kernel.state.clone();
         let plan = plan(desired, &before, &Cache::default()).unwrap();
+        assert_eq!(said_more.unwrap_or(!plan.is_empty()), !plan.is_empty(), "{plan:#?}");
+        said_more = Some(plan.more);
         if plan.is_empty() {
             assert!(!plan.more);
             return assert_stands(&before, desired);

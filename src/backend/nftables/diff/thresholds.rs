@@ -1,6 +1,6 @@
 //! The sizes from which on a table is changed in another way.
 
-use super::parts::PART;
+use super::parts::{PART, under_present_names};
 use super::step::{Delta, Step};
 use super::tests::{SEVEN_LENGTHS, become_};
 use super::*;
@@ -248,4 +248,88 @@ fn rules_that_only_go_are_worth_a_new_chain_if_they_are_many_and_none_if_they_ar
         let flushed = plan.changes.iter().filter(|change| matches!(change.action, Action::Flush { .. })).count();
         assert_eq!((flushed, plan.changes.len()), (flushes, changes), "{what}");
     }
+}
+
+#[test]
+fn a_protected_table_that_nobody_owns_is_adopted_by_a_process_that_holds_it_and_no_other_is() {
+    let (off, protected) = (Protection::Off, Protection::OwnerPersist);
+    for (hold, protection, owner, adopted) in [
+        (true, protected, None, true),
+        (true, protected, Some(Owner::Us), false),
+        (false, protected, None, false),
+        (true, off, None, false),
+    ] {
+        let desired = compile(&policy(&["10.0.0.0/8"], ""), Layout::OwnTable(protection));
+        let mut kernel = standing(&desired);
+        kernel.tables.iter_mut().for_each(|table| table.owner = owner);
+        let Planned { plan, .. } = plan_for(&[Family::Ipv4], &desired, &kernel, &Cache::default(), hold);
+        let adopts = Change { table: TableId::own(Family::Ipv4), action: Action::CreateTable { protection } };
+        let changes = if adopted { vec![adopts] } else { Vec::new() };
+        assert_eq!(plan, Plan { changes, more: false }, "{hold} {protection:?} {owner:?}");
+    }
+}
+
+#[test]
+fn the_commit_that_adopts_a_table_adds_no_base_chain_but_any_other_chain() {
+    let desired = compile(&policy(&["10.0.0.0/8"], ""), Layout::OwnTable(Protection::OwnerPersist));
+    for (lacking, is_alone) in [("postrouting", true), ("IP-MASQ-AGENT", false)] {
+        let mut kernel = standing(&desired);
+        for table in &mut kernel.tables {
+            table.chains.retain(|chain| chain.name != lacking);
+            table.chains.iter_mut().for_each(|chain| chain.rules.clear());
+        }
+        let Planned { plan, .. } = plan_for(&[Family::Ipv4], &desired, &kernel, &Cache::default(), true);
+        assert!(matches!(plan.changes[0].action, Action::CreateTable { .. }), "{lacking}: {plan:#?}");
+        assert_eq!((plan.changes.len() == 1, plan.more), (is_alone, is_alone), "{lacking}: {plan:#?}");
+    }
+}
+
+#[test]
+fn a_large_set_in_use_without_room_for_what_comes_beside_what_goes_is_made_anew_under_its_other_name() {
+    let (count, room) = (PART + 50, PART + 60);
+    let mut kernel = standing(&exempting(&slash_24s(0..count)));
+    kernel.tables[0].sets[0].kind = Ok(SetKind::Addresses { size: u32::try_from(room).unwrap() });
+    for (replaced, name) in [(10, "exempt-24"), (11, "exempt-24-b")] {
+        let desired = exempting(&slash_24s(replaced..count + replaced));
+        assert_eq!(under_present_names(&kernel.tables[0], &desired.tables[0]).sets[0].name, name, "{replaced}");
+    }
+}
+
+#[test]
+fn as_many_parts_are_allowed_as_it_takes_to_add_what_is_desired_and_to_remove_what_is_there() {
+    let kernel = |count| standing(&exempting(&slash_24s(0..count)));
+    for (desired, present, parts) in [(0, 0, 0), (1, 0, 1), (PART, 0, 1), (2 * PART + 1, PART, 3 + 1), (0, PART + 1, 2)]
+    {
+        let desired_rules = exempting(&slash_24s(0..desired));
+        assert_eq!(most_parts(&desired_rules, &kernel(present)), parts, "{desired} {present}");
+    }
+}
+
+#[test]
+fn whoever_finds_a_table_owned_by_another_process_reads_how_that_process_protects_it() {
+    for (table, told) in [
+        (TableId::own(Family::Ipv4), "(flags owner, persist); a running agent does that: stop it first"),
+        (TableId::nat(Family::Ipv4), "(flag owner); find that process"),
+    ] {
+        let conflict = Conflict::Owned(table).to_string();
+        assert!(conflict.contains(told), "{conflict}");
+    }
+}
+
+#[test]
+fn a_set_that_nobody_looks_up_and_that_has_no_room_is_deleted_before_a_large_one_of_its_name_is_filled() {
+    let desired = exempting(&slash_24s(0..PART + 50));
+    let mut kernel = standing(&desired);
+    kernel.tables[0].chains[1].rules.clear();
+    kernel.tables[0].sets[0].kind = Ok(SetKind::Addresses { size: 64 });
+    let Planned { plan, .. } = plan_for(&[Family::Ipv4], &desired, &kernel, &Cache::default(), false);
+    let [
+        Action::DeleteSet { set: deleted },
+        Action::CreateSet { set: created, .. },
+        Action::AddElements { elements, .. },
+    ] = &plan.changes.iter().map(|change| change.action.clone()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{plan:#?}")
+    };
+    assert_eq!((deleted.as_str(), created.as_str(), elements.len()), ("exempt-24", "exempt-24", PART));
 }

@@ -147,6 +147,31 @@ fn only_lookups_of_destinations_that_are_all_that_their_rules_ask_for_are_compar
 }
 
 #[test]
+fn small_sets_of_pairs_are_made_anew_under_the_names_that_they_have() {
+    let with = |sources: &[u8]| ruleset(Way::Both, SetKind::Addresses { size: 64 }, sources, &[2]);
+    let mut kernel = Memory::default();
+    become_(&mut kernel, &with(&[1]), &mut |_, _, _| ());
+    become_(&mut kernel, &with(&[3]), &mut |_, _, plan| {
+        let made = plan.changes.iter().filter_map(|change| match &change.action {
+            Action::CreateSet { set, .. } => Some(set.as_str()),
+            _ => None,
+        });
+        assert_eq!(made.collect::<Vec<_>>(), ["sources", "destinations"], "{plan:#?}");
+    });
+}
+
+#[test]
+fn sets_of_pairs_that_stay_the_same_are_left_alone_when_another_rule_changes() {
+    let old = ruleset(Way::Both, SetKind::Addresses { size: 64 }, &[1], &[2]);
+    let mut new = old.clone();
+    new.tables[0].chains[1].rules.remove(1);
+    let mut kernel = Memory::default();
+    become_(&mut kernel, &old, &mut |_, _, _| ());
+    let plan = plan(&new, &kernel.state, &Cache::default()).unwrap();
+    assert!(matches!(plan.changes[..], [Change { action: Action::Delete { .. }, .. }]), "{plan:#?}");
+}
+
+#[test]
 fn large_sets_of_pairs_come_beside_the_old_ones_in_parts() {
     let many = |first: u32| -> Vec<AddressRange> {
         (0..u32::try_from(3 * PART).unwrap())
