@@ -23,6 +23,18 @@ enum Step {
     Decision(Selector, Action),
 }
 
+/// Whether rules of ours can have given a masqueraded flow its port. Ordered: the later is the more likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortIsOurs {
+    /// They give other ports.
+    No,
+    /// It is the port that the flow had before. Rules of others leave it that if they can; ours, which draw it at random,
+    /// come to the same one for about one flow in 65,536 (`nf_nat_l4proto_unique_tuple`).
+    Hardly,
+    /// They can.
+    Possible,
+}
+
 /// The policies under which existing flows may have begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
@@ -67,14 +79,17 @@ impl Decisions {
     }
 
     /// Whether rules that masquerade as these do can have given a flow from the port `old` the port `new`. If none
-    /// masquerades, this cannot be known, and the answer is yes.
+    /// masquerades, this cannot be known, and it is possible.
     #[must_use]
-    pub fn may_translate_port(&self, family: Family, old: u16, new: u16) -> bool {
-        let mut choices = self.steps(family).iter().filter_map(Step::port_choice).peekable();
-        choices.peek().is_none()
-            || choices.any(|ports| {
-                if ports.to_ports.is_empty() { !ports.random_fully || new != old } else { ports.to_ports.contains(new) }
-            })
+    pub fn port_is_ours(&self, family: Family, old: u16, new: u16) -> PortIsOurs {
+        let choices = self.steps(family).iter().filter_map(Step::port_choice);
+        let by = choices.map(|ports| match (ports.to_ports.is_empty(), ports.random_fully) {
+            (true, true) if new == old => PortIsOurs::Hardly,
+            (true, _) => PortIsOurs::Possible,
+            (false, _) if ports.to_ports.contains(new) => PortIsOurs::Possible,
+            (false, _) => PortIsOurs::No,
+        });
+        by.max().unwrap_or(PortIsOurs::Possible)
     }
 
     fn steps(&self, family: Family) -> &[Step] {

@@ -58,6 +58,9 @@ pub struct Fixed {
     pub masqueraded: usize,
     /// How many ended by themselves before they could be deleted.
     pub vanished: usize,
+    /// How many stay masqueraded though they are exempt now, as their port is the one that they had before: rules of others
+    /// leave it that, and ours, which draw it at random, come to the same one for about one flow in 65,536.
+    pub in_doubt: usize,
     /// How many the kernel did not delete. Older kernels do not delete flows that are offloaded to a flowtable.
     pub refused: usize,
 }
@@ -147,15 +150,17 @@ impl<T: Transport> Conntrack<T> {
         fixed: &mut Fixed,
     ) -> Result<(), ConntrackError> {
         let Self { listing, deleting, .. } = self;
-        let looked_at_before = fixed.looked_at;
+        let (looked_at_before, in_doubt_before) = (fixed.looked_at, fixed.in_doubt);
         for _ in 0..LISTINGS {
-            fixed.looked_at = looked_at_before;
+            (fixed.looked_at, fixed.in_doubt) = (looked_at_before, in_doubt_before);
             let mut doomed = Doomed::default();
             let listed = listing.flows(family, Status::NOT_OURS, |flow| {
                 goes_on()?;
                 fixed.looked_at += 1;
-                if let Verdict::NoLonger(reason) = judge(flow) {
-                    doomed.add(flow, reason);
+                match judge(flow) {
+                    Verdict::Fits => {}
+                    Verdict::NoLonger(reason) => doomed.add(flow, reason),
+                    Verdict::InDoubt => fixed.in_doubt += 1,
                 }
                 if doomed.is_due() { doomed.delete(deleting, fixed) } else { Ok(()) }
             });
@@ -226,7 +231,7 @@ impl Fixed {
 
 impl fmt::Display for Fixed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { looked_at, exempt, masqueraded, vanished, refused } = self;
+        let Self { looked_at, exempt, masqueraded, vanished, in_doubt, refused } = self;
         write!(
             f,
             "{} deleted from conntrack because their NAT no longer fits the policy ({exempt} now exempt, \
@@ -235,6 +240,13 @@ impl fmt::Display for Fixed {
         )?;
         if *vanished > 0 {
             write!(f, "; {vanished} more ended by themselves")?;
+        }
+        if *in_doubt > 0 {
+            write!(
+                f,
+                "; {in_doubt} more of which the destination is exempt now may be of other programs, because their port was \
+                 not changed, so they stay masqueraded until they end"
+            )?;
         }
         if *refused > 0 {
             write!(f, "; {refused} more the kernel did not delete, so they stay as they are until they end")?;

@@ -134,6 +134,11 @@ fn fix(kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
 }
 
 fn fix_unless(interrupted: &AtomicBool, kernel: Kernel) -> (Result<Fixed, ConntrackError>, Vec<(u16, u8)>) {
+    over(kernel, |conntrack| conntrack.fix(&Before::Unknown, &Decisions::of(&everything()), interrupted))
+}
+
+/// What comes of this over that kernel, and what was sent to it.
+fn over<R>(kernel: Kernel, work: impl FnOnce(&mut Conntrack<Wire>) -> R) -> (R, Vec<(u16, u8)>) {
     let kernel = Rc::new(RefCell::new(kernel));
     let sent = Rc::new(RefCell::new(Vec::new()));
     let datagrams = Rc::new(RefCell::new(Vec::new()));
@@ -142,14 +147,14 @@ fn fix_unless(interrupted: &AtomicBool, kernel: Kernel) -> (Result<Fixed, Conntr
         Connection::new(Wire { kernel, sent, datagrams, queue: VecDeque::new() })
     };
     let mut conntrack = Conntrack { interfaces: wire(), listing: wire(), deleting: wire() };
-    let fixed = conntrack.fix(&Before::Unknown, &Decisions::of(&everything()), interrupted);
+    let result = work(&mut conntrack);
     // Those of a request for a hundred and a few flows are far shorter.
     assert!(datagrams.take().into_iter().all(|len| len < 32 * 1024));
-    (fixed, sent.take())
+    (result, sent.take())
 }
 
 /// Of the flows that were recorded, two of each family have kept their source.
-const WHOLE: Fixed = Fixed { looked_at: 9, exempt: 0, masqueraded: 4, vanished: 0, refused: 0 };
+const WHOLE: Fixed = Fixed { looked_at: 9, exempt: 0, masqueraded: 4, vanished: 0, in_doubt: 0, refused: 0 };
 
 #[test]
 fn every_flow_is_looked_at_once_and_those_that_do_not_fit_are_deleted_while_they_are_listed() {
@@ -178,6 +183,23 @@ fn a_disturbed_listing_is_repeated_and_its_flows_are_not_counted_twice() {
     let error = fixed.unwrap_err().to_string();
     assert!(error.starts_with("could not list the flows: what was asked for changed faster"), "{error}");
     assert_eq!(sent.iter().filter(|(kind, _)| *kind == GET_FLOW).count(), 8);
+}
+
+#[test]
+fn a_flow_in_doubt_is_not_deleted_but_counted_and_told_of_once_however_often_it_is_listed() {
+    for times in [0, 3] {
+        let mut fixed = Fixed { in_doubt: 7, ..Fixed::default() };
+        let kernel = Kernel { listing: Errno::ENOBUFS as i32, times, ..Kernel::default() };
+        let (done, sent) =
+            over(kernel, |conntrack| conntrack.fix_family(Family::Ipv4, |_| Verdict::InDoubt, || Ok(()), &mut fixed));
+        assert!(done.is_ok(), "{done:?}");
+        assert_eq!(sent, vec![(GET_FLOW, 2); times + 1], "nothing is deleted");
+        assert!(fixed.looked_at > 0);
+        assert_eq!(fixed, Fixed { looked_at: fixed.looked_at, in_doubt: 7 + fixed.looked_at, ..Fixed::default() });
+        let told = fixed.to_string();
+        assert!(told.contains(&format!("; {} more of which the destination is exempt now", fixed.in_doubt)), "{told}");
+    }
+    assert!(!WHOLE.to_string().contains("more of which"), "{WHOLE}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Before, Decisions, LocalAddresses};
+use super::{Before, Decisions, LocalAddresses, PortIsOurs};
 use crate::net::Family;
 use crate::policy::{AddressType, Effect, Packet};
 
@@ -45,6 +45,9 @@ pub enum Verdict {
     Fits,
     /// It fitted an earlier policy, but no longer does.
     NoLonger(Reason),
+    /// It is masqueraded and would keep its source now, but its port is the one that it had before, so a rule of others is
+    /// far more likely to have masqueraded it than ours. It is left alone.
+    InDoubt,
 }
 
 /// Why the NAT of a flow does not fit the policy any more.
@@ -105,30 +108,36 @@ pub fn verdict(flow: &Flow, before: &Before, now: &Decisions, node: &LocalAddres
         ..Packet::of(family)
     };
     if status.has_any_of(Status::SOURCE_NAT) {
-        let is_ours = looks_masqueraded_by_us(flow, now, node) && before.may_have(Effect::Masqueraded, &first);
-        return no_longer(Reason::Exempt, is_ours && now.effect(&first) == Some(Effect::Kept));
+        let is_exempt_since =
+            || before.may_have(Effect::Masqueraded, &first) && now.effect(&first) == Some(Effect::Kept);
+        return match masqueraded_by_us(flow, now, node) {
+            PortIsOurs::Possible if is_exempt_since() => Verdict::NoLonger(Reason::Exempt),
+            PortIsOurs::Hardly if is_exempt_since() => Verdict::InDoubt,
+            _ => Verdict::Fits,
+        };
     }
     // The node's own flows have the node's address already, or one that a program chose on purpose.
     let keeps_foreign_source = reply.destination == original.source && !node.owns(original.source);
     let is_ours = keeps_foreign_source && before.may_have(Effect::Kept, &first);
-    no_longer(Reason::Masqueraded, is_ours && now.effect(&first) == Some(Effect::Masqueraded))
-}
-
-const fn no_longer(reason: Reason, holds: bool) -> Verdict {
-    if holds { Verdict::NoLonger(reason) } else { Verdict::Fits }
+    if is_ours && now.effect(&first) == Some(Effect::Masqueraded) {
+        Verdict::NoLonger(Reason::Masqueraded)
+    } else {
+        Verdict::Fits
+    }
 }
 
 /// Whether a rule of ours can have translated the source: it gives an address of the node, and a port that the flags
-/// allow. Foreign rules can do the same. But where our ports are drawn at random, a port that stayed the same is not
-/// ours, as only one of ours in thousands does.
-fn looks_masqueraded_by_us(flow: &Flow, now: &Decisions, node: &LocalAddresses) -> bool {
+/// allow. Foreign rules can do the same.
+fn masqueraded_by_us(flow: &Flow, now: &Decisions, node: &LocalAddresses) -> PortIsOurs {
     let to = flow.reply.destination;
-    let ports_fit = match (flow.original.ports, flow.reply.ports) {
-        (Some((old, _)), Some((_, new))) => now.may_translate_port(Family::of(to), old, new),
-        _ => true,
-    };
     // A node's own flow of which only the port is translated looks the same to the receiver either way.
-    to != flow.original.source && node.owns(to) && ports_fit
+    if to == flow.original.source || !node.owns(to) {
+        return PortIsOurs::No;
+    }
+    match (flow.original.ports, flow.reply.ports) {
+        (Some((old, _)), Some((_, new))) => now.port_is_ours(Family::of(to), old, new),
+        _ => PortIsOurs::Possible,
+    }
 }
 
 #[cfg(test)]

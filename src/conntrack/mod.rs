@@ -10,7 +10,7 @@ mod rtnetlink;
 mod statistics;
 
 pub use ctnetlink::{Deletion, Deletions, FlowInfo, Listing};
-pub use decisions::{Before, Decisions};
+pub use decisions::{Before, Decisions, PortIsOurs};
 pub use fix::{ConntrackError, ExistingFlows, Fixed};
 pub(crate) use fix::{FixFlows, KernelFlows};
 pub use judge::{Flow, Reason, Status, Tuple, Verdict, verdict};

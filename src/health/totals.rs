@@ -51,7 +51,7 @@ impl Default for Totals {
             repairs: BTreeMap::new(),
             foreign_commits: [(false, 0), (true, 0)].into(),
             repair_seconds: Histogram::default(),
-            flows: zero(&["exempt", "masqueraded", "vanished", "refused", "failed"]),
+            flows: zero(&["exempt", "masqueraded", "vanished", "in_doubt", "refused", "failed"]),
         }
     }
 }
@@ -61,10 +61,14 @@ impl Totals {
         match report {
             Report::Pass(report) => self.passed(report),
             Report::Flows { result: Ok(fixed), .. } => {
-                let Fixed { exempt, masqueraded, vanished, refused, .. } = fixed;
-                for (name, count) in
-                    [("exempt", exempt), ("masqueraded", masqueraded), ("vanished", vanished), ("refused", refused)]
-                {
+                let Fixed { looked_at: _, exempt, masqueraded, vanished, in_doubt, refused } = fixed;
+                for (name, count) in [
+                    ("exempt", exempt),
+                    ("masqueraded", masqueraded),
+                    ("vanished", vanished),
+                    ("in_doubt", in_doubt),
+                    ("refused", refused),
+                ] {
                     *self.flows.entry(name).or_default() += *count as u64;
                 }
             }

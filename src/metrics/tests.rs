@@ -31,7 +31,7 @@ fn metrics(reports: &[Report]) -> String {
 }
 
 fn flows() -> Report {
-    let fixed = Fixed { looked_at: 9, exempt: 1, masqueraded: 2, vanished: 3, refused: 4 };
+    let fixed = Fixed { looked_at: 9, exempt: 1, masqueraded: 2, vanished: 3, in_doubt: 5, refused: 4 };
     Report::Flows { result: Ok(fixed), interval: "1m".parse().unwrap() }
 }
 
@@ -82,6 +82,7 @@ fn every_metric_changes_when_its_thing_happens() {
         (vec![], "repair_delay_seconds_count 0".to_owned()),
         (vec![flows()], "flows_renewed_total{result=\"masqueraded\"} 2.0".to_owned()),
         (vec![flows()], "flows_renewed_total{result=\"refused\"} 4.0".to_owned()),
+        (vec![flows()], "flows_renewed_total{result=\"in_doubt\"} 5.0".to_owned()),
         (vec![], "conntrack_entries 5.0".to_owned()),
         (vec![], "conntrack_entries_limit 9.0".to_owned()),
         (vec![], "conntrack_events_total{event=\"drop\"} 4.0".to_owned()),

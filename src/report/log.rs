@@ -250,9 +250,12 @@ impl LogReporter {
         match flows.map_err(ToString::to_string) {
             Ok(fixed) => {
                 self.flows_failed.ends();
-                let Fixed { looked_at, exempt, masqueraded, vanished, refused } = fixed;
+                let Fixed { looked_at, exempt, masqueraded, vanished, in_doubt, refused } = fixed;
                 let deleted = fixed.deleted();
-                info!(event = "flows_deleted", looked_at, deleted, exempt, masqueraded, vanished, refused, "{fixed}");
+                info!(
+                    event = "flows_deleted",
+                    looked_at, deleted, exempt, masqueraded, vanished, in_doubt, refused, "{fixed}"
+                );
             }
             Err(error) if self.flows_failed.is_new(&error) => warn!(
                 event = "flows_not_deleted",

@@ -198,7 +198,7 @@ fn everything() -> Vec<Report> {
         }),
         pass(|_| {}),
         Report::Flows {
-            result: Ok(Fixed { looked_at: 100, exempt: 20, masqueraded: 30, vanished: 4, refused: 5 }),
+            result: Ok(Fixed { looked_at: 100, exempt: 20, masqueraded: 30, vanished: 4, in_doubt: 6, refused: 5 }),
             interval,
         },
         Report::Flows { result: Err(ConntrackError::Interrupted), interval },
