@@ -10,6 +10,7 @@ use ip_masq_agent::agent::{ConfigFiles, Look, SteppedAgent};
 use ip_masq_agent::backend::{Backends, Nftables, Protect};
 use ip_masq_agent::config::{Context, SourcePaths};
 use ip_masq_agent::last_good::LastGoodStore;
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::policy::Flags;
 
 use super::Bench;
@@ -27,7 +28,8 @@ impl InProcess {
     /// An agent that works in the namespace, whatever the thread that asks it to.
     pub(super) fn new(bench: &Bench, namespace: &Namespace, backend: Backend) -> Result<Self> {
         let file = bench.scratch.path().join("in-process.yaml");
-        let backends = Backends::over(namespace.inside(|| Ok(Nftables::open()?))?);
+        let connection = namespace.inside(|| Ok(Connection::open(NetlinkFamily::Netfilter)?))?;
+        let backends = Backends::over(Nftables::over(connection));
         let (option, store) = (backend.option(), LastGoodStore::default());
         let agent =
             SteppedAgent::new(backends, option, Protect::Auto, Flags::default(), SourcePaths::one(&file), store);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use ip_masq_agent::backend::{Backends, Nftables, Protect, ReconcileOptions, Selection};
+use ip_masq_agent::netlink::{Connection, NetlinkFamily};
 use ip_masq_agent::rules::compile;
 
 use super::{Bench, Place, Question};
@@ -48,7 +49,8 @@ fn of_size(bench: &Bench, backend: Backend, size: usize) -> Result<Vec<Row>> {
     let (own, places) = (Namespace::new()?, bench.places()?);
     let apply = |place: &Place<'_>| place.namespace.run(&place.writing("apply", backend, &configuration));
     places.each(apply)?;
-    let backends = Backends::over(own.inside(|| Ok(Nftables::open()?))?);
+    let connection = own.inside(|| Ok(Connection::open(NetlinkFamily::Netfilter)?))?;
+    let backends = Backends::over(Nftables::over(connection));
     let policy = pure::policy(&pure::parse(&texts::configuration(&ranges, "60s"))?);
     let compile = |layout| compile(&policy, layout);
     let mut selection = Selection::new(backends, backend.option(), Protect::Auto, &compile);
