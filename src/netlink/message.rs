@@ -17,6 +17,8 @@ const MIN_TYPE: u16 = 0x10;
 pub(crate) mod flag {
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
+    /// The kernel sends what it announces of the request to who made it, too.
+    pub(crate) const ECHO: u16 = 0x8;
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const CREATE: u16 = 0x400;
     pub(crate) const APPEND: u16 = 0x800;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::echo::Echoes;
 use super::{Action, Change, Generation, Handle, Observed, ObservedChain, ObservedTable, Owner, Plan, Rules, our_jump};
 use crate::rules::{BaseChain, Elements, Protection, TableId};
 
@@ -19,6 +20,9 @@ pub struct Cache {
     extent: Extent,
     /// By table and name, how many uses each long chain had, and its rules.
     chains: BTreeMap<(TableId, String), (u32, Rules)>,
+    /// The same of the long chains that our last commit changed. They are valid in the generation that it made, and are never
+    /// assumed to be unchanged in a later one before they were read back in that one.
+    echoed: BTreeMap<(TableId, String), (u32, Rules)>,
     /// Whether long lists are assumed to be unchanged in later generations, as long as the kernel says that their lengths
     /// are.
     assumes: bool,
@@ -46,7 +50,8 @@ impl Cache {
         let (owned, preceding, chains) = (owned(&observed), preceding(&observed), long_chains(&observed));
         let generation = observed.generation;
         let is_assumption = observed.is_partly_assumed;
-        Self { generation, is_assumption, owned, chains, assumes: false, preceding, extent: Extent::Whole(observed) }
+        let extent = Extent::Whole(observed);
+        Self { generation, is_assumption, owned, extent, chains, preceding, ..Self::default() }
     }
 
     /// Caches lists that were as long as this in this generation.
@@ -92,6 +97,7 @@ impl Cache {
     pub fn has_long_lists(&self) -> bool {
         let is_long = |elements: &Elements| elements.len() >= LONG;
         !self.chains.is_empty()
+            || !self.echoed.is_empty()
             || match &self.extent {
                 Extent::Whole(observed) => {
                     observed.tables.iter().flat_map(|table| &table.sets).any(|set| is_long(&set.elements))
@@ -102,9 +108,9 @@ impl Cache {
 
     /// Caches what is there after a plan was committed on top of what was read. The kernel accepted it only because the
     /// generation was still the same, and made the next one. Rules that the plan changed are not cached before they are
-    /// read.
+    /// read, unless the kernel sent back all that are new in a long chain.
     #[must_use]
-    pub fn after(observed: Observed, plan: &Plan) -> Self {
+    pub(super) fn after(observed: Observed, plan: &Plan, sent_back: Echoes) -> Self {
         let (generation, mut owned) = (observed.generation.next(), owned(&observed));
         let is_assumption = observed.is_partly_assumed;
         let (preceding, mut chains) = (preceding(&observed), long_chains(&observed));
@@ -113,6 +119,7 @@ impl Cache {
             sets.map(move |set| ((table.id, set.name), set.elements))
         });
         let mut sets = sets.collect();
+        let echoed = sent_back.chains_after(plan, &mut chains);
         for Change { table, action } in &plan.changes {
             if let Action::CreateTable { protection: Protection::OwnerPersist } = action
                 && !is_assumption
@@ -122,7 +129,8 @@ impl Cache {
             apply(&mut owned, &mut sets, *table, action);
             chains.retain(|(of, chain), _| of != table || !changes(action, chain));
         }
-        Self { generation, is_assumption, owned, chains, assumes: false, preceding, extent: Extent::Sets(sets) }
+        let extent = Extent::Sets(sets);
+        Self { generation, is_assumption, owned, extent, chains, echoed, assumes: false, preceding }
     }
 
     /// Takes out all that was read, if it was in this generation. After that only the rules before our jump are left.
@@ -167,6 +175,26 @@ impl Cache {
     pub fn rules(&self, generation: Generation, table: TableId, chain: &str, uses: u32) -> Option<&Rules> {
         let (with, rules) = self.chains.get(&(table, chain.to_owned()))?;
         (*with == uses && (self.assumes || self.is_certain(generation, table, None))).then_some(rules)
+    }
+
+    /// The same of a chain that our last commit changed, if it made this generation.
+    #[must_use]
+    pub(super) fn echoed(&self, generation: Generation, table: TableId, chain: &str, uses: u32) -> Option<&Rules> {
+        let (with, rules) = self.echoed.get(&(table, chain.to_owned()))?;
+        (*with == uses && self.is_certain(generation, table, None)).then_some(rules)
+    }
+
+    /// The chains whose rules are known from what the kernel sent back, if this is the generation that the commit made.
+    #[cfg(test)]
+    pub(super) fn echoed_in(&self, generation: Generation) -> impl Iterator<Item = (&(TableId, String), &Rules)> {
+        let is_valid = self.generation == generation;
+        self.echoed.iter().filter(move |_| is_valid).map(|(of, (_, rules))| (of, rules))
+    }
+
+    /// Forgets the rules of the chains that the last commit changed, as the other cache has them, because another process
+    /// committed before all was read back.
+    pub(super) fn forget_echoed(&mut self, by: &Self) {
+        self.chains.retain(|chain, _| !by.echoed.contains_key(chain));
     }
 
     /// The elements of a set, if they are cached, in a table that has this owner in this generation.

@@ -50,7 +50,7 @@ fn a_long_list_that_is_as_long_as_before_may_be_assumed_and_is_never_certain_fro
         assert_eq!((is_certain(observed.generation), is_certain(LATER)), (certain, false));
         let is_known = |cache: &Cache, generation| cache.elements(generation, TABLE, None, SET).is_some();
         assert_eq!((is_known(&cache, observed.generation), is_known(&cache, LATER)), (certain, false));
-        let after = Cache::after(observed.clone(), &Plan::default());
+        let after = Cache::after(observed.clone(), &Plan::default(), Echoes::default());
         assert_eq!(after.is_certain(observed.generation.next(), TABLE, None), certain);
         assert!(is_known(&cache.assuming(true), LATER));
     }
@@ -62,7 +62,7 @@ fn what_was_assumed_is_not_certain_either_once_the_table_is_ours() {
     let plan = Plan { changes: vec![Change { table: TABLE, action: adoption }], more: false };
     for certain in [true, false] {
         let is_partly_assumed = !certain;
-        let adopted = Cache::after(Observed { is_partly_assumed, ..kernel(None) }, &plan);
+        let adopted = Cache::after(Observed { is_partly_assumed, ..kernel(None) }, &plan, Echoes::default());
         let read_back = Cache::of(Observed { is_partly_assumed, ..kernel(Some(Owner::Us)) });
         for cache in [adopted, read_back] {
             assert_eq!(cache.is_certain(LATER, TABLE, Some(Owner::Us)), certain, "{cache:?}");
@@ -93,7 +93,7 @@ fn a_long_chain_is_known_while_it_has_as_many_uses_and_nothing_of_ours_changes_i
     let flush = Action::Flush { chain: chain.to_owned() };
     for (action, is_known) in [(jump, true), (flush, false), (Action::DeleteTable, false)] {
         let plan = Plan { changes: vec![Change { table: NAT, action }], more: false };
-        let cache = Cache::after(observed.clone(), &plan);
+        let cache = Cache::after(observed.clone(), &plan, Echoes::default());
         assert_eq!(cache.rules(observed.generation.next(), NAT, chain, uses + 1).is_some(), is_known, "{plan:?}");
     }
 }
@@ -109,7 +109,7 @@ fn what_we_commit_is_known_and_a_table_is_ours_from_the_commit_that_makes_it_so(
     ] {
         let Planned { plan, .. } = plan_for(&Family::ALL, &desired, &observed, &Cache::default(), true);
         let next = observed.generation.next();
-        let cache = Cache::after(observed, &plan);
+        let cache = Cache::after(observed, &plan, Echoes::default());
         let elements = |generation| cache.elements(generation, TABLE, Some(Owner::Us), SET);
         let wanted = desired.table(TABLE).unwrap().set(SET).map(|set| &set.elements);
         assert_eq!(elements(next), wanted, "{plan:?}");

@@ -7,6 +7,7 @@ pub mod codec;
 #[cfg(test)]
 mod contract_tests;
 mod diff;
+mod echo;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -43,6 +44,7 @@ use tracing::debug;
 
 use self::change::line;
 use self::diff::{most_parts, unfinished};
+use self::echo::Echoes;
 use self::failure::{Failure, doing, reaching};
 use self::memory::Place;
 use self::poll::Poll;
@@ -114,18 +116,32 @@ impl<T: Transport> Nftables<T> {
         }
     }
 
-    fn send(&mut self, plan: &Plan, generation: Generation) -> Result<(), Failure> {
-        let transaction = filled(self.connection.begin(Some(generation)), plan);
+    fn send(&mut self, plan: &Plan, on: &Observed) -> Result<Echoes, Failure> {
+        let generation = on.generation;
+        let mut echoes = Echoes::wanted(plan, on);
+        let mut transaction = self.connection.begin(Some(generation));
+        for change in &plan.changes {
+            transaction.push(change);
+            if echoes.wants(change) {
+                transaction.ask_for_echo();
+            }
+        }
         let batch = transaction.seal().map_err(|error| Failure::Error(doing("change the rules", error)))?;
         let bytes = batch.as_bytes().len();
         debug!(event = "transaction_sent", bytes, "sending a transaction of {bytes} bytes");
         let committed = self.watched.around_commit(
             &mut self.connection,
             generation,
-            |connection| connection.commit(&batch),
+            |connection| {
+                connection.commit_with_echoes(&batch, |change, kind, payload| {
+                    if kind == rule::NEW {
+                        echoes.take(plan, change, payload);
+                    }
+                })
+            },
             |connection| connection.generation().ok(),
         );
-        committed.map_err(|error| Failure::of(&plan.changes, error))
+        committed.map(|()| echoes).map_err(|error| Failure::of(&plan.changes, error))
     }
 }
 
@@ -184,9 +200,9 @@ impl<T: Transport> Backend for Nftables<T> {
         if plan.is_empty() {
             return Ok(());
         }
-        let probe = filled(self.connection.begin(None), plan)
-            .seal_as_probe()
-            .map_err(|error| doing("ask the kernel", error))?;
+        let mut probe = self.connection.begin(None);
+        plan.changes.iter().for_each(|change| probe.push(change));
+        let probe = probe.seal_as_probe().map_err(|error| doing("ask the kernel", error))?;
         match self.connection.probe(&probe).map_err(|error| Failure::of(&plan.changes, error)) {
             // A chain that others use is reported by the commit that has to leave it.
             Ok(()) | Err(Failure::Stale | Failure::InUse(_)) => Ok(()),
@@ -195,11 +211,11 @@ impl<T: Transport> Backend for Nftables<T> {
     }
 
     fn commit(&mut self, plan: &Plan, on: Observed) -> Result<Committed, BackendError> {
-        match self.send(plan, on.generation) {
-            Ok(()) => {
+        match self.send(plan, &on) {
+            Ok(echoes) => {
                 // The old cache is dropped first, so that shared lists are changed in place and not copied.
                 self.cache.forget();
-                self.cache = Cache::after(on, plan);
+                self.cache = Cache::after(on, plan, echoes);
                 Ok(if plan.more { Committed::More } else { Committed::Done })
             }
             Err(Failure::Stale) => {
@@ -247,7 +263,7 @@ impl<T: Transport> Backend for Nftables<T> {
         let Ok(observed) = self.observe(chain, &Cache::default()) else { return };
         let plan = unfinished(&observed);
         if !plan.is_empty() {
-            let _ = self.send(&plan, observed.generation);
+            let _ = self.send(&plan, &observed);
         }
     }
 
@@ -290,13 +306,6 @@ impl From<Generation> for Token {
     fn from(Generation(number): Generation) -> Self {
         Self(number.into())
     }
-}
-
-fn filled(mut transaction: Transaction, plan: &Plan) -> Transaction {
-    for change in &plan.changes {
-        transaction.push(change);
-    }
-    transaction
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ impl<T: Transport> Nftables<T> {
     /// Reads what the cache does not hold, again and again until nobody commits in the meantime.
     pub(super) fn observe(&mut self, ours: &ChainName, cache: &Cache) -> Result<Observed, BackendError> {
         let (mut observed, mut of_that_generation) = self.read_once(ours, cache)?;
-        for _ in 1..READINGS {
+        for reading in 1..READINGS {
             if self.generation()? == observed.generation {
                 break;
             }
@@ -29,7 +29,10 @@ impl<T: Transport> Nftables<T> {
             // lengths stay the same: all else is read in a fraction of the time between two commits. Lists that were not just
             // read, but known of the generation before that commit, are an assumption from now on.
             let is_partly_assumed = observed.is_partly_assumed || std::mem::take(&mut of_that_generation);
-            let just_read = Cache::of(observed).assuming(true);
+            let mut just_read = Cache::of(observed).assuming(true);
+            if reading == 1 {
+                just_read.forget_echoed(cache);
+            }
             (observed, _) = self.read_once(ours, &just_read)?;
             observed.is_partly_assumed = is_partly_assumed;
         }
@@ -165,6 +168,10 @@ struct Cached<'a> {
 
 impl<'a> Cached<'a> {
     fn rules(&mut self, table: TableId, chain: &str, uses: u32) -> Option<&'a Rules> {
+        // These are certain, or read: nothing is said of the next generation.
+        if let Some(rules) = self.cache.echoed(self.generation, table, chain, uses) {
+            return Some(rules);
+        }
         let rules = self.cache.rules(self.generation, table, chain, uses)?;
         self.took(table, None);
         Some(rules)

@@ -94,6 +94,11 @@ impl Transaction {
         self.0.complete_change();
     }
 
+    /// Has the kernel send back what it made of the last change, which has to be one message.
+    pub(super) fn ask_for_echo(&mut self) {
+        self.0.ask_for_echo();
+    }
+
     /// Closes the transaction.
     ///
     /// # Errors

@@ -62,6 +62,13 @@ impl BatchWriter {
         self.completed += 1;
     }
 
+    /// Has the kernel send back, once all is committed, what the last message made.
+    pub(crate) fn ask_for_echo(&mut self) {
+        if !self.changes.is_empty() {
+            self.writer.add_flags(self.last, flag::ECHO);
+        }
+    }
+
     /// The sequence number that the next message gets.
     pub(crate) fn next_sequence(&self) -> u32 {
         last_of(self.first, &self.changes).wrapping_add(1)
@@ -159,6 +166,20 @@ impl<T: Transport> Connection<T> {
     /// Any of [`NetlinkError`]. If several changes were refused, the first of them is named. It is not sent again after any
     /// of them: only what is read afterwards tells whether it has to be.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), NetlinkError> {
+        self.commit_with_echoes(batch, |_, _, _| {})
+    }
+
+    /// The same, where each message that the kernel sends back ([`BatchWriter::ask_for_echo`]) is passed to `echoed`, with the
+    /// change that it comes from. Not all that were asked for may come, and the commit may have failed all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::commit`].
+    pub(crate) fn commit_with_echoes(
+        &mut self,
+        batch: &Batch,
+        mut echoed: impl FnMut(usize, Kind, &[u8]),
+    ) -> Result<(), NetlinkError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -189,6 +210,11 @@ impl<T: Transport> Connection<T> {
                         }
                         Some(_) => {}
                     },
+                    Content::Object { kind, payload } => {
+                        if let Some(change) = batch.change(sequence) {
+                            echoed(change, kind, payload);
+                        }
+                    }
                     Content::Overrun => lost = true,
                     _ => {}
                 }

@@ -92,6 +92,11 @@ fn emit_rule(writer: &mut Writer, table: TableId, chain: &str, observed: &Observ
     }
 }
 
+/// What the kernel sends back of a rule that a message of a transaction made, as it announces it.
+pub(super) fn echo(asked: &Asked<'_>, table: TableId, chain: &str, observed: &ObservedRule) -> Vec<u8> {
+    object(asked, rule::NEW, |writer| emit_rule(writer, table, chain, observed))
+}
+
 fn emit_set(writer: &mut Writer, table: TableId, set: &ObservedSet) {
     match set.kind {
         Ok(kind) => set::emit(writer, table.family, table.name.as_str(), &set.name, kind, 0),

@@ -6,7 +6,7 @@ mod request;
 mod wire;
 
 use std::cell::{RefCell, RefMut};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -62,6 +62,12 @@ pub(crate) struct Memory {
     pub(crate) refuses_listeners: usize,
     /// Whose rules these are; unknown, if not set.
     pub(crate) place: Option<Place>,
+    /// The rules that the last transaction added, by the number of the change.
+    pub(crate) new_rules: BTreeMap<usize, (TableId, String, ObservedRule)>,
+    /// What becomes of the messages that it sends back after a commit.
+    pub(crate) spoils_echoes: Option<fn(&mut Vec<Vec<u8>>)>,
+    /// How many messages it was asked to send back.
+    pub(crate) echoes: usize,
     /// How many lists of [`LONG`] elements or rules and more were asked for.
     pub(crate) long_listings: usize,
     /// What another process commits once, after the next question about tables.
@@ -155,7 +161,9 @@ impl Memory {
         if expected.is_some_and(|expected| expected != self.state.generation) {
             return Err(Refused { change: None, errno: Errno::ERESTART, text: "" });
         }
+        let last_handle = self.last_handle;
         self.try_out(plan, port).map(|after| self.state = after)?;
+        self.new_rules = self.added_by(plan, last_handle);
         self.changed();
         self.commits += 1;
         self.announce(port);
@@ -168,6 +176,18 @@ impl Memory {
             after_commit(self);
         }
         Ok(())
+    }
+
+    /// The rules that a plan has added, to each change of which a handle was given, after this one.
+    fn added_by(&self, plan: &Plan, last_handle: u64) -> BTreeMap<usize, (TableId, String, ObservedRule)> {
+        let added = |(number, Change { table, action }): (usize, &Change)| {
+            let (Action::Append { chain, .. } | Action::Insert { chain, .. }) = action else { return None };
+            let handle = Handle(last_handle + 1 + u64::try_from(number).unwrap());
+            let rules = &self.state.table(*table)?.chain(chain)?.rules;
+            let rule = rules.iter().find(|rule| rule.handle == handle)?.clone();
+            Some((number, (*table, chain.clone(), rule)))
+        };
+        plan.changes.iter().enumerate().filter_map(added).collect()
     }
 
     /// What would be there after a plan.

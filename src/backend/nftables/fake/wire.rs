@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::answer::{answer, done, list, object};
+use super::answer::{answer, done, echo, list, object};
 use super::request::{Asked, BATCH_END, NAME, asked, change, generation_of};
 use super::{Memory, Refused, Trouble, port_of};
 use crate::backend::nftables::codec::{element, generation, rule, table};
@@ -142,6 +142,7 @@ impl Socket {
             let change = change(&memory, &plan, message);
             plan.changes.push(change);
         }
+        memory.new_rules.clear();
         let result = match trouble {
             Some((false, _)) => Ok(()),
             _ if is_whole => memory.transact(&plan, expected, self.port),
@@ -153,6 +154,13 @@ impl Socket {
         if let Err(Refused { change, errno, text }) = result {
             let sequence = sequences[change.map_or(0, |index| index + 1)];
             answers.push(answer(sequence, errno as i32, text));
+        } else if is_whole {
+            let mut echoes = echoes(&memory, changes);
+            memory.echoes += echoes.len();
+            if let Some(spoil) = memory.spoils_echoes {
+                spoil(&mut echoes);
+            }
+            answers.extend(echoes);
         }
         // The kernel also acknowledges what it then rolls back.
         answers.extend(asked.map(|sequence| answer(sequence, 0, "")));
@@ -180,6 +188,13 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+/// What is sent back of the messages of a transaction that ask for it, before they are acknowledged (`nft_commit_notify`).
+fn echoes(memory: &Memory, changes: &[Asked<'_>]) -> Vec<Vec<u8>> {
+    let asking = changes.iter().enumerate().filter(|(_, message)| message.flags & flag::ECHO != 0);
+    let made = asking.filter_map(|(number, message)| Some((message, memory.new_rules.get(&number)?)));
+    made.map(|(message, (table, chain, rule))| echo(message, *table, chain, rule)).collect()
 }
 
 impl Transport for Socket {
