@@ -81,11 +81,12 @@ fn verb(verb: &Verb) -> Vec<String> {
             iter::once("render".to_owned()).chain(format).collect()
         }
         Verb::StateWriter(task) => {
-            let set_aside = match task {
+            let task = match task {
                 WriterTask::SetAside(flaw) => Some(format!("--set-aside={}", name(flaw))),
+                WriterTask::Remember => Some("--remember".to_owned()),
                 WriterTask::Save => None,
             };
-            iter::once(VERB.to_owned()).chain(set_aside).collect()
+            iter::once(VERB.to_owned()).chain(task).collect()
         }
         Verb::Cleanup { dry_run } => words(&["cleanup", &format!("--dry-run={dry_run}")]),
         Verb::Status { check, format } => {

@@ -5,6 +5,8 @@
 mod arguments;
 mod beside;
 mod go_flags;
+#[cfg(test)]
+mod in_front_tests;
 mod klog;
 mod odd;
 mod stray;

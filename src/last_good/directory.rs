@@ -19,7 +19,7 @@ use crate::text::Shown;
 const NAME: &str = "last-known-good";
 /// The name of what is to become the state file. What a crash leaves of it is replaced and never read.
 const NEW: &str = "last-known-good.new";
-/// The name of the file with what a one-shot verb knew of the rules ([`StateDir::remember`]).
+/// The name of the file with what a one-shot verb knew of the rules (`StateDir::remember`).
 pub const REMEMBERED: &str = "remembered-rules";
 /// What is to become that file.
 const NEW_REMEMBERED: &str = "remembered-rules.new";

@@ -1,5 +1,4 @@
-//! What holds from the start on, over a kernel in memory and a real file: the file, the kernel's rules, what was saved, or
-//! the defaults.
+//! What holds from the start on: the file, the kernel's rules, what was saved, or the defaults.
 
 use std::fs;
 use std::ops::{Deref, DerefMut};

@@ -162,7 +162,7 @@ impl Cache {
     /// Whether what [`Cache::elements`] and [`Cache::rules`] return is certain, and not an assumption.
     ///
     /// A table that our socket owned then and owns now was its own all the time: only the owner can give a table up, and our
-    /// socket comes to own one only in a commit of ours, after which the cache is made anew ([`Cache::after`]).
+    /// socket comes to own one only in a commit of ours, after which the cache is made anew (`Cache::after`).
     #[must_use]
     pub fn is_certain(&self, generation: Generation, table: TableId, owner: Option<Owner>) -> bool {
         (self.generation == generation && !self.is_assumption)

@@ -26,6 +26,57 @@ fn rule_messages(family: Family) -> Vec<Vec<u8>> {
     all[1..all.len() - 1].iter().map(|message| message.to_vec()).collect()
 }
 
+/// The expressions of the last rules, which are the same in both families but for how an address is looked up in ranges.
+fn of_interfaces_marks_and_ports<'a>(in_ranges: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let verdict = ["counter pkts 0 bytes 0", "immediate reg 0 return"];
+    let tcp = ["meta load l4proto => reg 1", "cmp eq reg 1 0x00000006"];
+    vec![
+        [
+            &["meta load oifname => reg 1", "cmp eq reg 1 0x30687465 0x00000000 0x00000000 0x00000000"][..],
+            &["meta load mark => reg 1", "cmp eq reg 1 0x00004000"],
+            &verdict,
+        ]
+        .concat(),
+        [
+            &["meta load oifname => reg 1", "cmp eq reg 1 0x68746576", "meta load mark => reg 1"][..],
+            &["bitwise reg 1 = ( reg 1 & 0x0000c000 ) ^ 0x00000000", "cmp eq reg 1 0x00004000"],
+            &verdict,
+        ]
+        .concat(),
+        [&["meta load oifname => reg 1", "cmp neq reg 1 0x302d7262 0x34333231 0x38373635 0x00626139"][..], &verdict]
+            .concat(),
+        vec!["meta load mark => reg 1", "cmp neq reg 1 0x00000005", "counter pkts 0 bytes 0", "masq"],
+        [
+            &["meta load l4proto => reg 1", "cmp eq reg 1 0x00000084"][..],
+            &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00005000"],
+            &verdict,
+        ]
+        .concat(),
+        [
+            &tcp[..],
+            &["payload load 2b @ transport header + 0 => reg 1", "cmp eq reg 1 0x00000700"],
+            &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00000800"],
+            &verdict,
+        ]
+        .concat(),
+        [
+            &["meta load l4proto => reg 1", "cmp eq reg 1 0x00000011"][..],
+            &["payload load 2b @ transport header + 0 => reg 1", "range eq reg 1 0x00000000 0x00000900"],
+            &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00003500"],
+            &verdict,
+        ]
+        .concat(),
+        [
+            in_ranges,
+            &tcp,
+            &["payload load 2b @ transport header + 2 => reg 1", "range eq reg 1 0x00000004 0x0000ffff"],
+            &["counter pkts 0 bytes 0", "immediate reg 1 0x00000004", "immediate reg 2 0x00002f75"],
+            &["masq proto_min reg 1 proto_max reg 2 flags 0x12"],
+        ]
+        .concat(),
+    ]
+}
+
 #[test]
 fn libnftnl_reads_every_native_rule_that_we_write_as_the_expressions_that_are_meant() {
     let verdict = ["counter pkts 0 bytes 0", "immediate reg 0 return"];
@@ -92,53 +143,8 @@ fn libnftnl_reads_every_native_rule_that_we_write_as_the_expressions_that_are_me
             ],
             vec!["counter pkts 0 bytes 0", "masq flags 0x10"],
             vec!["counter pkts 0 bytes 0", "masq"],
-            [
-                &["meta load oifname => reg 1", "cmp eq reg 1 0x30687465 0x00000000 0x00000000 0x00000000"][..],
-                &["meta load mark => reg 1", "cmp eq reg 1 0x00004000"],
-                &verdict,
-            ]
-            .concat(),
-            [
-                &["meta load oifname => reg 1", "cmp eq reg 1 0x68746576", "meta load mark => reg 1"][..],
-                &["bitwise reg 1 = ( reg 1 & 0x0000c000 ) ^ 0x00000000", "cmp eq reg 1 0x00004000"],
-                &verdict,
-            ]
-            .concat(),
-            [
-                &["meta load oifname => reg 1", "cmp neq reg 1 0x302d7262 0x34333231 0x38373635 0x00626139"][..],
-                &verdict,
-            ]
-            .concat(),
-            vec!["meta load mark => reg 1", "cmp neq reg 1 0x00000005", "counter pkts 0 bytes 0", "masq"],
-            [
-                &["meta load l4proto => reg 1", "cmp eq reg 1 0x00000084"][..],
-                &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00005000"],
-                &verdict,
-            ]
-            .concat(),
-            [
-                &tcp[..],
-                &["payload load 2b @ transport header + 0 => reg 1", "cmp eq reg 1 0x00000700"],
-                &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00000800"],
-                &verdict,
-            ]
-            .concat(),
-            [
-                &["meta load l4proto => reg 1", "cmp eq reg 1 0x00000011"][..],
-                &["payload load 2b @ transport header + 0 => reg 1", "range eq reg 1 0x00000000 0x00000900"],
-                &["payload load 2b @ transport header + 2 => reg 1", "cmp eq reg 1 0x00003500"],
-                &verdict,
-            ]
-            .concat(),
-            [
-                &[load, &in_intervals][..],
-                &tcp,
-                &["payload load 2b @ transport header + 2 => reg 1", "range eq reg 1 0x00000004 0x0000ffff"],
-                &["counter pkts 0 bytes 0", "immediate reg 1 0x00000004", "immediate reg 2 0x00002f75"],
-                &["masq proto_min reg 1 proto_max reg 2 flags 0x12"],
-            ]
-            .concat(),
         ];
+        let expected = [expected, of_interfaces_marks_and_ports(&[load, &in_intervals])].concat();
         let read: Vec<Vec<String>> = rule_messages(family)
             .iter()
             .map(|message| ReadRule::parse(message).text().iter().map(|text| text.trim().to_owned()).collect())
