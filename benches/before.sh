@@ -3,7 +3,7 @@
 # That of a commit is built as `make static` builds it, in a work tree of its own, and kept in DIRECTORY.
 set -euo pipefail
 before=$1
-directory=$2
+directory=$(realpath -m -- "$2")
 
 if [[ -z $before ]]; then
     exit
