@@ -19,6 +19,8 @@ const FLOWS: u32 = 100_000;
 /// What keeps the source of all destinations, and of none.
 const EXEMPT: &str = "nonMasqueradeCIDRs: [20.0.0.0/8]\n";
 const MASQUERADED: &str = "nonMasqueradeCIDRs: [203.0.113.0/24]\n";
+/// Another policy, which changes nothing for the flows. Without a change nothing is looked at.
+const STILL_MASQUERADED: &str = "nonMasqueradeCIDRs: [198.51.100.0/24, 203.0.113.0/24]\n";
 
 pub(super) const QUESTION: Question = Question {
     name: "conntrack",
@@ -27,8 +29,8 @@ pub(super) const QUESTION: Question = Question {
             column of ranges is theirs): `ip-masq-agent apply --conntrack=fix` with a file that exempts all their \
             destinations, after one that masqueraded them, so that they are deleted (but for \
             the one or two of 100,000 that drew the port that they had, which count as other programs'); against `conntrack \
-            -D` of the same flows. *Looking alone* is the same verb with flows that began under the file that it is given, \
-            so that none is deleted; `conntrack -L` of them, with its output thrown away, does no less.",
+            -D` of the same flows. *Looking alone* is the same verb with a file that changes other destinations, so that all flows \
+            are looked at and none is deleted; `conntrack -L` of them, with its output thrown away, does no less.",
     pictures: &[],
     ask: |bench, section| {
         let flows = match bench.effort {
@@ -48,6 +50,7 @@ struct Node<'a> {
 
 fn of_flows(bench: &Bench, flows: u32) -> Result<Vec<Row>> {
     let (exempt, masqueraded) = (bench.file("exempt.yaml", EXEMPT)?, bench.file("masqueraded.yaml", MASQUERADED)?);
+    let still_masqueraded = bench.file("still-masqueraded.yaml", STILL_MASQUERADED)?;
     let all = ranges::destinations(&ranges::of_one_length(1_000, 28));
     let halves = all.split_at_checked(all.len() / 2).context("no destinations")?;
     let destinations = [bench.file("first-half", &lines(halves.0))?, bench.file("second-half", &lines(halves.1))?];
@@ -81,8 +84,8 @@ fn of_flows(bench: &Bench, flows: u32) -> Result<Vec<Row>> {
         nodes.now.topology.node().run(&Program::new("conntrack").words(&format!("-D -p udp -s {POD}")))
     });
     let looked = turns.add_each("looked", &nodes, |node| {
-        begun_under(node, &exempt)?;
-        let taken = node.apply(&exempt, "fix")?;
+        begun_under(node, &masqueraded)?;
+        let taken = node.apply(&still_masqueraded, "fix")?;
         ensure!(node.tracked()? >= flows, "flows were deleted that the policy does not change");
         Ok(taken)
     });
