@@ -21,7 +21,8 @@ DEPENDENCIES := \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \
 	clang:clang \
-	/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py:python3-prometheus-client
+	/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py:python3-prometheus-client \
+	/usr/share/doc/python3-venv:python3-venv
 
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \
@@ -61,8 +62,9 @@ help: ## list the targets
 demo: ## apply Kubernetes' documentation example in a sandbox of its own (no root) and print the rules
 	@$(CARGO) run --quiet --release --locked -- apply --sandbox --print-rules --config rules/kubernetes-docs/config.yaml
 
-deps: ## install what the tests need by apt, if something is missing
+deps: ## install what the tests need, if something is missing: by apt, and into the target directory
 	$(call install,$(DEPENDENCIES))
+	@tests/deploy/install-tools.sh $(call target_directory,Cargo.toml)/tools
 
 deps-bench: ## install what `make bench` needs
 	$(call install,$(DEPENDENCIES) $(BENCH_DEPENDENCIES))
