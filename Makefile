@@ -54,7 +54,7 @@ FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -139,3 +139,7 @@ static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for an
 		cp $(STATIC_BINARY) "$$root/" && \
 		$(SUDO) chroot "$$root" /ip-masq-agent --version; \
 	fi
+
+chart: ## package the Helm chart into the target directory; the same files give the same archive
+	@tests/deploy/install-tools.sh $(call target_directory,Cargo.toml)/tools
+	@$(call target_directory,Cargo.toml)/tools/python/bin/python deploy/helm/package.py deploy/helm/ip-masq-agent $(call target_directory,Cargo.toml)/chart

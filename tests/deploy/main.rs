@@ -1,4 +1,9 @@
 //! What stands in `deploy/`, held against the tools that read it on a node or in a cluster, and against the agent.
 
 #[cfg(test)]
+mod helm;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(test)]
 mod tools;

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::ran::command;
+
 /// The repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -26,7 +28,7 @@ pub(crate) fn output(mut command: Command) -> String {
 }
 
 fn in_repository(program: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = command(program);
     command.current_dir(ROOT);
     command
 }
