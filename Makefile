@@ -46,6 +46,9 @@ BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
 SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SECONDS ?= 300
 
+# How many nodes `make fleet` has.
+NODES ?= 200
+
 # What `make fuzz` does, and for how long each.
 FUZZ_TARGETS   := rules goyaml codec netlink state flags
 FUZZ_SECONDS    = $(if $(filter file,$(origin SECONDS)),60,$(SECONDS))
@@ -54,7 +57,7 @@ FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -94,6 +97,11 @@ test: deps ## run all tests; those that need the kernel make network namespaces,
 
 chaos: deps ## let everything happen to the agent at once, SECONDS=300 in each layout of the rules; SEED=… repeats a run
 	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads=1
+
+fleet: deps ## roll a policy out over NODES=200 agents, each in a namespace of its own, with faults; SEED=… repeats a run
+	$(CARGO) build --release --locked
+	FLEET_SEED=$(SEED) FLEET_NODES=$(NODES) FLEET_AGENT=$(call target_directory,Cargo.toml)/release/ip-masq-agent \
+		$(CARGO) test --locked --test fleet a_fleet_follows -- --nocapture
 
 # What is changed and which tests have to notice: .cargo/mutants.toml.
 mutants: deps ## change the core in one place after the other and tell which changes no test notices; ONLY=exchange takes those whose place or name has it

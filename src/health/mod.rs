@@ -48,8 +48,11 @@ pub struct NodeState {
     pub(crate) setup: Arc<Setup>,
     /// What the files were when they were last read; `None` before that.
     pub(crate) file: Option<FileState>,
-    /// What the rules follow; `None` before the first pass has ended.
+    /// What the rules shall follow; `None` before the first pass has ended.
     pub(crate) policy: Option<PolicyState>,
+    /// What they followed when they were last in force: the fingerprint and the origin of a policy. `None` if this agent
+    /// has not brought any into force so far.
+    pub(crate) followed: Option<(Option<Fingerprint>, &'static str)>,
     /// What carried the rules when they were last in force.
     pub(crate) backend: Option<BackendState>,
     /// Why the rules are not in force, or not known to be.
@@ -82,7 +85,7 @@ pub(crate) struct Diagnostic {
     pub(crate) text: String,
 }
 
-/// The policy that the rules follow.
+/// The policy that the rules shall follow.
 #[derive(Clone, Debug)]
 pub(crate) struct PolicyState {
     pub(crate) origin: &'static str,
@@ -131,6 +134,7 @@ impl NodeState {
             setup: Arc::new(setup),
             file: None,
             policy: None,
+            followed: None,
             backend: None,
             failure: None,
             conflict: None,
@@ -156,7 +160,11 @@ impl NodeState {
         if let Some(status) = &report.file {
             self.file = Some(FileState::of(status, &self.setup.paths));
         }
-        self.policy = Some(self.policy_after(report));
+        let policy = self.policy_after(report);
+        if report.is_in_force() {
+            self.followed = Some((policy.fingerprint, policy.origin));
+        }
+        self.policy = Some(policy);
         if let Some(backend) = &report.rules.backend {
             let (name, is_protected) = match backend.layout {
                 Layout::IptablesNat => ("nft-compat", false),

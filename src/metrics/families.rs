@@ -28,11 +28,13 @@ pub(super) fn of_agent(scrape: &Scrape<'_>) -> Vec<Metric> {
 fn of_policy(state: &NodeState) -> Vec<Metric> {
     let mut metrics = Vec::new();
     if let Some(policy) = &state.policy {
-        let fingerprint = policy.fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
+        // A policy that the kernel refuses is followed by no rule: those before it stand.
+        let (fingerprint, origin) = state.followed.unwrap_or((None, "standing"));
+        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
         metrics.push(info(
             "policy",
             "The policy that the rules follow: its fingerprint, empty while rules of unknown origin stand, and its origin.",
-            [("fingerprint", &*fingerprint), ("origin", policy.origin)],
+            [("fingerprint", &*fingerprint), ("origin", origin)],
         ));
         metrics.push(gauge(
             "policy_in_force_timestamp_seconds",

@@ -6,6 +6,7 @@ use super::*;
 use crate::conntrack::Fixed;
 use crate::health::tests::{contested, health, invalid, pass, refused, repaired, standing};
 use crate::net::Family;
+use crate::policy::{Fingerprint, Flags, Policy};
 use crate::report::{Cause, Observer as _, PassReport, Report};
 
 fn metrics(reports: &[Report]) -> String {
@@ -35,6 +36,13 @@ fn flows() -> Report {
     Report::Flows { result: Ok(fixed), interval: "1m".parse().unwrap() }
 }
 
+/// The kernel refuses another policy than the one that is in force.
+fn refused_another(report: &mut PassReport) {
+    refused(report);
+    let flags = Flags { ipv6: true, ..Flags::default() };
+    report.fingerprint = Some(Fingerprint::of(&Policy::new(report.active.config(), &flags)));
+}
+
 #[test]
 fn every_metric_changes_when_its_thing_happens() {
     let good = || pass(|_| {});
@@ -47,6 +55,8 @@ fn every_metric_changes_when_its_thing_happens() {
         (with(|_| {}), policy(fingerprint, "file")),
         (with(invalid), policy(fingerprint, "last_known_good")),
         (with(standing), policy("", "standing")),
+        (vec![pass(refused)], policy("", "standing")),
+        (with(refused_another), policy(fingerprint, "file")),
         (with(|_| {}), "backend_info{backend=\"nft\",protected=\"true\"} 1".to_owned()),
         (with(|_| {}), "policy_in_force_timestamp_seconds 2000.0".to_owned()),
         (with(|_| {}), "policy_valid 1.0".to_owned()),

@@ -45,6 +45,8 @@ use trouble::Trouble;
 /// What every machine tries. `make chaos` tries others.
 const SEED: u64 = 4;
 const SECONDS: u64 = 14;
+/// Between two rounds of packets. The machine has other work to do than this.
+const PAUSE: Duration = Duration::from_micros(100);
 
 #[test]
 fn rules_in_iptables_table_are_the_old_ones_or_the_new_whatever_happens() {
@@ -77,7 +79,7 @@ fn survive(layout: Layout) {
 fn survive_in(topology: &Topology, fresh: Netns, disk: Option<&Ext4>, layout: Layout, troubles: &[Trouble]) {
     let (seed, seconds) = (setting("CHAOS_SEED", SEED), setting("CHAOS_SECONDS", SECONDS));
     println!("{layout:?}; this is repeated by: make chaos SEED={seed} SECONDS={seconds}");
-    let traffic = Traffic::new(Clock::start());
+    let traffic = Traffic::new(Clock::start(), PAUSE);
     let mut script = Script::new(seed, layout, troubles.to_vec());
     let first = script.policy();
     let surroundings = Surroundings::new(topology.node.scratch(), disk, troubles);

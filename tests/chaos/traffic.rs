@@ -15,8 +15,6 @@ use super::support::topology::{Topology, parsed};
 const PORT: u16 = 4242;
 /// The sources' ports, in turn.
 const FIRST_SOURCE_PORT: u16 = 10_000;
-/// The pause behind a packet to each destination. The machine has other work to do than this.
-const PAUSE: Duration = Duration::from_micros(100);
 const POD: [&str; 2] = ["10.77.0.2", "fd77::2"];
 /// The packets that have not been judged yet.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -43,14 +41,16 @@ impl Clock {
 #[derive(Debug)]
 pub(crate) struct Traffic {
     clock: Clock,
+    /// Behind a packet to each destination.
+    pause: Duration,
     sent: AtomicU64,
     arrived: Mutex<Vec<Packet>>,
     stop: AtomicBool,
 }
 
 impl Traffic {
-    pub(crate) const fn new(clock: Clock) -> Self {
-        Self { clock, sent: AtomicU64::new(0), arrived: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
+    pub(crate) const fn new(clock: Clock, pause: Duration) -> Self {
+        Self { clock, pause, sent: AtomicU64::new(0), arrived: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
     }
 
     pub(crate) const fn clock(&self) -> Clock {
@@ -103,7 +103,7 @@ impl Traffic {
             }
             self.sent.store(number, Ordering::Relaxed);
             #[expect(clippy::disallowed_methods, reason = "the pace of the packets, which nothing waits for")]
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(self.pause);
         }
     }
 

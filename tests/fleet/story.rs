@@ -1,0 +1,353 @@
+//! What happens to a fleet: a start, rest, a policy with faults, a bad one, one that a node's kernel refuses, and rest.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::cost::{Done, Used, pss_kib};
+use super::fleet::{Act, Broken, Change, Checked, Content, End, Fleet, pause};
+use super::layout::Rules;
+use super::monitor::Monitor;
+use super::plan::Fault;
+use super::policy::{Policy, bad};
+use super::random::Random;
+use super::rollout::{Flaw, Rollout};
+use super::scale::Scale;
+use super::support::netns::Netns;
+
+/// The resync interval of the first policy, after which a whole run has ended, and of the others.
+const LONG_RESYNC: &str = "1h";
+const SHORT_RESYNC: &str = "2s";
+const SHORT: Duration = Duration::from_secs(2);
+/// The lists are as long as a cluster's.
+const MOST_RANGES: u32 = 200;
+/// A look at the resync interval wakes the loop, the thread that looks at the file, and the one that keeps the state.
+const WAKEUPS_OF_A_LOOK: u64 = 4;
+/// What a look may cost of a processor.
+const CPU_OF_A_LOOK: Duration = Duration::from_millis(20);
+/// A release build was seen to take 2 MiB, a debug build 9.
+const MOST_MEMORY_KIB: u64 = 24 * 1024;
+
+/// A policy and its fingerprint.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) policy: Rc<Policy>,
+    pub(crate) fingerprint: String,
+}
+
+impl Named {
+    /// A random one. A namespace is only needed to run the verb `render` in.
+    pub(crate) fn random(random: &mut Random, number: u32, resync: &str, netns: &Netns) -> Self {
+        let mut policy = Policy::random(random, number, MOST_RANGES);
+        for other in ["1h", "5s"] {
+            for form in ["resyncInterval: $", "\"resyncInterval\": \"$"] {
+                policy.text = policy.text.replace(&form.replace('$', other), &form.replace('$', resync));
+            }
+        }
+        assert!(policy.text.contains(resync), "{}", policy.text);
+        let rendered = netns.agent("render --format json --enable-ipv6", &policy.text).stdout();
+        let rendered: serde_json::Value = serde_json::from_str(&rendered).expect("`render --format json` prints JSON");
+        let fingerprint = rendered["policyFingerprint"].as_str().expect("it has a fingerprint").to_owned();
+        Self { policy: Rc::new(policy), fingerprint }
+    }
+}
+
+/// The policies of a run.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    pub(crate) first: Named,
+    pub(crate) second: Named,
+    pub(crate) refused: Named,
+    pub(crate) bad: String,
+}
+
+impl Policies {
+    pub(crate) fn draw(random: &mut Random, netns: &Netns) -> Self {
+        Self {
+            first: Named::random(random, 1, LONG_RESYNC, netns),
+            second: Named::random(random, 2, SHORT_RESYNC, netns),
+            refused: Named::random(random, 3, SHORT_RESYNC, netns),
+            bad: bad(random, 4),
+        }
+    }
+}
+
+/// All of it.
+pub(crate) fn tell(fleet: &mut Fleet<'_>, scale: &Scale, policies: &Policies) -> Checked {
+    let Policies { first, second, refused, bad } = policies;
+    let began = Instant::now();
+    let took = fleet.start(&first.fingerprint)?;
+    println!("  start: all ready after {took:.1?}");
+    let all = vec![first.fingerprint.clone(); scale.nodes];
+    fleet.audit(&all, &BTreeSet::new())?;
+    fleet.settle()?;
+    rest(fleet, scale.idle, None)?;
+
+    roll_out_with_faults(fleet, scale, first, second, None)?;
+
+    let broken = Change {
+        wanted: "that of a bad file".to_owned(),
+        act: Act::Deliver(Content::without_effect(bad.clone())),
+        with_faults: false,
+    };
+    stops_in_its_ring_and_goes_back(fleet, scale, second, &broken, "a bad file")?;
+    let unwelcome = Change {
+        wanted: refused.fingerprint.clone(),
+        act: Act::StartBesideTheOldOne(Content::without_effect(refused.policy.text.clone())),
+        with_faults: false,
+    };
+    stops_in_its_ring_and_goes_back(fleet, scale, second, &unwelcome, "refused by the kernel")?;
+
+    // Nothing comes after a pass but the next look, once all have had one since their last change.
+    fleet.settle()?;
+    pause(scale.idle.min(Duration::from_secs(1)));
+    rest(fleet, scale.idle.max(SHORT), Some(SHORT))?;
+    count(fleet, began.elapsed())
+}
+
+/// Nothing happens for so long, and nothing is done but what the resync interval asks for.
+fn rest(fleet: &Fleet<'_>, time: Duration, resync: Option<Duration>) -> Checked {
+    let done = |fleet: &Fleet<'_>| -> Vec<Done> {
+        fleet.nodes.iter().map(|node| Done::of(&node.metrics().unwrap_or_default())).collect()
+    };
+    let used = |fleet: &Fleet<'_>| -> Vec<Used> {
+        fleet.nodes.iter().map(|node| node.pid().map(Used::by).unwrap_or_default()).collect()
+    };
+    let done_before = done(fleet);
+    // The answers are over.
+    pause(Duration::from_millis(200));
+    let (began, used_before) = (Instant::now(), used(fleet));
+    pause(time);
+    let (took, used_after) = (began.elapsed(), used(fleet));
+    let done_after = done(fleet);
+    let whole = began.elapsed() + Duration::from_secs(1);
+    let looks = |time: Duration| resync.map_or(0, |resync| time.as_millis() / resync.as_millis() + 1);
+    let looks_between = u64::try_from(looks(whole)).expect("a short time");
+    let mut sum = Used::default();
+    let mut wakeups = 0.0;
+    for node in 0..fleet.nodes.len() {
+        let woken = done_after[node].wakeups - done_before[node].wakeups;
+        let spent = used_after[node] - used_before[node];
+        let looks = u32::try_from(looks_between).expect("a short time");
+        let broken = |what: String| Broken { what, nodes: vec![node] };
+        if woken > f64::from(looks) {
+            return Err(broken(format!("in {whole:?} without events the loop of node {node} woke {woken} times, not {looks}")));
+        }
+        if spent.sleeps > looks_between * WAKEUPS_OF_A_LOOK {
+            return Err(broken(format!("in {took:?} without events threads of node {node} woke {} times", spent.sleeps)));
+        }
+        if spent.cpu > CPU_OF_A_LOOK * looks {
+            return Err(broken(format!("in {took:?} without events node {node} took {:?} of a processor", spent.cpu)));
+        }
+        sum += spent;
+        wakeups += woken;
+    }
+    let every = resync.map_or("an hour".to_owned(), |resync| format!("{resync:?}"));
+    println!(
+        "  rest for {took:.1?}, a look every {every}: the loops woke {wakeups} times, all threads {} times, {:?} of a \
+         processor",
+        sum.sleeps, sum.cpu
+    );
+    Ok(())
+}
+
+/// The second policy comes over the first, and faults happen. Whoever the audit names is mended.
+pub(crate) fn roll_out_with_faults(
+    fleet: &mut Fleet<'_>,
+    scale: &Scale,
+    old: &Named,
+    new: &Named,
+    flaw: Option<Flaw>,
+) -> Checked {
+    let change = Change {
+        wanted: new.fingerprint.clone(),
+        act: Act::Deliver(Content::of(&new.policy)),
+        with_faults: true,
+    };
+    let rings = fleet.plan.rings.clone();
+    let mut rollout = Rollout::new(rings.clone(), &change.wanted, BTreeSet::new(), scale.pace, flaw);
+    let mut monitor = Monitor::new(rings, &change.wanted, BTreeSet::new(), scale.pace);
+    let (mut mended, mut stalls) = (BTreeSet::new(), 0);
+    let began = Instant::now();
+    while fleet.roll_out(&change, &mut rollout, &mut monitor)? == End::Stalled {
+        stalls += 1;
+        let wanted = wanted_by(scale, rollout.changed(), new, old);
+        let lasting = fleet.plan.lasting_up_to(rollout.ring());
+        let named: BTreeSet<usize> =
+            lasting.into_iter().filter(|node| rollout.changed().contains(node) && !mended.contains(node)).collect();
+        fleet.audit(&wanted, &named)?;
+        for node in &named {
+            let fault = fleet.plan.nodes[*node].fault.expect("a lasting one");
+            println!("  the audit names node {node} in ring {}: {fault:?}", fleet.plan.ring_of(*node));
+            fleet.mend(*node, Content::of(&new.policy));
+        }
+        mended.extend(named);
+        let now = fleet.now();
+        rollout.go_on(now);
+    }
+    fleet.audit(&vec![new.fingerprint.clone(); scale.nodes], &BTreeSet::new())?;
+    let all = fleet.plan.lasting_up_to(fleet.plan.rings.len());
+    if mended != all {
+        return Err(Broken { what: format!("{mended:?} were named of {all:?}"), nodes: Vec::new() });
+    }
+    faults_have_shown(fleet)?;
+    fleet.settle()?;
+    let rings: Vec<String> = monitor
+        .turns()
+        .iter()
+        .zip(&fleet.plan.rings)
+        .map(|(turn, ring)| format!("{} nodes in {:.1?}", ring.len(), turn.took().unwrap_or_default()))
+        .collect();
+    println!("  rollout with faults: {}; {:.1?} in all, stalled {stalls} times", rings.join(", "), began.elapsed());
+    Ok(())
+}
+
+/// A change that cannot succeed stops in the first ring; all keep the rules that they had; going back leaves no trace.
+fn stops_in_its_ring_and_goes_back(
+    fleet: &mut Fleet<'_>,
+    scale: &Scale,
+    before: &Named,
+    change: &Change,
+    name: &str,
+) -> Checked {
+    let rings = fleet.plan.rings.clone();
+    let mut rollout = Rollout::new(rings.clone(), &change.wanted, BTreeSet::new(), scale.pace, None);
+    let mut monitor = Monitor::new(rings.clone(), &change.wanted, BTreeSet::new(), scale.pace);
+    let nowhere = |what: String| Broken { what, nodes: Vec::new() };
+    let began = Instant::now();
+    let end = fleet.roll_out(change, &mut rollout, &mut monitor)?;
+    if end != End::Stalled || rollout.ring() != 0 {
+        return Err(nowhere(format!("{name}: the rollout is {end:?} in ring {}", rollout.ring())));
+    }
+    monitor.stays_within(0).map_err(nowhere)?;
+    let touched = rollout.changed().clone();
+    let wanted: Vec<String> = (0..scale.nodes)
+        .map(|node| if touched.contains(&node) { &change.wanted } else { &before.fingerprint }.clone())
+        .collect();
+    fleet.audit(&wanted, &touched)?;
+    fleet.settle()?;
+    for node in &touched {
+        let layout = fleet.plan.nodes[*node].layout;
+        let expected = fleet.rules(layout, &before.policy);
+        if Rules::of(fleet.nodes[*node].netns(), layout).as_ref() != Some(&expected) {
+            return Err(Broken { what: format!("{name}: node {node} has lost its old rules"), nodes: vec![*node] });
+        }
+        if fleet.nodes[*node].seen().is_ready {
+            return Err(Broken { what: format!("{name}: node {node} is ready"), nodes: vec![*node] });
+        }
+    }
+    let stopped = began.elapsed();
+
+    let back = Instant::now();
+    let act = match &change.act {
+        Act::StartBesideTheOldOne(_) => Act::ReplaceBoth(Content::of(&before.policy)),
+        _ => Act::Deliver(Content::of(&before.policy)),
+    };
+    let undo = Change { wanted: before.fingerprint.clone(), act, with_faults: false };
+    let has_it: BTreeSet<usize> = (0..scale.nodes).filter(|node| !touched.contains(node)).collect();
+    let mut rollout = Rollout::new(rings.clone(), &undo.wanted, has_it.clone(), scale.pace, None);
+    let mut monitor = Monitor::new(rings, &undo.wanted, has_it, scale.pace);
+    if fleet.roll_out(&undo, &mut rollout, &mut monitor)? != End::Done {
+        return Err(nowhere(format!("{name}: the way back has stalled")));
+    }
+    fleet.audit(&vec![before.fingerprint.clone(); scale.nodes], &BTreeSet::new())?;
+    fleet.settle()?;
+    println!(
+        "  {name}: stopped in ring 0 after {stopped:.1?}, {} nodes changed, {} not; back after {:.1?}",
+        touched.len(),
+        scale.nodes - touched.len(),
+        back.elapsed()
+    );
+    Ok(())
+}
+
+/// The fingerprint that each node should have.
+fn wanted_by(scale: &Scale, changed: &BTreeSet<usize>, new: &Named, old: &Named) -> Vec<String> {
+    let of_a_node = |node| if changed.contains(&node) { &new.fingerprint } else { &old.fingerprint }.clone();
+    (0..scale.nodes).map(of_a_node).collect()
+}
+
+/// What went wrong really did, as the agents have noticed it; and nobody else's rules were repaired.
+fn faults_have_shown(fleet: &Fleet<'_>) -> Checked {
+    for (number, node) in fleet.nodes.iter().enumerate() {
+        let log = node.log();
+        let fault = node.character.fault;
+        let repaired = log.contains("somebody changed our rules, and they were repaired");
+        let has_shown = match fault {
+            Some(Fault::Flushed | Fault::Contested) => repaired,
+            Some(Fault::FullState | Fault::ReadOnlyState) => log.contains("is not saved for the next start"),
+            Some(Fault::Deaf) => log.contains("no inotify instance left"),
+            _ => true,
+        };
+        let broken = |what: String| Broken { what, nodes: vec![number] };
+        if !has_shown {
+            return Err(broken(format!("nothing is to be seen of {fault:?} at node {number}")));
+        }
+        if repaired && !fault.is_some_and(Fault::damages_rules) {
+            return Err(broken(format!("rules of node {number} were repaired, though nobody changed them")));
+        }
+        if log.contains("panicked at") {
+            return Err(broken(format!("the agent of node {number} has panicked")));
+        }
+    }
+    Ok(())
+}
+
+/// The figures of the whole.
+fn count(fleet: &Fleet<'_>, took: Duration) -> Checked {
+    let (mut used, mut done) = (Used::default(), Done::default());
+    let mut memory = Vec::new();
+    for node in &fleet.nodes {
+        let (of_it, by_it) = node.cost();
+        used += of_it;
+        done += by_it;
+        memory.push(node.pid().map(pss_kib).unwrap_or_default());
+    }
+    let most = memory.iter().copied().max().unwrap_or_default();
+    let sum: u64 = memory.iter().sum();
+    println!(
+        "  in {took:.1?}: {:.1?} of a processor, {} wake-ups of loops, {} passes, {} repairs; memory (PSS) {} KiB, {} KiB \
+         an agent, {most} KiB at most",
+        used.cpu,
+        done.wakeups,
+        done.passes,
+        done.repairs,
+        sum,
+        sum / memory.len() as u64
+    );
+    if most > MOST_MEMORY_KIB {
+        let nodes = (0..memory.len()).filter(|node| memory[*node] == most).collect();
+        return Err(Broken { what: format!("an agent holds {most} KiB"), nodes });
+    }
+    let mut packets = [0; 5];
+    let mut damages = Vec::new();
+    for node in &fleet.nodes {
+        let Some(sample) = node.sample() else { continue };
+        let (tally, times) = sample.figures();
+        let damaged = tally.damaged_right + tally.damaged_wrong;
+        let is_damaged = damaged > 0 || !times.is_empty();
+        if is_damaged && !node.character.fault.is_some_and(Fault::damages_rules) {
+            return Err(Broken { what: format!("rules of node {} were damaged", node.number), nodes: vec![node.number] });
+        }
+        if tally.answers.iter().any(|answers| *answers < 100) {
+            let what = format!("too few packets of node {} came through to prove anything: {tally:?}", node.number);
+            return Err(Broken { what, nodes: vec![node.number] });
+        }
+        for (sum, count) in
+            packets.iter_mut().zip([tally.settled, tally.agreed, tally.either_or, tally.damaged_right, tally.damaged_wrong])
+        {
+            *sum += count;
+        }
+        damages.extend(times);
+    }
+    let [settled, agreed, either_or, right, wrong] = packets;
+    println!(
+        "  packets of {} nodes: {settled} under one policy, {agreed} between two that agree about them, {either_or} between \
+         two that differ, none with a third answer; while somebody else had changed the rules of a faulty node, {right} \
+         right and {wrong} not: {} times, the longest for {:.1?}",
+        fleet.nodes.iter().filter(|node| node.sample().is_some()).count(),
+        damages.len(),
+        damages.iter().max().copied().unwrap_or_default()
+    );
+    Ok(())
+}
