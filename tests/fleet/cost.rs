@@ -1,5 +1,6 @@
 //! What an agent costs, as the kernel counts it (`proc(5)`) and as it says itself.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{AddAssign, Sub};
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use super::audit::sum;
 
 /// What a process has used so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) cpu: Duration,
-    /// How often its threads went to sleep, and so woke.
-    pub(crate) sleeps: u64,
+    /// How often its threads went to sleep, and so woke, by their names.
+    pub(crate) sleeps: BTreeMap<String, u64>,
 }
 
 /// What an agent has done so far, by its metrics.
@@ -31,24 +32,38 @@ impl Used {
             // The first number is the time on a processor, in nanoseconds.
             let on_cpu = read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
             used.cpu += Duration::from_nanos(on_cpu);
-            used.sleeps += field(&read("status"), "voluntary_ctxt_switches:");
+            let name = read("comm").trim_end().to_owned();
+            *used.sleeps.entry(name).or_default() += field(&read("status"), "voluntary_ctxt_switches:");
         }
         used
+    }
+
+    /// How often it woke.
+    pub(crate) fn wakeups(&self) -> u64 {
+        self.sleeps.values().sum()
     }
 }
 
 impl AddAssign for Used {
     fn add_assign(&mut self, other: Self) {
         self.cpu += other.cpu;
-        self.sleeps += other.sleeps;
+        for (name, count) in other.sleeps {
+            *self.sleeps.entry(name).or_default() += count;
+        }
     }
 }
 
-impl Sub for Used {
+impl Sub<&Self> for Used {
     type Output = Self;
 
-    fn sub(self, other: Self) -> Self {
-        Self { cpu: self.cpu.saturating_sub(other.cpu), sleeps: self.sleeps.saturating_sub(other.sleeps) }
+    /// What was used between two looks at one process.
+    fn sub(mut self, other: &Self) -> Self {
+        self.cpu = self.cpu.saturating_sub(other.cpu);
+        for (name, count) in &mut self.sleeps {
+            *count = count.saturating_sub(other.sleeps.get(name).copied().unwrap_or_default());
+        }
+        self.sleeps.retain(|_, count| *count > 0);
+        self
     }
 }
 

@@ -296,7 +296,7 @@ impl<'a> Node<'a> {
 
     /// What all its agents together have used and done.
     pub(crate) fn cost(&self) -> (Used, Done) {
-        let (mut used, mut done) = self.past;
+        let (mut used, mut done) = self.past.clone();
         if let Some(pid) = self.pid() {
             used += Used::by(pid);
         }
