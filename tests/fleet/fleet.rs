@@ -128,31 +128,15 @@ impl<'a> Fleet<'a> {
         let mut samples = samples.iter();
         let mut nodes = Vec::new();
         for (number, character) in plan.nodes.iter().enumerate() {
-            let place = if character.is_sampled {
-                Place::Sampled(samples.next()?)
-            } else {
-                Place::Alone(Netns::new("node")?)
-            };
+            let place =
+                if character.is_sampled { Place::Sampled(samples.next()?) } else { Place::Alone(Netns::new("node")?) };
             nodes.push(Node::new(number, *character, place, binary, first));
         }
         let current = vec![Rc::clone(first); nodes.len()];
         let seen = vec![Seen::default(); nodes.len()];
         let (due, made) = (Vec::new(), BTreeMap::new());
         let fresh = Netns::new("fresh")?;
-        Some(Self {
-            clock,
-            scale,
-            random,
-            plan,
-            nodes,
-            due,
-            seen,
-            probed: None,
-            current,
-            fresh,
-            made,
-            sabotage: None,
-        })
+        Some(Self { clock, scale, random, plan, nodes, due, seen, probed: None, current, fresh, made, sabotage: None })
     }
 
     /// Starts all agents at once, and waits until all are ready with this fingerprint. How long that took.
@@ -362,7 +346,10 @@ impl<'a> Fleet<'a> {
             let named: BTreeSet<usize> = found.keys().copied().collect();
             named.symmetric_difference(expected).copied().collect()
         });
-        waited.map_err(|broken| Broken { what: format!("{}: expected {expected:?}, found {found:?}", broken.what), ..broken })
+        waited.map_err(|broken| Broken {
+            what: format!("{}: expected {expected:?}, found {found:?}", broken.what),
+            ..broken
+        })
     }
 
     /// Waits until no packet of the samples can meet two policies any more.
@@ -384,7 +371,10 @@ impl<'a> Fleet<'a> {
                 return Ok(());
             }
             if Instant::now() > give_up {
-                return Err(Broken { what: format!("waited {patience:?} in vain until {what}: not so at {nodes:?}"), nodes });
+                return Err(Broken {
+                    what: format!("waited {patience:?} in vain until {what}: not so at {nodes:?}"),
+                    nodes,
+                });
             }
             pause(TICK);
         }

@@ -32,6 +32,7 @@ mod policy;
 #[path = "../chaos/random.rs"]
 #[allow(dead_code, reason = "tests/chaos uses more of it")]
 mod random;
+mod rest;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
@@ -49,15 +50,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use fleet::{Checked, Fleet, Sabotage, binary};
+use fleet::{Act, Change, Checked, Content, Fleet, Sabotage, binary};
 use isolated::isolated;
 use layout::Layout;
 use plan::{Character, Plan};
 use random::Random;
+use rest::rest;
 use rollout::Flaw;
 use sample::Sample;
 use scale::Scale;
-use story::{Policies, roll_out_with_faults, tell};
+use story::{Policies, roll_out_with_faults, stops_in_its_ring_and_goes_back, tell};
 use support::netns::Netns;
 use traffic::Clock;
 
@@ -82,6 +84,8 @@ fn a_fleet_follows_its_policy_ring_by_ring_and_whoever_does_not_is_named_by_the_
     });
 }
 
+type Work = fn(&mut Fleet<'_>, &Scale, &Policies) -> Checked;
+
 #[test]
 fn what_somebody_breaks_on_purpose_in_a_fleet_is_found() {
     isolated("what_somebody_breaks_on_purpose_in_a_fleet_is_found", || {
@@ -90,17 +94,34 @@ fn what_somebody_breaks_on_purpose_in_a_fleet_is_found() {
         let last = plan.rings[2][0];
         let is_open = |node: &Character| node.is_sampled && node.layout != Layout::NativeProtected;
         let sampled = plan.nodes.iter().position(is_open).expect("the seed gives one");
-        for (sabotage, flaw, expected) in [
-            (None, Some(Flaw::DoesNotWaitForRings), "ring 1 begins with node".to_owned()),
-            (Some(Sabotage::Flush(sampled)), None, "packets met a third answer".to_owned()),
-            (Some(Sabotage::OldPolicy(last)), None, format!("not so at [{last}]")),
+        let overlapping_rings: Work = |fleet, scale, Policies { first, second, .. }| {
+            roll_out_with_faults(fleet, scale, first, second, Some(Flaw::DoesNotWaitForRings))
+        };
+        let rollout: Work =
+            |fleet, scale, Policies { first, second, .. }| roll_out_with_faults(fleet, scale, first, second, None);
+        let good_for_bad: Work = |fleet, scale, Policies { first, second, .. }| {
+            let act = Act::Deliver(Content::of(&second.policy));
+            let change = Change { wanted: second.fingerprint.clone(), act, with_faults: false };
+            stops_in_its_ring_and_goes_back(fleet, scale, first, &change, "a good file")
+        };
+        // The second policy has a short interval.
+        let restless: Work = |fleet, scale, Policies { first, second, .. }| {
+            roll_out_with_faults(fleet, scale, first, second, None)?;
+            rest(fleet, Duration::from_secs(3), None)
+        };
+        for (what, sabotage, work, expected) in [
+            ("rings overlap", None, overlapping_rings, "ring 1 begins with node".to_owned()),
+            ("rules are flushed", Some(Sabotage::Flush(sampled)), rollout, "packets met a third answer".to_owned()),
+            ("the old policy comes", Some(Sabotage::OldPolicy(last)), rollout, format!("not so at [{last}]")),
+            ("a bad file is none", None, good_for_bad, "a good file: the rollout is Done in ring 2".to_owned()),
+            ("agents wake", None, restless, "without events the loop of node".to_owned()),
         ] {
             let held = with_fleet(SEED, scale, sabotage, |fleet, policies| {
                 fleet.start(&policies.first.fingerprint)?;
-                roll_out_with_faults(fleet, &scale, &policies.first, &policies.second, flaw)
+                work(fleet, &scale, policies)
             });
-            let what = held.err().unwrap_or_else(|| panic!("nobody has noticed {sabotage:?} {flaw:?}"));
-            assert!(what.contains(&expected), "{sabotage:?} {flaw:?}: {what}");
+            let found = held.err().unwrap_or_else(|| panic!("nobody has noticed that {what}"));
+            assert!(found.contains(&expected), "{what}: {found}");
         }
     });
 }

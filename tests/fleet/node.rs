@@ -32,8 +32,7 @@ const TAKES_INOTIFY: &str = "import ctypes, sys\n\
     sys.stdin.read()\n";
 
 /// Undoes our rules again and again: `$0` is the table.
-const CONTEST: &str =
-    "for i in $(seq 30); do nft \"flush chain ip $0 IP-MASQ-AGENT; flush chain ip6 $0 IP-MASQ-AGENT\"; sleep 0.05; done";
+const CONTEST: &str = "for i in $(seq 30); do nft \"flush chain ip $0 IP-MASQ-AGENT; flush chain ip6 $0 IP-MASQ-AGENT\"; sleep 0.05; done";
 
 /// Where a node is.
 #[derive(Debug)]

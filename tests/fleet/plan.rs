@@ -93,7 +93,8 @@ impl Plan {
         let order = random.shuffled(&(0..nodes).collect::<Vec<_>>());
         let (first, rest) = order.split_at(nodes.div_ceil(100));
         let (second, third) = rest.split_at(nodes.div_ceil(10).min(rest.len()));
-        let rings: Rings = [first, second, third].into_iter().filter(|ring| !ring.is_empty()).map(<[_]>::to_vec).collect();
+        let rings: Rings =
+            [first, second, third].into_iter().filter(|ring| !ring.is_empty()).map(<[_]>::to_vec).collect();
         let canary = order[0];
         let layouts = [Layout::IptablesNat, Layout::OwnTable, Layout::NativeProtected];
         let mut characters: Vec<Character> = (0..nodes)

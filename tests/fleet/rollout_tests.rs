@@ -6,11 +6,8 @@ use std::time::Duration;
 use super::monitor::Monitor;
 use super::rollout::{Flaw, Pace, Rings, Rollout, Seen, Step};
 
-const PACE: Pace = Pace {
-    max_unavailable: 10,
-    min_ready: Duration::from_millis(300),
-    deadline: Duration::from_secs(5),
-};
+const PACE: Pace =
+    Pace { max_unavailable: 10, min_ready: Duration::from_millis(300), deadline: Duration::from_secs(5) };
 const TICK: Duration = Duration::from_millis(100);
 
 /// What becomes of a node that is told to change.

@@ -107,7 +107,10 @@ impl Sample {
             let _ = writeln!(text, "  {to}: {:?}, sent {sent:?}, arrived {arrived:?}", packet.answer);
         }
         let reigned: Vec<String> = books.history.reigned(first).map(|exempt| format!("{exempt:#012b}")).collect();
-        let _ = writeln!(text, "exempt by the policies that the first may have met, the first destination last: {reigned:?}");
+        let _ = writeln!(
+            text,
+            "exempt by the policies that the first may have met, the first destination last: {reigned:?}"
+        );
         Err(text)
     }
 

@@ -11,6 +11,7 @@ use super::monitor::Monitor;
 use super::plan::Fault;
 use super::policy::{Policy, bad};
 use super::random::Random;
+use super::rest::rest;
 use super::rollout::{Flaw, Rollout};
 use super::scale::Scale;
 use super::support::netns::Netns;
@@ -21,14 +22,6 @@ const SHORT_RESYNC: &str = "2s";
 const SHORT: Duration = Duration::from_secs(2);
 /// The lists are as long as a cluster's.
 const MOST_RANGES: u32 = 200;
-/// A look at the resync interval wakes the loop, the thread that looks at the file, and the one that keeps the node's state.
-const WAKEUPS_OF_A_LOOK: u64 = 4;
-/// A process is started for a save, and waited for.
-const WAKEUPS_OF_A_SAVE: u64 = 10;
-/// A save that fails is tried again after a second, and then after twice as long each time: so often while nothing happens.
-const SAVES: u64 = 5;
-/// What a look may cost of a processor.
-const CPU_OF_A_LOOK: Duration = Duration::from_millis(20);
 /// A release build was seen to take 2 MiB, a debug build 9.
 const MOST_MEMORY_KIB: u64 = 24 * 1024;
 
@@ -109,57 +102,6 @@ pub(crate) fn tell(fleet: &mut Fleet<'_>, scale: &Scale, policies: &Policies) ->
     count(fleet, began.elapsed())
 }
 
-/// Nothing happens for so long, and nothing is done but what the resync interval asks for.
-fn rest(fleet: &Fleet<'_>, time: Duration, resync: Option<Duration>) -> Checked {
-    let done = |fleet: &Fleet<'_>| -> Vec<Done> {
-        fleet.nodes.iter().map(|node| Done::of(&node.metrics().unwrap_or_default())).collect()
-    };
-    let used = |fleet: &Fleet<'_>| -> Vec<Used> {
-        fleet.nodes.iter().map(|node| node.pid().map(Used::by).unwrap_or_default()).collect()
-    };
-    let done_before = done(fleet);
-    // The answers are over.
-    pause(Duration::from_millis(200));
-    let (began, used_before) = (Instant::now(), used(fleet));
-    pause(time);
-    let (took, used_after) = (began.elapsed(), used(fleet));
-    let done_after = done(fleet);
-    let whole = began.elapsed() + Duration::from_secs(1);
-    let looks = |time: Duration| resync.map_or(0, |resync| time.as_millis() / resync.as_millis() + 1);
-    let looks_between = u64::try_from(looks(whole)).expect("a short time");
-    let mut sum = Used::default();
-    let mut wakeups = 0.0;
-    for node in 0..fleet.nodes.len() {
-        let woken = done_after[node].wakeups - done_before[node].wakeups;
-        let spent = used_after[node].clone() - &used_before[node];
-        let is_stateless = matches!(fleet.nodes[node].character.fault, Some(Fault::FullState | Fault::ReadOnlyState));
-        // With each look, too.
-        let saves = if is_stateless { SAVES + looks_between } else { 0 };
-        let most = looks_between * WAKEUPS_OF_A_LOOK + saves * WAKEUPS_OF_A_SAVE;
-        let looks = u32::try_from(looks_between + saves).expect("a short time");
-        let broken = |what: String| Broken { what, nodes: vec![node] };
-        if woken > f64::from(looks) {
-            return Err(broken(format!("in {whole:?} without events the loop of node {node} woke {woken} times, not {looks}")));
-        }
-        if spent.wakeups() > most {
-            return Err(broken(format!("in {took:?} without events threads of node {node} woke: {:?}", spent.sleeps)));
-        }
-        if spent.cpu > CPU_OF_A_LOOK * looks {
-            return Err(broken(format!("in {took:?} without events node {node} took {:?} of a processor", spent.cpu)));
-        }
-        sum += spent;
-        wakeups += woken;
-    }
-    let every = resync.map_or("an hour".to_owned(), |resync| format!("{resync:?}"));
-    println!(
-        "  rest for {took:.1?}, a look every {every}: the loops woke {wakeups} times, all threads {} times, {:?} of a \
-         processor",
-        sum.wakeups(),
-        sum.cpu
-    );
-    Ok(())
-}
-
 /// The second policy comes over the first, and faults happen. Whoever the audit names is mended.
 pub(crate) fn roll_out_with_faults(
     fleet: &mut Fleet<'_>,
@@ -168,11 +110,8 @@ pub(crate) fn roll_out_with_faults(
     new: &Named,
     flaw: Option<Flaw>,
 ) -> Checked {
-    let change = Change {
-        wanted: new.fingerprint.clone(),
-        act: Act::Deliver(Content::of(&new.policy)),
-        with_faults: true,
-    };
+    let change =
+        Change { wanted: new.fingerprint.clone(), act: Act::Deliver(Content::of(&new.policy)), with_faults: true };
     let rings = fleet.plan.rings.clone();
     let mut rollout = Rollout::new(rings.clone(), &change.wanted, BTreeSet::new(), scale.pace, flaw);
     let mut monitor = Monitor::new(rings, &change.wanted, BTreeSet::new(), scale.pace);
@@ -212,7 +151,7 @@ pub(crate) fn roll_out_with_faults(
 }
 
 /// A change that cannot succeed stops in the first ring; all keep the rules that they had; going back leaves no trace.
-fn stops_in_its_ring_and_goes_back(
+pub(crate) fn stops_in_its_ring_and_goes_back(
     fleet: &mut Fleet<'_>,
     scale: &Scale,
     before: &Named,
@@ -336,15 +275,22 @@ fn count(fleet: &Fleet<'_>, took: Duration) -> Checked {
         let damaged = tally.damaged_right + tally.damaged_wrong;
         let is_damaged = damaged > 0 || !times.is_empty();
         if is_damaged && !node.character.fault.is_some_and(Fault::damages_rules) {
-            return Err(Broken { what: format!("rules of node {} were damaged", node.number), nodes: vec![node.number] });
+            return Err(Broken {
+                what: format!("rules of node {} were damaged", node.number),
+                nodes: vec![node.number],
+            });
         }
         if tally.answers.iter().any(|answers| *answers < 100) {
             let what = format!("too few packets of node {} came through to prove anything: {tally:?}", node.number);
             return Err(Broken { what, nodes: vec![node.number] });
         }
-        for (sum, count) in
-            packets.iter_mut().zip([tally.settled, tally.agreed, tally.either_or, tally.damaged_right, tally.damaged_wrong])
-        {
+        for (sum, count) in packets.iter_mut().zip([
+            tally.settled,
+            tally.agreed,
+            tally.either_or,
+            tally.damaged_right,
+            tally.damaged_wrong,
+        ]) {
             *sum += count;
         }
         damages.extend(times);
