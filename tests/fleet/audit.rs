@@ -48,15 +48,18 @@ pub(crate) fn strays(wanted: &[String], found: &[Option<PolicyInfo>]) -> BTreeMa
 mod tests {
     use super::*;
 
-    fn info(fingerprint: &str, origin: &str) -> Option<PolicyInfo> {
-        Some(PolicyInfo { fingerprint: fingerprint.to_owned(), origin: origin.to_owned() })
+    fn info(fingerprint: &str, origin: &str) -> PolicyInfo {
+        PolicyInfo { fingerprint: fingerprint.to_owned(), origin: origin.to_owned() }
     }
 
     #[test]
     fn the_policy_of_a_node_is_read_from_its_metrics_in_any_order_of_labels() {
         for (text, expected) in [
-            ("ip_masq_agent_policy_info{fingerprint=\"ab\",origin=\"file\"} 1\n", info("ab", "file")),
-            ("# TYPE\nip_masq_agent_policy_info{origin=\"standing\",fingerprint=\"\"} 1.0\n", info("", "standing")),
+            ("ip_masq_agent_policy_info{fingerprint=\"ab\",origin=\"file\"} 1\n", Some(info("ab", "file"))),
+            (
+                "# TYPE\nip_masq_agent_policy_info{origin=\"standing\",fingerprint=\"\"} 1.0\n",
+                Some(info("", "standing")),
+            ),
             ("ip_masq_agent_policy_info{fingerprint=\"ab\",origin=\"file\"} 0\n", None),
             ("ip_masq_agent_policy_info{fingerprint=\"ab\"} 1\n", None),
             ("# ip_masq_agent_policy_info{fingerprint=\"ab\",origin=\"file\"} 1\n", None),
@@ -75,7 +78,13 @@ mod tests {
     #[test]
     fn whoever_follows_another_policy_or_not_the_file_or_does_not_answer_is_named_and_nobody_else() {
         let wanted = ["a", "b", "b", "b", "b"].map(str::to_owned);
-        let found = [info("a", "file"), info("b", "file"), info("a", "file"), info("b", "last_known_good"), None];
+        let found = [
+            Some(info("a", "file")),
+            Some(info("b", "file")),
+            Some(info("a", "file")),
+            Some(info("b", "last_known_good")),
+            None,
+        ];
         assert_eq!(strays(&wanted, &found).into_keys().collect::<Vec<_>>(), [2, 3, 4]);
     }
 }

@@ -340,13 +340,13 @@ impl<'a> Fleet<'a> {
     /// Waits until the audit by fingerprint names exactly these nodes.
     pub(crate) fn audit(&mut self, wanted: &[String], expected: &BTreeSet<usize>) -> Checked {
         let mut found = BTreeMap::new();
-        let waited = self.wait_until("the audit names exactly the broken nodes", |fleet| {
+        let outcome = self.wait_until("the audit names exactly the broken nodes", |fleet| {
             let policies: Vec<_> = fleet.nodes.iter().map(Node::policy).collect();
             found = strays(wanted, &policies);
             let named: BTreeSet<usize> = found.keys().copied().collect();
             named.symmetric_difference(expected).copied().collect()
         });
-        waited.map_err(|broken| Broken {
+        outcome.map_err(|broken| Broken {
             what: format!("{}: expected {expected:?}, found {found:?}", broken.what),
             ..broken
         })

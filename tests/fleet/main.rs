@@ -15,6 +15,7 @@
 
 mod audit;
 mod cost;
+mod figures;
 mod fleet;
 mod isolated;
 #[path = "../chaos/layout.rs"]
@@ -153,9 +154,8 @@ fn with_fleet(
                 let logs = broken.nodes.iter().take(SHOWN).map(|node| {
                     let node = &fleet.nodes[*node];
                     let log = node.log();
-                    let last: Vec<&str> = log.lines().rev().take(LINES).collect();
-                    let last: String = last.iter().rev().map(|line| format!("{line}\n")).collect();
-                    format!("--- node {}: {:?}\n{last}", node.number, node.character)
+                    let last: Vec<&str> = log.lines().skip(log.lines().count().saturating_sub(LINES)).collect();
+                    format!("--- node {}: {:?}\n{}\n", node.number, node.character, last.join("\n"))
                 });
                 format!("{}\n{}", broken.what, logs.collect::<String>())
             });

@@ -120,10 +120,10 @@ impl Plan {
             }
         }
         // Half of the sample are nodes at which something goes wrong, damaged rules first.
-        let mut faulty = places;
-        faulty.sort_by_key(|place| !characters[*place].fault.is_some_and(Fault::damages_rules));
-        let sound = order.iter().copied().filter(|node| !faulty.contains(node));
-        let sample: BTreeSet<usize> = faulty.iter().copied().take(samples / 2).chain(sound).take(samples).collect();
+        let mut troubled = places;
+        troubled.sort_by_key(|place| !characters[*place].fault.is_some_and(Fault::damages_rules));
+        let sound = order.iter().copied().filter(|node| !troubled.contains(node));
+        let sample: BTreeSet<usize> = troubled.iter().copied().take(samples / 2).chain(sound).take(samples).collect();
         for node in sample {
             characters[node].is_sampled = true;
         }

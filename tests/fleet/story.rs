@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::cost::{Done, Used, pss_kib};
+use super::figures::figures;
 use super::fleet::{Act, Broken, Change, Checked, Content, End, Fleet, pause};
 use super::layout::Rules;
 use super::monitor::Monitor;
@@ -22,8 +22,6 @@ const SHORT_RESYNC: &str = "2s";
 const SHORT: Duration = Duration::from_secs(2);
 /// The lists are as long as a cluster's.
 const MOST_RANGES: u32 = 200;
-/// A release build was seen to take 2 MiB, a debug build 9.
-const MOST_MEMORY_KIB: u64 = 24 * 1024;
 
 /// A policy and its fingerprint.
 #[derive(Clone, Debug)]
@@ -99,7 +97,7 @@ pub(crate) fn tell(fleet: &mut Fleet<'_>, scale: &Scale, policies: &Policies) ->
     fleet.settle()?;
     pause(scale.idle.min(Duration::from_secs(1)));
     rest(fleet, scale.idle.max(SHORT), Some(SHORT))?;
-    count(fleet, began.elapsed())
+    figures(fleet, began.elapsed())
 }
 
 /// The second policy comes over the first, and faults happen. Whoever the audit names is mended.
@@ -238,71 +236,5 @@ fn faults_have_shown(fleet: &Fleet<'_>) -> Checked {
             return Err(broken(format!("the agent of node {number} has panicked")));
         }
     }
-    Ok(())
-}
-
-/// The figures of the whole.
-fn count(fleet: &Fleet<'_>, took: Duration) -> Checked {
-    let (mut used, mut done) = (Used::default(), Done::default());
-    let mut memory = Vec::new();
-    for node in &fleet.nodes {
-        let (of_it, by_it) = node.cost();
-        used += of_it;
-        done += by_it;
-        memory.push(node.pid().map(pss_kib).unwrap_or_default());
-    }
-    let most = memory.iter().copied().max().unwrap_or_default();
-    let sum: u64 = memory.iter().sum();
-    println!(
-        "  in {took:.1?}: {:.1?} of a processor, {} wake-ups of loops, {} passes, {} repairs; memory (PSS) {} KiB, {} KiB \
-         an agent, {most} KiB at most",
-        used.cpu,
-        done.wakeups,
-        done.passes,
-        done.repairs,
-        sum,
-        sum / memory.len() as u64
-    );
-    if most > MOST_MEMORY_KIB {
-        let nodes = (0..memory.len()).filter(|node| memory[*node] == most).collect();
-        return Err(Broken { what: format!("an agent holds {most} KiB"), nodes });
-    }
-    let mut packets = [0; 5];
-    let mut damages = Vec::new();
-    for node in &fleet.nodes {
-        let Some(sample) = node.sample() else { continue };
-        let (tally, times) = sample.figures();
-        let damaged = tally.damaged_right + tally.damaged_wrong;
-        let is_damaged = damaged > 0 || !times.is_empty();
-        if is_damaged && !node.character.fault.is_some_and(Fault::damages_rules) {
-            return Err(Broken {
-                what: format!("rules of node {} were damaged", node.number),
-                nodes: vec![node.number],
-            });
-        }
-        if tally.answers.iter().any(|answers| *answers < 100) {
-            let what = format!("too few packets of node {} came through to prove anything: {tally:?}", node.number);
-            return Err(Broken { what, nodes: vec![node.number] });
-        }
-        for (sum, count) in packets.iter_mut().zip([
-            tally.settled,
-            tally.agreed,
-            tally.either_or,
-            tally.damaged_right,
-            tally.damaged_wrong,
-        ]) {
-            *sum += count;
-        }
-        damages.extend(times);
-    }
-    let [settled, agreed, either_or, right, wrong] = packets;
-    println!(
-        "  packets of {} nodes: {settled} under one policy, {agreed} between two that agree about them, {either_or} between \
-         two that differ, none with a third answer; while somebody else had changed the rules of a faulty node, {right} \
-         right and {wrong} not: {} times, the longest for {:.1?}",
-        fleet.nodes.iter().filter(|node| node.sample().is_some()).count(),
-        damages.len(),
-        damages.iter().max().copied().unwrap_or_default()
-    );
     Ok(())
 }
