@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use super::support::ran::{can_use_the_kernel, command, host};
+use super::support::ran::{Ran, can_use_the_kernel, command, host};
 
 /// Tells the test that it runs in the namespaces.
 const CHILD: &str = "IP_MASQ_AGENT_TEST_FLEET_CHILD";
@@ -15,6 +15,10 @@ const NETNS: &str = "/run/netns";
 /// here wakes an agent elsewhere, nor one made there an agent here.
 pub(crate) fn isolated(test: &str, check: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
+        // Names of others that are in use. When such a one is deleted elsewhere, it goes here too, and would wake all agents.
+        let mut unmount = command("umount");
+        unmount.args(["--recursive", "--lazy", NETNS]);
+        Ran::of(unmount);
         for directory in [NETNS, std::env::temp_dir().to_str().expect("it was made for this test")] {
             host("mkdir", &["-p", directory]);
             host("mount", &["-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory]);
