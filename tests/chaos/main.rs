@@ -37,6 +37,7 @@ use layout::Layout;
 use script::Script;
 use support::disk::Ext4;
 use support::netns::Netns;
+use support::setting;
 use support::topology::Topology;
 use surroundings::Surroundings;
 use traffic::{Clock, Traffic};
@@ -85,11 +86,4 @@ fn survive_in(topology: &Topology, fresh: Netns, disk: Option<&Ext4>, layout: La
     let surroundings = Surroundings::new(topology.node.scratch(), disk, troubles);
     let driver = Driver::start(layout, topology, fresh, &traffic, surroundings, first);
     traffic.during(topology, || driver.follow(&mut script, Duration::from_secs(seconds)));
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
-        Err(_) => default,
-    }
 }

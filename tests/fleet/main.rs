@@ -62,6 +62,7 @@ use sample::Sample;
 use scale::Scale;
 use story::{Policies, roll_out_with_faults, stops_in_its_ring_and_goes_back, tell};
 use support::netns::Netns;
+use support::setting;
 use traffic::Clock;
 
 /// What every machine tries. `make fleet` tries others.
@@ -170,11 +171,4 @@ fn for_everybody(scratch: &Path) -> std::path::PathBuf {
     let path = scratch.join("ip-masq-agent");
     fs::copy(binary(), &path).unwrap_or_else(|error| panic!("{}: {error}", binary()));
     path
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
-        Err(_) => default,
-    }
 }
