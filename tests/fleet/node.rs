@@ -214,15 +214,16 @@ impl<'a> Node<'a> {
         self.start();
     }
 
-    /// The old agent and the new one are gone for good, and one with this file takes their place.
+    /// The old agent and the new one are gone for good, and one with this file takes their place. The new one goes first, or
+    /// it would take over the tables.
     pub(crate) fn replace_both(&mut self, text: &str) {
+        self.end(Signal::SIGKILL);
         if let Some(mut old) = self.lingering.take() {
             self.past.0 += Used::by(old.pid());
             old.signal(Signal::SIGKILL);
             old.ended();
             self.past_log += &old.log();
         }
-        self.end(Signal::SIGKILL);
         self.maps += 1;
         self.mount_another_map(text);
         self.start();
