@@ -259,6 +259,7 @@ fn write(new: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
     }
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new);
     let mut file: File = open.map_err(failed("create", new))?;
+    trust::hand_over(&file, new);
     file.write_all(bytes).map_err(failed("write", new))?;
     if lasts { file.sync_all().map_err(failed("write to the disk", new)) } else { Ok(()) }
 }

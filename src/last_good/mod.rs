@@ -20,7 +20,7 @@ pub use format::{FormatError, decode, encode};
 pub use save::Save;
 pub use store::{FallbackNotes, LastGoodStore};
 pub use task::{WriterAnswer, WriterTask};
-pub use trust::TrustError;
+pub use trust::{Owners, TrustError, hand_over};
 pub use writer::{SaveError, VERB, Writer, serve};
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Whether a state file could have been written by a user who has no right to decide on the rules.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
@@ -39,9 +39,57 @@ pub enum TrustError {
     },
 }
 
+/// Whose directory, and whose files in it, are believed: root's, those of this process's user, and, if that is root, those
+/// of the user to whom root gave the directory, as a service manager does for the user of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners {
+    us: u32,
+    given_to: Option<u32>,
+}
+
+impl Owners {
+    /// Those of the directory at this path. It need not be there.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        let us = geteuid();
+        let given_to =
+            || fs::metadata(directory).ok().filter(|_| is_in_root_s_hands(directory)).map(|found| found.uid());
+        Self { us: us.as_raw(), given_to: us.is_root().then(given_to).flatten() }
+    }
+
+    /// Whether this user is one of them.
+    #[must_use]
+    pub fn include(&self, owner: u32) -> bool {
+        owner == 0 || owner == self.us || Some(owner) == self.given_to
+    }
+}
+
+/// Whether only root could have put a directory at this path.
+fn is_in_root_s_hands(directory: &Path) -> bool {
+    let is_roots = |above: &Path| {
+        fs::metadata(above).is_ok_and(|found| found.uid() == 0 && found.mode() & WRITABLE_BY_OTHERS.bits() == 0)
+    };
+    fs::canonicalize(directory).is_ok_and(|found| found.ancestors().skip(1).all(is_roots))
+}
+
+const WRITABLE_BY_OTHERS: Mode = Mode::S_IWGRP.union(Mode::S_IWOTH);
+
+/// Gives a file at this path to the owner of its directory, if this is root: the user of a service, whose directory it is, has to
+/// read what root writes there. Where root may not give files away, it can still read them itself.
+pub fn hand_over(file: &File, path: &Path) {
+    if geteuid().is_root()
+        && let Some(Ok(directory)) = path.parent().map(fs::metadata)
+        && directory.uid() != 0
+    {
+        let _ = fchown(file, Some(directory.uid()), Some(directory.gid()));
+    }
+}
+
 /// Checks the directory, and the file in it. What is not there is no reason to distrust: whatever was put there since is not
 /// looked at either.
 pub(super) fn check(directory: &Path, file: &Path) -> Result<(), TrustError> {
+    let owners = Owners::of(directory);
+    let is_ours = |path: &Path, owner: u32| is_ours(owners, path, owner);
     if let Ok(found) = fs::metadata(directory) {
         is_ours(directory, found.uid())?;
         // Where only owners may rename and delete, others cannot take a file's place.
@@ -59,16 +107,15 @@ pub(super) fn check(directory: &Path, file: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
-fn is_ours(path: &Path, owner: u32) -> Result<(), TrustError> {
-    if owner == 0 || owner == geteuid().as_raw() {
+fn is_ours(owners: Owners, path: &Path, owner: u32) -> Result<(), TrustError> {
+    if owners.include(owner) {
         return Ok(());
     }
     Err(TrustError::Owner { path: path.to_owned(), owner })
 }
 
 fn is_ours_to_write(path: &Path, found: &Metadata) -> Result<(), TrustError> {
-    let others = Mode::S_IWGRP | Mode::S_IWOTH;
-    if found.mode() & others.bits() == 0 {
+    if found.mode() & WRITABLE_BY_OTHERS.bits() == 0 {
         return Ok(());
     }
     Err(TrustError::Mode { path: path.to_owned(), mode: found.mode() & 0o7777 })
@@ -132,10 +179,11 @@ mod tests {
     #[test]
     fn what_belongs_to_another_user_is_not_trusted() {
         let path = Path::new("/state");
+        let owners = Owners::of(path);
         for owner in [0, geteuid().as_raw()] {
-            assert_eq!(is_ours(path, owner), Ok(()));
+            assert_eq!(is_ours(owners, path, owner), Ok(()));
         }
-        let message = is_ours(path, 65_534).unwrap_err().to_string();
+        let message = is_ours(owners, path, 65_534).unwrap_err().to_string();
         assert!(message.starts_with("/state belongs to user 65534, but is trusted only if"), "{message}");
     }
 }

@@ -20,6 +20,7 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
+use crate::last_good::{Owners, hand_over};
 use crate::text::Shown;
 
 /// `--runtime-dir`, if it is not given.
@@ -110,11 +111,13 @@ impl RuntimeDir {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let mut file = open_in(&self.open_dir()?, &file_name(record.place.namespace), OFlag::O_RDWR | OFlag::O_CREAT)?;
+        let name = file_name(record.place.namespace);
+        let mut file = open_in(&self.open_dir()?, &name, OFlag::O_RDWR | OFlag::O_CREAT)?;
         // Another user may have put it there, to have it written to.
         if let Some(why) = self.doubt(&file)? {
             return Err(io::Error::other(why));
         }
+        hand_over(&file, &self.path.join(&name));
         fcntl(&file, FcntlArg::F_OFD_SETLKW(&lock(libc::F_WRLCK)))?;
         file.set_len(0)?;
         file.write_all(&serde_json::to_vec(record)?)?;
@@ -160,18 +163,19 @@ impl RuntimeDir {
         File::open(&self.path)
     }
 
-    /// Why it cannot be trusted, if others than root and this user could have written it.
+    /// Why it cannot be trusted, if others than its [`Owners`] could have written it.
     fn doubt(&self, file: &File) -> io::Result<Option<String>> {
-        let of_directory = doubt("its directory", &fs::metadata(&self.path)?);
+        let owners = Owners::of(&self.path);
+        let of_directory = doubt(owners, "its directory", &fs::metadata(&self.path)?);
         let metadata = file.metadata()?;
         let kind = (!metadata.is_file()).then(|| "it is no regular file".to_owned());
-        Ok(of_directory.or(kind).or_else(|| doubt("it", &metadata)))
+        Ok(of_directory.or(kind).or_else(|| doubt(owners, "it", &metadata)))
     }
 }
 
-fn doubt(what: &str, metadata: &Metadata) -> Option<String> {
+fn doubt(owners: Owners, what: &str, metadata: &Metadata) -> Option<String> {
     let (owner, us) = (metadata.uid(), geteuid().as_raw());
-    if owner != 0 && owner != us {
+    if !owners.include(owner) {
         return Some(format!("{what} belongs to user {owner}; expected root or user {us}, who asks"));
     }
     let mode = metadata.mode();

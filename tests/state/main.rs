@@ -13,6 +13,7 @@ mod frozen;
 mod interrupted;
 mod planted;
 mod remembered;
+mod service_user;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
