@@ -22,7 +22,10 @@ DEPENDENCIES := \
 	/usr/include/libmnl/libmnl.h:libmnl-dev \
 	clang:clang \
 	/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py:python3-prometheus-client \
-	/usr/share/doc/python3-venv:python3-venv
+	/usr/share/doc/python3-venv:python3-venv \
+	systemd-analyze:systemd \
+	kill:procps \
+	/usr/share/doc/python3-seccomp:python3-seccomp
 
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \
@@ -35,12 +38,23 @@ FUZZ_DEPENDENCIES := \
 	g++:g++ \
 	/usr/include/stdlib.h:libc6-dev
 
+# What `make acceptance-systemd` needs: a Debian tree, and what boots it.
+ACCEPTANCE_SYSTEMD_DEPENDENCIES := \
+	ip:iproute2 \
+	dpkg-deb:dpkg \
+	debootstrap:debootstrap \
+	systemd-nspawn:systemd-container
+
 HOST_TARGET   = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_TARGET ?= $(HOST_TARGET)
 STATIC_BINARY = $(call target_directory,Cargo.toml)/$(STATIC_TARGET)/release/ip-masq-agent
+DEB_DIRECTORY = $(call target_directory,Cargo.toml)/debian
 BENCH_TARGET  = $(call target_directory,benches/Cargo.toml)
 # The numbers of a quick run are not worth keeping.
 BENCH_OUTPUT  = $(if $(QUICK),$(BENCH_TARGET)/quick,docs)
+
+# The Debian release of `make acceptance-systemd`.
+SUITE ?= bookworm
 
 # What `make chaos` does, and for how long in each layout.
 SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
@@ -57,7 +71,7 @@ FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet deps-acceptance-systemd deb acceptance-systemd
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -151,3 +165,14 @@ static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for an
 chart: ## package the Helm chart into the target directory; the same files give the same archive
 	@tests/deploy/install-tools.sh $(call target_directory,Cargo.toml)/tools
 	@$(call target_directory,Cargo.toml)/tools/python/bin/python deploy/helm/package.py deploy/helm/ip-masq-agent $(call target_directory,Cargo.toml)/chart
+
+# With the time of the commit as the time of its files, the same commit gives the same package.
+deb: static ## build the Debian package of the static binary (STATIC_TARGET=… for another machine): its units, default configuration and documentation
+	@command -v cargo-deb >/dev/null || $(CARGO) install cargo-deb --locked
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) deb --no-build --no-strip --locked --target $(STATIC_TARGET) --output $(DEB_DIRECTORY)/
+
+deps-acceptance-systemd: ## install what `make acceptance-systemd` needs
+	$(call install,$(ACCEPTANCE_SYSTEMD_DEPENDENCIES))
+
+acceptance-systemd: deps-acceptance-systemd deb ## install the package on a real systemd (SUITE=bookworm: 252, SUITE=trixie: 257) and try all that docs/systemd.md promises
+	$(SUDO) tests/acceptance/systemd.sh $(DEB_DIRECTORY)/ip-masq-agent_*_$$(dpkg --print-architecture).deb $(call target_directory,Cargo.toml)/nspawn $(SUITE)

@@ -2,8 +2,13 @@
 
 #[cfg(test)]
 mod helm;
+mod deb;
+#[cfg(test)]
+mod seccomp;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod systemd;
 #[cfg(test)]
 mod tools;
