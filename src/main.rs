@@ -14,9 +14,10 @@ fn main() -> ExitCode {
         // Before the first thread. A signal that comes before the agent handles them is not lost.
         let _ = Signals::hold();
     }
-    let (verbosity, style) = asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli))).unwrap_or_default();
+    let (verbosity, style, format) =
+        asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli), cli.log_format)).unwrap_or_default();
     // The first logger of a process is never refused.
-    let _ = telemetry::init(verbosity, style);
+    let _ = telemetry::init(verbosity, style, format);
     let exit = match &asked {
         Ok(cli) => commands::execute(cli, &arguments),
         Err(Stop::Answer(text)) => commands::answer(text),

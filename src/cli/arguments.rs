@@ -16,7 +16,7 @@ use crate::last_good::{Flaw, VERB};
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::runtime;
-use crate::telemetry::Verbosity;
+use crate::telemetry::{LogFormat, Verbosity};
 
 const ABOUT: &str = "\
 Decides on every node which outbound traffic is masqueraded, and keeps exactly that in the kernel.
@@ -111,6 +111,9 @@ pub(super) struct Global {
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) conntrack: ExistingFlows,
+    /// How to log, and where to: lines on stderr, or fields for systemd's journal
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) log_format: LogFormat,
     /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
     #[arg(long, global = true)]
     pub(super) sandbox: bool,

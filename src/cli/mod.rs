@@ -30,7 +30,7 @@ use crate::http::Listen;
 use crate::last_good::WriterTask;
 use crate::net::Family;
 use crate::policy::{AddressType, Flags, Packet, Transport};
-use crate::telemetry::Verbosity;
+use crate::telemetry::{LogFormat, Verbosity};
 use crate::text::visible;
 
 use arguments::{Arguments, Request, Version};
@@ -65,6 +65,8 @@ pub struct Cli {
     pub sandbox: bool,
     /// `-v`: how much is logged.
     pub verbosity: Verbosity,
+    /// `--log-format`: how, and where to.
+    pub log_format: LogFormat,
     /// What is to be done.
     pub verb: Verb,
     /// What is odd about the arguments without being wrong, to be warned of.
@@ -259,6 +261,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         verbosity: arguments.klog.verbosity,
+        log_format: arguments.global.log_format,
         verb,
     })
 }

@@ -54,12 +54,26 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
         runtime_dir: "/run/ip-masq-agent".into(),
         sandbox: false,
         verbosity: Verbosity::default(),
+        log_format: LogFormat::Auto,
         verb: Verb::Run,
         odd: Vec::new(),
     };
     assert_eq!(parsed(""), expected);
     assert_eq!(parsed("run"), expected);
     assert_eq!(parse([]), Ok(expected), "not even the program's name");
+}
+
+#[test]
+fn the_format_of_the_log_is_taken_beside_klogs_flags_and_another_one_is_refused() {
+    for (line, format) in [
+        ("--logtostderr --log-format text", LogFormat::Text),
+        ("-log-format=json -v=2", LogFormat::Json),
+        ("run --log-format=journal --alsologtostderr", LogFormat::Journal),
+        ("apply --log-format=json --log-format=auto", LogFormat::Auto),
+    ] {
+        assert_eq!(parsed(line).log_format, format, "{line}");
+    }
+    assert!(refused(&["--log-format=klog"]).contains("auto, text, json, journal"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::log_output::Output;
-use super::log_queue::Queue;
+use super::log_queue::{Entry, Queue};
 
 /// How long a process without the thread waits for room once the queue is full, and at its end. A reader that has stopped
 /// for so long is not waited for again before it reads.
@@ -61,21 +61,21 @@ impl Log {
     }
 
     /// Has the line written, now or later; drops and counts it if too many wait.
-    pub(super) fn put(&self, line: &[u8]) {
+    pub(super) fn put(&self, entry: Entry) {
         let mut state = self.lock();
         if state.is_closed {
             return;
         }
         if state.output.is_none() {
-            state.queue.push(line);
+            state.queue.push(entry);
             state.is_drained = false;
             self.filled.notify_one();
             return;
         }
-        if !state.queue.has_room(line.len()) {
+        if !state.queue.has_room(entry.len()) {
             state.wait_for_room();
         }
-        state.queue.push(line);
+        state.queue.push(entry);
         state.drain(Instant::now());
     }
 
@@ -161,7 +161,9 @@ mod tests {
     use std::io::{PipeReader, Read as _};
     use std::os::fd::OwnedFd;
 
+    use super::super::formatter::{Formatter, Stderr};
     use super::super::log_output::Sink;
+    use super::super::style::{LogFormat, Style};
     use super::*;
 
     /// Fills a pipe, and what waits for it, and more than that.
@@ -170,14 +172,17 @@ mod tests {
 
     fn log() -> (&'static Log, PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
-        let output = Output::new(Sink::of(File::from(OwnedFd::from(writer))), |message| format!("{message}\n"));
+        let words = Formatter::new(LogFormat::Text, Style::Words, Stderr::default(), false);
+        let output = Output::new(Sink::of(File::from(OwnedFd::from(writer))), words);
         // A log is for the life of the process.
         (Box::leak(Box::new(Log::new(output))), reader)
     }
 
     /// What is read of so many lines, the lost ones being told of.
     fn accounted(text: &str) -> usize {
-        let lost = text.lines().filter_map(|line| line.split_once(" log line")?.0.parse::<usize>().ok());
+        let lost = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("warning: ")?.split_once(" log line")?.0.parse::<usize>().ok());
         lost.sum::<usize>() + text.lines().filter(|line| line.as_bytes() == LINE.trim_ascii()).count()
     }
 
@@ -198,7 +203,7 @@ mod tests {
             log.lock().patience = patience;
             let began = Instant::now();
             for _ in 0..LINES {
-                log.put(LINE);
+                log.put(Entry::text(LINE));
             }
             log.finish();
             let took = began.elapsed();
@@ -223,7 +228,7 @@ mod tests {
         }
         let began = Instant::now();
         for _ in 0..LINES {
-            log.put(LINE);
+            log.put(Entry::text(LINE));
         }
         log.finish();
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());

@@ -1,31 +1,31 @@
-//! Writing lines to stderr, which may be slow, full or gone: lines that are lost are counted, and reported once writing
-//! works again.
+//! Writing to the journal, or lines to stderr. Both may be slow, full or gone: what the journal does not take goes to stderr,
+//! and lines that are lost there are counted, and reported once writing works again.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd;
 
-use super::log_queue::Line;
+use super::formatter::Formatter;
+use super::journal::Journal;
+use super::log_queue::{Entry, Line};
+use super::room::when_writable;
 
 /// A pipe that can be written at all takes so many bytes without waiting (`PIPE_BUF`, `pipe(7)`).
 const AT_ONCE: usize = 4096;
-
-/// The milliseconds before another attempt where `poll(2)` says that stderr can be written, and `write(2)` that it cannot.
-const PAUSE: u8 = 10;
 
 /// Where lines are written, and what is left to be written.
 #[derive(Debug)]
 pub(super) struct Output {
     sink: Sink,
+    journal: Journal,
     pieces: VecDeque<Piece>,
     /// So many lines are missing, and no notice says so yet.
     lost: u64,
@@ -35,35 +35,37 @@ pub(super) struct Output {
     is_cut: bool,
     /// The bytes that were written since the start.
     written: u64,
-    notice: Notice,
+    formatter: Formatter,
 }
-
-/// The line for a message that lines are missing.
-pub(super) type Notice = fn(&str) -> String;
 
 /// What is written as one, and how many lines are missing if it cannot be.
 #[derive(Debug)]
 struct Piece {
-    bytes: Vec<u8>,
+    entry: Entry,
+    /// The bytes of its line that stderr has taken.
     written: usize,
     worth: u64,
 }
 
 impl Output {
-    pub(super) fn new(sink: Sink, notice: Notice) -> Self {
-        Self { sink, pieces: VecDeque::new(), lost: 0, why: None, is_cut: false, written: 0, notice }
+    /// What is missing is told in this format.
+    pub(super) fn new(sink: Sink, formatter: Formatter) -> Self {
+        let journal = Journal::default();
+        Self { sink, journal, pieces: VecDeque::new(), lost: 0, why: None, is_cut: false, written: 0, formatter }
     }
 
     /// Takes a line, which [`Output::flush`] writes; and before it how many are missing.
     pub(super) fn load(&mut self, line: Line) {
         let lost = std::mem::take(&mut self.lost) + line.lost_before;
-        let end_of_cut = if std::mem::take(&mut self.is_cut) { "\n" } else { "" };
+        let end_of_cut: &[u8] = if std::mem::take(&mut self.is_cut) { b"\n" } else { b"" };
         if lost > 0 {
-            let notice = end_of_cut.to_owned() + &(self.notice)(&self.loss(lost));
-            self.pieces.push_back(Piece { bytes: notice.into_bytes(), written: 0, worth: lost });
+            let message = self.loss(lost);
+            let mut entry = self.formatter.notice(&message, lost);
+            entry.text.splice(0..0, end_of_cut.iter().copied());
+            self.pieces.push_back(Piece { entry, written: 0, worth: lost });
         }
-        if !line.text.is_empty() {
-            self.pieces.push_back(Piece { bytes: line.text, written: 0, worth: 1 });
+        if line.entry != Entry::default() {
+            self.pieces.push_back(Piece { entry: line.entry, written: 0, worth: 1 });
         }
     }
 
@@ -71,14 +73,25 @@ impl Output {
     /// it is written, or given up because it cannot be.
     pub(super) fn flush(&mut self, until: Option<Instant>) -> bool {
         while let Some(piece) = self.pieces.front_mut() {
-            let left = piece.bytes.get(piece.written..).unwrap_or_default();
+            if !piece.entry.journal.is_empty() {
+                match self.journal.send(&piece.entry.journal, until) {
+                    Ok(false) => return false,
+                    Ok(true) => {
+                        self.written += piece.entry.journal.len() as u64;
+                        self.pieces.pop_front();
+                    }
+                    Err(_) => piece.entry.journal = Vec::new(),
+                }
+                continue;
+            }
+            let left = piece.entry.text.get(piece.written..).unwrap_or_default();
             let chunk = left.get(..AT_ONCE).unwrap_or(left);
             match self.sink.write(chunk, until) {
                 Ok(None) => return false,
                 Ok(Some(written)) => {
                     self.written += written as u64;
                     piece.written += written;
-                    if piece.written == piece.bytes.len() {
+                    if piece.written == piece.entry.text.len() {
                         self.pieces.pop_front();
                     }
                 }
@@ -102,7 +115,7 @@ impl Output {
         let lines = if lost == 1 { "1 log line was".to_owned() } else { format!("{lost} log lines were") };
         match self.why.take() {
             Some(error) => format!("{lines} lost: stderr could not be written ({})", error.desc()),
-            None => format!("{lines} lost: stderr was full, because nobody read it"),
+            None => format!("{lines} lost: {} was full, because nobody read it", self.formatter.destination()),
         }
     }
 }
@@ -134,23 +147,11 @@ impl Sink {
 
     /// The bytes that were written of these; `None` if there was no room in time.
     fn write(&self, bytes: &[u8], until: Option<Instant>) -> Result<Option<usize>, Errno> {
-        loop {
-            let mut polled = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
-            match poll(&mut polled, timeout(until)) {
-                Ok(0) if is_over(until) => return Ok(None),
-                Ok(0) | Err(Errno::EINTR) => continue,
-                Ok(_) => {}
-                Err(error) => return Err(error),
-            }
-            match unistd::write(self.as_fd(), bytes) {
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if is_over(until) => return Ok(None),
-                Err(Errno::EAGAIN) => drop(poll(&mut [], PAUSE)),
-                // A device that takes nothing takes nothing later either.
-                Ok(0) if !bytes.is_empty() => return Err(Errno::EIO),
-                written => return written.map(Some),
-            }
-        }
+        when_writable(self.as_fd(), until, || match unistd::write(self.as_fd(), bytes) {
+            // A device that takes nothing takes nothing later either.
+            Ok(0) if !bytes.is_empty() => Err(Errno::EIO),
+            written => written,
+        })
     }
 }
 
@@ -160,29 +161,23 @@ impl AsFd for Sink {
     }
 }
 
-fn timeout(until: Option<Instant>) -> PollTimeout {
-    let left = |until: Instant| until.saturating_duration_since(Instant::now());
-    until.map_or(PollTimeout::NONE, |until| left(until).try_into().unwrap_or(PollTimeout::MAX))
-}
-
-fn is_over(until: Option<Instant>) -> bool {
-    // poll(2) counts in milliseconds.
-    until.is_some_and(|until| until.saturating_duration_since(Instant::now()) < Duration::from_millis(1))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
     use std::os::fd::OwnedFd;
+    use std::time::Duration;
 
+    use super::super::formatter::Stderr;
+    use super::super::style::{LogFormat, Style};
     use super::*;
 
     fn output(to: impl Into<OwnedFd>) -> Output {
-        Output::new(Sink::of(File::from(to.into())), |message| format!("NOTE {message}\n"))
+        let words = Formatter::new(LogFormat::Text, Style::Words, Stderr::default(), false);
+        Output::new(Sink::of(File::from(to.into())), words)
     }
 
     fn line(text: &str) -> Line {
-        Line { lost_before: 0, text: text.as_bytes().to_vec() }
+        Line { lost_before: 0, entry: Entry::text(text.as_bytes()) }
     }
 
     #[test]
@@ -226,7 +221,10 @@ mod tests {
             drop(output);
             let mut read = String::new();
             reader.read_to_string(&mut read).unwrap();
-            assert_eq!(read, format!("NOTE 2 log lines were lost: stderr could not be written ({why})\none\ntwo\n"));
+            assert_eq!(
+                read,
+                format!("warning: 2 log lines were lost: stderr could not be written ({why})\none\ntwo\n")
+            );
         }
     }
 
@@ -246,7 +244,10 @@ mod tests {
         drop(output);
         let mut read = String::new();
         later.read_to_string(&mut read).unwrap();
-        assert_eq!(read, "\nNOTE 1 log line was lost: stderr could not be written (No space left on device)\nnext\n");
+        assert_eq!(
+            read,
+            "\nwarning: 1 log line was lost: stderr could not be written (No space left on device)\nnext\n"
+        );
         reader.read_to_string(&mut read).unwrap();
     }
 }

@@ -6,16 +6,17 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use thiserror::Error;
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing::span::{Attributes, Id, Record as SpanRecord};
+use tracing::{Event, Metadata, Subscriber};
 
+use super::formatter::{Formatter, Stderr};
+use super::journal;
 use super::log::Log;
-use super::log_output::{Notice, Output, Sink};
-use super::one_line::OneLine;
-use super::style::{Lines, Style};
+use super::log_output::{Output, Sink};
+use super::log_queue::Entry;
+use super::record::Record;
+use super::style::{LogFormat, Style};
 
 /// The process's log.
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -31,21 +32,20 @@ pub struct Verbosity(i32);
 #[error("logging is already set up in this process")]
 pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 
-/// Sends the process's log to stderr, in colour where that is a terminal and `NO_COLOR` (<https://no-color.org>) is not
-/// set. Logging never fails, and never waits for ever: lines that cannot be written are counted and reported later.
+/// Sends the process's log to the journal or to stderr, in colour where that is a terminal and `NO_COLOR`
+/// (<https://no-color.org>) is not set. Logging never fails, and never waits for ever: lines that cannot be written are counted
+/// and reported later.
 ///
 /// # Errors
 ///
 /// If the process has a logger already.
-pub fn init(verbosity: Verbosity, style: Style) -> Result<(), LoggingError> {
+pub fn init(verbosity: Verbosity, style: Style, format: LogFormat) -> Result<(), LoggingError> {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = io::stderr().is_terminal() && !plain;
-    let notice: Notice = match style {
-        Style::Log => notice_with_time,
-        Style::Words => notice_in_words,
-    };
-    let log = LOG.get_or_init(|| Log::new(Output::new(Sink::stderr(), notice)));
-    Ok(tracing::subscriber::set_global_default(subscriber(verbosity, style, colour, move || Finished(log)))?)
+    let stderr = Stderr { is_journal: journal::is_stderr(), has_colour: io::stderr().is_terminal() && !plain };
+    let level = verbosity.level();
+    let formatter = Formatter::new(format, style, stderr, level > LevelFilter::INFO);
+    let log = LOG.get_or_init(|| Log::new(Output::new(Sink::stderr(), formatter)));
+    Ok(tracing::subscriber::set_global_default(Logger { level, formatter, put: |entry| log.put(entry) })?)
 }
 
 /// From now on a thread writes the log, and logging never waits.
@@ -60,7 +60,7 @@ pub fn write_in_background() -> io::Result<()> {
 /// Writes a text to the log as it is.
 pub fn write(text: &str) {
     if let Some(log) = LOG.get() {
-        log.put(text.as_bytes());
+        log.put(Entry::text(text.as_bytes()));
     }
 }
 
@@ -71,30 +71,38 @@ pub fn finish() {
     }
 }
 
-/// Hands finished lines to the log.
-struct Finished(&'static Log);
-
-impl io::Write for Finished {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Makes an entry of each event, and hands it on. There are no spans.
+struct Logger<P> {
+    level: LevelFilter,
+    formatter: Formatter,
+    put: P,
 }
 
-/// A warning of the log's own, as a line. It is not made by `tracing`, which is in the middle of another event then.
-fn notice_with_time(message: &str) -> String {
-    let mut line = String::new();
-    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-    line + "  WARN " + message + "\n"
-}
+impl<P: Fn(Entry) + 'static> Subscriber for Logger<P> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Also for `enabled!`, whose question is about no event.
+        !metadata.is_span() && *metadata.level() <= self.level
+    }
 
-/// The same of a verb that ends.
-fn notice_in_words(message: &str) -> String {
-    format!("warning: {message}\n")
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        (self.put)(self.formatter.entry(&Record::of(event)));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 impl Verbosity {
@@ -120,43 +128,39 @@ impl FromStr for Verbosity {
     }
 }
 
-/// One line per event. The module is named only at the debug level.
-fn subscriber<W>(verbosity: Verbosity, style: Style, colour: bool, writer: W) -> impl Subscriber + Send + Sync
-where
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
-{
-    let level = verbosity.level();
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(colour && style == Style::Log)
-        .event_format(Lines::new(style, level > LevelFilter::INFO))
-        .fmt_fields(OneLine)
-        .with_writer(writer)
-        .finish()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::telemetry::page::Page;
 
-    /// What is on the page after one event of each level.
-    fn logged(verbosity: &str, colour: bool) -> String {
-        written(verbosity, Style::Log, colour)
-    }
-
-    fn written(verbosity: &str, style: Style, colour: bool) -> String {
+    /// What these events leave on stderr.
+    pub(in super::super) fn written(
+        verbosity: &str,
+        format: LogFormat,
+        style: Style,
+        stderr: Stderr,
+        events: impl FnOnce(),
+    ) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = subscriber(verbosity.parse().unwrap(), style, colour, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        let level = verbosity.parse::<Verbosity>().unwrap().level();
+        let formatter = Formatter::new(format, style, stderr, level > LevelFilter::INFO);
+        let put = move |entry: Entry| writer.clone().write_all(&entry.text).unwrap();
+        tracing::subscriber::with_default(Logger { level, formatter, put }, events);
+        page.text()
+    }
+
+    /// What is on the page after one event of each level.
+    fn logged(verbosity: &str, style: Style, has_colour: bool) -> String {
+        written(verbosity, LogFormat::Auto, style, Stderr { is_journal: false, has_colour }, || {
             tracing::error!("one");
             tracing::warn!("two");
             tracing::info!(chain = "IP-MASQ-AGENT", "three");
             tracing::debug!("four");
             tracing::trace!("five");
-        });
-        page.text()
+        })
     }
 
     #[test]
@@ -164,13 +168,22 @@ mod tests {
         for (verbosity, lines) in
             [("-2147483648", 3), ("0", 3), ("3", 3), ("4", 4), ("5", 4), ("6", 5), ("10", 5), ("2147483647", 5)]
         {
-            assert_eq!(logged(verbosity, false).lines().count(), lines, "-v {verbosity}");
+            assert_eq!(logged(verbosity, Style::Log, false).lines().count(), lines, "-v {verbosity}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_for_the_log_alone_is_made_where_it_is_logged() {
+        for (verbosity, is_made) in [("0", false), ("4", true)] {
+            written(verbosity, LogFormat::Auto, Style::Log, Stderr::default(), || {
+                assert_eq!(tracing::enabled!(tracing::Level::DEBUG), is_made);
+            });
         }
     }
 
     #[test]
     fn a_line_carries_its_fields_and_no_escapes_without_a_terminal() {
-        let text = logged("0", false);
+        let text = logged("0", Style::Log, false);
         assert!(text.contains("INFO three chain=\"IP-MASQ-AGENT\"\n"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
@@ -179,19 +192,19 @@ mod tests {
     fn a_verb_says_what_is_wrong_without_time_and_colour() {
         for colour in [false, true] {
             let words = "error: one\nwarning: two\nthree chain=\"IP-MASQ-AGENT\"\n";
-            assert_eq!(written("0", Style::Words, colour), words);
+            assert_eq!(logged("0", Style::Words, colour), words);
         }
-        assert!(written("6", Style::Words, false).ends_with("\ndebug: four\ntrace: five\n"));
+        assert!(logged("6", Style::Words, false).ends_with("\ndebug: four\ntrace: five\n"));
     }
 
     #[test]
     fn a_terminal_gets_colour() {
-        assert!(logged("0", true).contains("\u{1b}["));
+        assert!(logged("0", Style::Log, true).contains("\u{1b}["));
     }
 
     #[test]
     fn the_module_is_named_only_while_debugging() {
-        assert!(!logged("0", false).contains(module_path!()));
-        assert!(logged("4", false).contains(module_path!()));
+        assert!(!logged("0", Style::Log, false).contains(module_path!()));
+        assert!(logged("4", Style::Log, false).contains(module_path!()));
     }
 }

@@ -1,13 +1,18 @@
 //! The log of the process.
 
+mod formatter;
+mod journal;
 mod log;
 mod log_output;
 mod log_queue;
 mod logging;
-mod one_line;
 #[cfg(test)]
 pub(crate) mod page;
+mod record;
+mod room;
 mod style;
+mod time;
 
+pub use journal::MESSAGE_IDS;
 pub use logging::{LoggingError, Verbosity, finish, init, write, write_in_background};
-pub use style::Style;
+pub use style::{LogFormat, Style};
