@@ -6,8 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use thiserror::Error;
 
-use super::FileNews;
-use super::file_thread::Ask;
+use super::file_thread::{Answer, Ask};
 use super::flow_worker::{FlowReport, Job};
 use super::reconcile::{Reconcile, Reconciled};
 use crate::backend::Heard;
@@ -20,10 +19,8 @@ use crate::rules::TableId;
 pub(super) enum Event {
     /// The process has started, and the first reading of the configuration file is under way.
     Start,
-    /// Something is new about the configuration file.
-    FileNews(FileNews),
-    /// The operator asked for the configuration file to be read again, and it is unchanged.
-    FileUnchanged,
+    /// Something is new about the configuration file, or the operator asked for it to be read again.
+    File(Answer),
     /// Other programs have committed rules. Each commit is reported once: here, or in [`PassEnded::heard`].
     RulesChanged(Heard),
     /// The alarm is due.

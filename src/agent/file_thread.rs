@@ -23,12 +23,13 @@ pub(super) struct FileThread {
     unanswered: LogOnce,
 }
 
-/// The result of a look. News take the place of an answer that was not fetched yet, which may be older news.
+/// The result of a look.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// The operator asked for it, and the files are unchanged.
-    Unchanged,
-    News(FileNews),
+pub(super) struct Answer {
+    /// What is new; `None` if the operator asked, and the files are unchanged.
+    pub(super) news: Option<FileNews>,
+    /// The last of the operator's requests that this answers.
+    pub(super) reload: Option<u64>,
 }
 
 /// Why the loop wants the files looked at. A later variant takes the place of an earlier one.
@@ -36,8 +37,25 @@ pub(super) enum Answer {
 pub(super) enum Ask {
     /// The resync interval is over.
     Resync,
-    /// The operator wants it, and an answer also if nothing is new.
-    Reload,
+    /// The operator wants it, and an answer also if nothing is new. Requests are numbered.
+    Reload(u64),
+}
+
+impl Ask {
+    const fn reload(self) -> Option<u64> {
+        match self {
+            Self::Resync => None,
+            Self::Reload(number) => Some(number),
+        }
+    }
+}
+
+impl Answer {
+    /// News that were not fetched yet stay news, but for later ones.
+    fn after(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        Self { news: self.news.or(before.news), reload: self.reload.max(before.reload) }
+    }
 }
 
 impl FileThread {
@@ -98,12 +116,19 @@ async fn serve(mut files: ConfigFiles, asked: &Slot<Ask>, answers: &Slot<Answer>
         if watch.is_whole() {
             let look = files.compare(read, change == Change::Gone);
             watch.looked(&look);
-            match look {
-                Look::News(news) => answers.put(Answer::News(news)),
-                Look::Same if ask == Some(Ask::Reload) => answers.merge(|before| before.unwrap_or(Answer::Unchanged)),
-                Look::Same | Look::Away => {}
+            let is_away = matches!(look, Look::Away);
+            let reload = ask.and_then(Ask::reload);
+            let news = match look {
+                Look::News(news) => Some(news),
+                Look::Same | Look::Away => None,
+            };
+            // While a file is away the operator's request waits, until it has come back or counts as gone.
+            if !is_away {
+                if news.is_some() || reload.is_some() {
+                    answers.merge(|before| Answer { news, reload }.after(before));
+                }
+                ask = None;
             }
-            ask = None;
         }
         change = tokio::select! {
             biased;
@@ -161,7 +186,7 @@ mod tests {
         /// The next news are that the files hold so many bytes, and there are no others behind them.
         async fn tells(&self, lengths: [Option<usize>; 2]) {
             timeout(Duration::from_secs(10), self.answers.filled()).await.expect("news in time");
-            let Some(Answer::News(Ok(content))) = self.answers.take() else { panic!("no valid files") };
+            let Some(Answer { news: Some(Ok(content)), .. }) = self.answers.take() else { panic!("no valid files") };
             let found: Vec<_> = content.sources.iter().map(|source| source.content.as_ref().map(Vec::len)).collect();
             assert_eq!(found, lengths);
             self.is_silent().await;
@@ -191,9 +216,9 @@ mod tests {
             served.tells([Some(11), Some(14)]).await;
             served.write(0, "# and back\n");
             served.is_silent().await;
-            served.asked.put(Ask::Reload);
+            served.asked.put(Ask::Reload(1));
             served.answers.filled().await;
-            assert!(matches!(served.answers.take(), Some(Answer::Unchanged)));
+            assert!(matches!(served.answers.take(), Some(Answer { news: None, reload: Some(1) })));
         });
     }
 
@@ -204,7 +229,7 @@ mod tests {
             let mut writer = fs::File::create(served.path(1)).unwrap();
             for part in ["# half", " and whole"] {
                 writer.write_all(part.as_bytes()).unwrap();
-                served.asked.put(Ask::Reload);
+                served.asked.put(Ask::Reload(1));
                 while served.asked.is_filled() {
                     tokio::task::yield_now().await;
                 }
@@ -212,6 +237,37 @@ mod tests {
             }
             drop(writer);
             served.tells([Some(34), Some(16)]).await;
+        });
+    }
+
+    #[test]
+    fn each_request_of_the_operator_is_answered_be_it_after_the_file_has_come_back_or_with_news_of_before() {
+        beside_the_server(async {
+            let served = Served::start().await;
+            let answered = async |number, is_news| {
+                timeout(Duration::from_secs(10), served.answers.filled()).await.expect("an answer in time");
+                let answer = served.answers.take().unwrap();
+                assert_eq!((answer.news.is_some(), answer.reload), (is_news, Some(number)));
+            };
+            let away = served.path(2);
+            for (number, comes_back) in [(1, true), (2, false)] {
+                fs::rename(served.path(0), &away).unwrap();
+                served.asked.put(Ask::Reload(number));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert!(!served.answers.is_filled(), "the file may come back");
+                if comes_back {
+                    fs::rename(&away, served.path(0)).unwrap();
+                }
+                answered(number, !comes_back).await;
+            }
+            // News that nobody has fetched yet, and then the answer that nothing is new.
+            served.write(1, "# changed\n");
+            timeout(Duration::from_secs(10), served.answers.filled()).await.expect("news in time");
+            served.asked.put(Ask::Reload(3));
+            while served.asked.is_filled() {
+                tokio::task::yield_now().await;
+            }
+            answered(3, true).await;
         });
     }
 

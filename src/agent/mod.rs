@@ -11,6 +11,7 @@ mod file_thread;
 mod file_watch;
 mod flow_worker;
 mod reconcile;
+mod reload;
 mod run;
 mod slot;
 mod sources;

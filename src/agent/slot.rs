@@ -18,6 +18,7 @@ impl<T> Slot<T> {
     }
 
     /// Puts a value there, in place of what was not taken yet.
+    #[cfg(test)]
     pub(super) fn put(&self, value: T) {
         self.merge(|_| value);
     }

@@ -12,6 +12,8 @@ use super::FileNews;
 use super::back_off::BackOff;
 use super::earlier_flows::EarlierFlows;
 use super::event::{Effect, Event, Wait};
+use super::file_thread::Answer;
+use super::reload::Reload;
 use crate::backend::{Heard, Token};
 use crate::config::SourcePaths;
 use crate::last_good::{ActiveConfig, FileStatus, LastGoodStore};
@@ -21,7 +23,7 @@ use crate::report::{Cause, Counters, LastInForce, Report, SaveReport};
 
 /// How long a start waits for the first reading of the file. A disk takes a moment; a network file system whose server
 /// is away does not answer before it is back.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+pub(super) const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// What stays the same for the agent's life.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub(super) struct State {
     /// `None` if flows are left alone (`--conntrack=keep`).
     flows: Option<EarlierFlows>,
     counters: Counters,
+    reload: Reload,
 }
 
 /// What the agent is doing.
@@ -112,6 +115,7 @@ impl State {
             tick: now,
             flows,
             counters: Counters::default(),
+            reload: Reload::default(),
         }
     }
 
@@ -125,9 +129,21 @@ impl State {
         match event {
             Event::Start | Event::Alarm => {}
             // The first reading, which is waited for, makes another one unnecessary.
-            Event::Reload => self.waiting.reload = !matches!(self.phase, Phase::Starting { .. }),
-            Event::FileNews(news) => self.waiting.news = Some(news),
-            Event::FileUnchanged => self.waiting.file_unchanged = !matches!(self.phase, Phase::Starting { .. }),
+            Event::Reload if matches!(self.phase, Phase::Starting { .. }) => {}
+            Event::Reload => {
+                self.waiting.reload = true;
+                self.reload.begin(now);
+                effects.push(Effect::Report(Report::Reloading));
+            }
+            Event::File(Answer { news, reload }) => {
+                if let Some(number) = reload {
+                    self.reload.answered(number);
+                }
+                match news {
+                    Some(news) => self.waiting.news = Some(news),
+                    None => self.waiting.file_unchanged = !matches!(self.phase, Phase::Starting { .. }),
+                }
+            }
             Event::RulesChanged(heard) => {
                 self.waiting.heard.extend(heard);
                 self.waiting.heard_since.get_or_insert(now);
@@ -152,6 +168,9 @@ impl State {
                 effects.push(Effect::Report(Report::Stopping(self.counters)));
                 effects.push(Effect::End(Ok(())));
             }
+        }
+        if self.reload.is_given_up(now) {
+            effects.push(Effect::Report(Report::Reloaded { is_answered: false }));
         }
         self.go_on(now, may_begin, &mut effects);
         effects
@@ -205,14 +224,15 @@ impl State {
 
     /// How long to wait, if a pass is not under way.
     fn wait(&self, now: Instant) -> Option<Wait> {
-        let alarm = match self.phase {
+        let retry = match self.phase {
             // Others' commits do not matter before the first pass.
             Phase::Starting { until } => return Some(Wait { alarm: until, deaf_until: Some(until) }),
-            Phase::Waiting => [self.back_off.retry(), self.verify_at(now), self.heed_others_at(now)],
-            Phase::CheckingOwner => [None, self.verify_at(now), self.heed_others_at(now)],
+            Phase::Waiting => self.back_off.retry(),
+            Phase::CheckingOwner => None,
             Phase::Passing { .. } | Phase::Ended => return None,
         };
-        let alarm = alarm.into_iter().flatten().fold(self.tick, Instant::min);
+        let alarms = [retry, self.verify_at(now), self.heed_others_at(now), self.reload.due()];
+        let alarm = alarms.into_iter().flatten().fold(self.tick, Instant::min);
         Some(Wait { alarm, deaf_until: self.back_off.not_before() })
     }
 
@@ -246,6 +266,8 @@ impl State {
 
 #[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod reload_tests;
 #[cfg(test)]
 mod report_tests;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use super::FileNews;
 use super::event::{Effect, Event, PassEnded};
+use super::file_thread::Answer;
 use super::reconcile::KernelRules;
 use super::state::{Settings, State};
 use crate::backend::{BackendOption, Backends, Heard, Protect};
@@ -40,7 +41,8 @@ impl SteppedAgent {
 
     /// Makes the pass that follows from news of the file.
     pub fn file_changed(&mut self, news: FileNews) -> Option<PassReport> {
-        self.happens(Event::FileNews(news)).into_iter().find_map(|effect| match effect {
+        self.happens(Event::File(Answer { news: Some(news), reload: None })).into_iter().find_map(|effect| match effect
+        {
             Effect::Report(Report::Pass(report)) => Some(*report),
             _ => None,
         })

@@ -18,11 +18,11 @@ use crate::cli::{self, Cli};
 use crate::config::{self, SourcePaths};
 use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
-use crate::health::{Health, Pulse, Setup};
+use crate::health::{Health, Pulse, Setup, Watchdog};
 use crate::http::Listening;
 use crate::metrics::{Options, Scraper};
 use crate::net::Family;
-use crate::report::{Reports, ServiceManager};
+use crate::report::{ManagerAddress, Reports, ServiceManager};
 use crate::runtime::RuntimeDir;
 use crate::telemetry::write_in_background;
 
@@ -60,16 +60,20 @@ pub(super) fn run(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         let told = format!("could not make the loop that waits for events: {error}");
         Error::new(error).context(told)
     })?;
-    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
+    let manager = ManagerAddress::from_environment().unwrap_or_else(|error| {
         warn!(
             event = "service_manager_unknown",
             error = %error,
             "NOTIFY_SOCKET does not name a socket ({error}); the service manager is told nothing"
         );
-        ServiceManager::default()
+        None
     });
     let pulse = Arc::new(Pulse::default());
-    let mut reports = Reports::new(paths.clone(), manager);
+    if let Some(watchdog) = Watchdog::from_environment(manager.as_ref()) {
+        // Without it the manager would end the agent again and again.
+        watchdog.start(Arc::clone(&pulse)).map_err(RunError::Sources)?;
+    }
+    let mut reports = Reports::new(paths.clone(), ServiceManager::new(manager));
     let listening = listen(cli, &paths, &pulse, &mut reports);
     let agent = Agent {
         backends: Backends::of_this_namespace(),

@@ -9,12 +9,14 @@ mod shared;
 pub(crate) mod tests;
 mod totals;
 mod verdict;
+mod watchdog;
 
 pub(crate) use json::{Status, status};
 pub use pulse::Pulse;
 pub use shared::Health;
 pub use totals::{Histogram, Totals};
 pub use verdict::{Kind, Reason, Surroundings, live, ready};
+pub use watchdog::Watchdog;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -151,7 +153,7 @@ impl NodeState {
         match report {
             Report::Pass(report) => self.passed(report),
             Report::Stopping(counters) => self.counters = *counters,
-            Report::Flows { .. } | Report::Save(_) => {}
+            Report::Flows { .. } | Report::Save(_) | Report::Reloading | Report::Reloaded { .. } => {}
         }
     }
 

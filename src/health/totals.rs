@@ -73,7 +73,7 @@ impl Totals {
                 }
             }
             Report::Flows { result: Err(_), .. } => *self.flows.entry("failed").or_default() += 1,
-            Report::Save(_) | Report::Stopping(_) => {}
+            Report::Save(_) | Report::Reloading | Report::Reloaded { .. } | Report::Stopping(_) => {}
         }
     }
 

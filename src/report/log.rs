@@ -4,9 +4,11 @@
 //! them, in the same place. Logs in words show the sentence alone.
 
 mod config;
+mod rules;
 
 use std::collections::BTreeSet;
 
+use tracing::field::display;
 use tracing::{debug, error, info, warn};
 
 use super::status::{known_of_rules, summary, time_of_day};
@@ -15,12 +17,12 @@ use super::{
     SaveReport,
 };
 use crate::backend::Process;
-use crate::config::{Config, Duration, SourcePaths};
+use crate::config::{Duration, SourcePaths};
 use crate::conntrack::{ConntrackError, Fixed};
 use crate::net::Family;
 use crate::rules::Layout;
-use crate::text::counted;
-use config::{Chosen, file_status, unchanged};
+use config::{Chosen, file_status, unanswered, unchanged};
+use rules::{changes, next_attempt};
 
 /// A change of the rules is told line by line up to so many lines; more are for `-v=4`.
 const LINES_TOLD: usize = RulesReport::LINES;
@@ -76,6 +78,8 @@ impl Observer for LogReporter {
             Report::Pass(report) => self.passed(report),
             Report::Flows { result, interval } => self.flows(result.as_ref(), *interval),
             Report::Save(report) => self.saved(report),
+            Report::Reloaded { is_answered: false } => unanswered(&self.paths),
+            Report::Reloading | Report::Reloaded { is_answered: true } => {}
             Report::Stopping(counters) => stopping(counters),
         }
     }
@@ -99,6 +103,7 @@ impl LogReporter {
     }
 
     fn passed(&mut self, report: &PassReport) {
+        let policy_fingerprint = report.fingerprint.map(display);
         let chosen = report.file.as_ref().and_then(|status| file_status(status, report, &self.paths));
         if report.file.is_some() {
             self.pending = chosen;
@@ -114,6 +119,7 @@ impl LogReporter {
                 event = "rules_repaired",
                 families,
                 by,
+                policy_fingerprint,
                 "somebody changed our rules, and they were repaired; {}",
                 suspicion(&by)
             );
@@ -130,13 +136,14 @@ impl LogReporter {
             unchanged(report, &self.paths);
         }
         if let Some(news) = &report.conflict {
-            self.conflict(news, report.active.config().resync_interval.value);
+            self.conflict(news, report);
         }
     }
 
     fn in_force(&mut self, report: &PassReport) {
         if self.failure.ends() {
-            info!(event = "failure_over", "the failure is over: the rules are in force");
+            let policy_fingerprint = report.fingerprint.map(display);
+            info!(event = "failure_over", policy_fingerprint, "the failure is over: the rules are in force");
         }
         let config = report.active.config();
         if let Some(chosen) = self.pending.take() {
@@ -148,7 +155,7 @@ impl LogReporter {
                 masquerades_link_local = config.masq_link_local.value,
                 masquerades_link_local_ipv6 = config.masq_link_local_ipv6.value,
                 resync_interval = %config.resync_interval.value,
-                policy_fingerprint = report.fingerprint.map(tracing::field::display),
+                policy_fingerprint = report.fingerprint.map(display),
                 "{}: {}",
                 chosen.in_force(&self.paths),
                 summary(config)
@@ -190,6 +197,7 @@ impl LogReporter {
                 masquerades_link_local_ipv6 = ranges.map(|_| config.masq_link_local_ipv6.value),
                 resync_interval = %config.resync_interval.value,
                 in_force = %active,
+                policy_fingerprint = report.fingerprint.map(display),
                 "degraded until the configuration file can be used; in force: {active}{more}"
             );
         }
@@ -221,7 +229,9 @@ impl LogReporter {
     }
 
     /// Logs that a conflict has started or ended.
-    fn conflict(&mut self, news: &ConflictNews, interval: Duration) {
+    fn conflict(&mut self, news: &ConflictNews, report: &PassReport) {
+        let interval = report.active.config().resync_interval.value;
+        let policy_fingerprint = report.fingerprint.map(display);
         self.is_conflict = matches!(news, ConflictNews::Started { .. });
         match news {
             ConflictNews::Started { repairs, time, suspects: by } => {
@@ -232,6 +242,7 @@ impl LogReporter {
                     time = format_args!("{time:.1?}"),
                     by,
                     resync_interval = %interval,
+                    policy_fingerprint,
                     "our rules were undone and repaired {repairs} times in {time:.1?}; {}. Repairs wait from now on, longer \
                      each time, up to the resync interval ({interval}): find the program that removes them and stop it, or \
                      stop this one",
@@ -240,7 +251,7 @@ impl LogReporter {
             }
             ConflictNews::Ended => info!(
                 event = "conflict_ended",
-                "nobody undoes our rules any more; from now on they are repaired at once again"
+                policy_fingerprint, "nobody undoes our rules any more; from now on they are repaired at once again"
             ),
         }
     }
@@ -296,17 +307,19 @@ impl LogReporter {
         };
         let next = next_attempt(report.result, config);
         let (unaffected, resync_interval) = (names(&failure.unaffected), &config.resync_interval.value);
-        let last_in_force = report.last_in_force.map(|last| tracing::field::display(time_of_day(last.at)));
+        let last_in_force = report.last_in_force.map(|last| display(time_of_day(last.at)));
+        let policy_fingerprint = report.fingerprint.map(display);
         macro_rules! tell {
             ($level:ident) => {
                 $level!(
                     event = "rules_not_in_force",
-                    file = chosen.map(|_| tracing::field::display(&self.paths)),
+                    file = chosen.map(|_| display(&self.paths)),
                     result,
                     error,
                     unaffected,
                     last_in_force,
                     resync_interval = %resync_interval,
+                    policy_fingerprint,
                     "{told}; {next}"
                 )
             };
@@ -315,26 +328,6 @@ impl LogReporter {
             tell!(warn);
         } else {
             tell!(error);
-        }
-    }
-}
-
-/// When the next attempt is made after a failure.
-fn next_attempt(result: PassResult, config: &Config) -> String {
-    let interval = config.resync_interval.value;
-    match result {
-        PassResult::Failed => format!(
-            "it is tried again after a pause that doubles each time, at the latest after {interval}, and at once when the \
-             file or the rules change"
-        ),
-        PassResult::Undone | PassResult::Overtaken => format!("it is tried again soon, at the latest after {interval}"),
-        PassResult::Owned(_) => {
-            "it is tried again at once when that process has ended, which is looked for four times a \
-                                 second, or when the file or the rules change"
-                .to_owned()
-        }
-        PassResult::InForce | PassResult::Repaired | PassResult::Stuck => {
-            format!("it is tried again when the file or the rules change, at the latest after {interval}")
         }
     }
 }
@@ -365,33 +358,6 @@ fn stopping(counters: &Counters) {
         event = "stopping",
         "ending, as SIGTERM or SIGINT asks; the rules stay in force (`ip-masq-agent cleanup` takes them out)"
     );
-}
-
-fn changes(rules: &RulesReport, most_lines: usize) {
-    for mishap in &rules.mishaps {
-        info!(event = "interference", mishap, "{mishap}");
-    }
-    let changes = rules.changes;
-    if changes == 0 {
-        debug!(event = "rules_in_force", "the rules are as they shall be");
-        return;
-    }
-    info!(event = "rules_changed", changes, "the rules were changed and read back: {}", counted(changes, "change"));
-    for (index, line) in rules.change_lines.iter().enumerate() {
-        let (family, change) = (line.family.human(), &line.text);
-        if index < most_lines {
-            info!(event = "rules_change", family, change, "  {change}");
-        } else {
-            debug!(event = "rules_change", family, change, "  {change}");
-        }
-    }
-    if changes > most_lines && most_lines > 0 {
-        let more = changes - most_lines;
-        info!(event = "rules_changes_left_out", more, verbosity = 4, "  … and {more} more (all of them with -v=4)");
-    }
-    for undone in &rules.left_undone {
-        warn!(event = "change_left_undone", undone, "{undone}");
-    }
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ use tracing_subscriber::{Layer, Registry};
 use super::*;
 use crate::backend::Heard;
 use crate::backend::{ChangeLine, Commits, Object, PassTimes};
-use crate::config::{self, ReadError};
+use crate::config::{self, Config, ReadError};
 use crate::last_good::{ActiveConfig, Fallback, FallbackNotes, FileStatus, SaveError};
 use crate::policy::{Fingerprint, Flags, Policy};
 use crate::report::LastInForce;
 use crate::rules::TableId;
+use crate::telemetry::MESSAGE_IDS;
 
 /// The fields of an event, the message among them.
 type Fields = BTreeMap<String, String>;
@@ -207,6 +208,9 @@ fn everything() -> Vec<Report> {
         Report::Save(SaveReport::Slow(SaveError::Failed("slow for 10 s".to_owned()))),
         Report::Save(SaveReport::Ended(Err(SaveError::Failed("disk 7 is full".to_owned())))),
         Report::Save(SaveReport::Ended(Ok(false))),
+        Report::Reloading,
+        Report::Reloaded { is_answered: false },
+        Report::Reloaded { is_answered: true },
         Report::Stopping(Counters { passes: 1_000, repairs: 200, failures: 30, ..Counters::default() }),
     ]
 }
@@ -249,6 +253,7 @@ fn each_event_has_a_name_and_every_number_of_its_sentence_in_a_field() {
         "flows_not_deleted",
         "foreign_rules",
         "interference",
+        "reload_unanswered",
         "rules_change",
         "rules_changed",
         "rules_changes_left_out",
@@ -258,7 +263,11 @@ fn each_event_has_a_name_and_every_number_of_its_sentence_in_a_field() {
         "rules_repaired",
         "stopping",
     ];
-    assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(names.iter().copied().collect::<Vec<_>>(), expected);
+    // The journal knows some of them by a number. The file's thread logs one.
+    for (name, _) in MESSAGE_IDS {
+        assert!(names.contains(name) || name == "config_unanswered", "no event is named {name}");
+    }
 }
 
 #[test]
@@ -270,6 +279,11 @@ fn a_program_that_reads_the_log_finds_file_and_line_counts_and_families_without_
         ("config_unusable", &[("file", PATH), ("line", "2"), ("active", "file")]),
         ("config_in_force", &[("file", PATH), ("ranges", "1"), ("active", "file"), ("resync_interval", "1m0s")]),
         ("config_in_force", &[("policy_fingerprint", &*fingerprint)]),
+        ("rules_repaired", &[("policy_fingerprint", &*fingerprint)]),
+        ("conflict_started", &[("policy_fingerprint", &*fingerprint)]),
+        ("rules_not_in_force", &[("policy_fingerprint", &*fingerprint)]),
+        ("config_unusable", &[("policy_fingerprint", &*fingerprint)]),
+        ("failure_over", &[("policy_fingerprint", &*fingerprint)]),
         ("rules_changed", &[("changes", "150")]),
         ("rules_change", &[("family", "IPv4"), ("change", "+ change 0")]),
         ("rules_repaired", &[("families", "IPv4"), ("by", "rival (pid 4711)")]),

@@ -1,6 +1,7 @@
 //! What the agent reports, and who takes it: the log, the service manager, and further observers behind queues.
 
 mod log;
+mod manager_address;
 mod notify;
 mod pass;
 mod queue;
@@ -15,6 +16,7 @@ use crate::last_good::SaveError;
 
 pub(crate) use log::LogOnce;
 pub use log::LogReporter;
+pub use manager_address::ManagerAddress;
 pub use notify::ServiceManager;
 pub use pass::{
     BackendReport, Cause, ConflictNews, Counters, Failure, LastInForce, PassReport, PassResult, RulesReport,
@@ -34,6 +36,13 @@ pub enum Report {
     },
     /// Whether the configuration in force is saved for the next start.
     Save(SaveReport),
+    /// The operator asked for a reload (SIGHUP), and it begins. Another one may begin before it has ended.
+    Reloading,
+    /// All reloads that have begun have ended.
+    Reloaded {
+        /// Whether the files were read; if not, their file system did not answer in time.
+        is_answered: bool,
+    },
     /// The agent ends, as a signal asked for. This was done since its start.
     Stopping(Counters),
 }

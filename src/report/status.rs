@@ -3,23 +3,35 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Failure, LastInForce, PassReport};
-use crate::config::Config;
+use crate::config::{Config, ReadError};
 use crate::text::counted;
 
-/// How things are after a pass.
-pub(super) fn status(report: &PassReport) -> String {
+/// How things are after a pass; and what is wrong with the file.
+pub(super) fn status(report: &PassReport, problem: Option<&str>) -> String {
+    let cannot = match problem {
+        Some(problem) => format!("the configuration file cannot be used ({problem})"),
+        None => "the configuration file cannot be used".to_owned(),
+    };
     let (active, config) = (&report.active, report.active.config());
     match &report.rules.failure {
         Some(failure) => known_of_rules(failure, report.last_in_force),
         None if active.is_kernel_rules_alone() => {
-            "degraded: the configuration file cannot be used; the rules that stood before the start stay, their origin \
-             is unknown"
-                .to_owned()
+            format!("degraded: {cannot}; the rules that stood before the start stay, their origin is unknown")
         }
         None if active.is_degraded() => {
-            format!("degraded: the configuration file cannot be used; in force: {active} ({})", summary(config))
+            format!("degraded: {cannot}; in force: {active} ({})", summary(config))
         }
         None => summary(config),
+    }
+}
+
+/// The first thing that is wrong with a file, and how many more there are.
+pub(super) fn first_problem(error: &ReadError) -> String {
+    let problems = error.problems();
+    let first = problems.first().map(|(_, problem)| problem.clone()).unwrap_or_default();
+    match problems.len() {
+        0 | 1 => first,
+        count => format!("{first}; and {}", counted(count - 1, "more problem")),
     }
 }
 

@@ -11,6 +11,8 @@ mod file_system;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod long;
@@ -22,6 +24,8 @@ mod obstacles;
 mod output;
 #[cfg(test)]
 mod repair;
+#[cfg(test)]
+mod service_manager;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::service_manager::Manager;
 use crate::support::daemon::Daemon;
 use crate::support::files::rename_over;
 use crate::support::native::listed;
@@ -26,14 +27,6 @@ fn exempting(range: &str) -> String {
     format!("nonMasqueradeCIDRs: [{range}]\nresyncInterval: 1h\n")
 }
 
-/// Where a service manager listens.
-fn service_manager(netns: &Netns) -> (UnixDatagram, String) {
-    let path = netns.scratch().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    (socket, path.to_str().unwrap().to_owned())
-}
-
 fn told(socket: &UnixDatagram) -> io::Result<String> {
     let mut buffer = [0; 4096];
     let len = socket.recv(&mut buffer)?;
@@ -43,7 +36,7 @@ fn told(socket: &UnixDatagram) -> io::Result<String> {
 #[test]
 fn the_service_manager_hears_of_readiness_once_the_rules_are_in_force_and_of_the_end() {
     let Some(netns) = Netns::new("ready") else { return };
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     let config = netns.write("config", &exempting("10.91.0.0/16"));
     let mut daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
     let ready = told(&socket).unwrap();
@@ -61,7 +54,7 @@ fn the_service_manager_hears_of_readiness_once_the_rules_are_in_force_and_of_the
 fn a_start_in_a_conflict_that_only_others_can_mend_ends_with_status_4_where_a_service_manager_waits() {
     let Some(netns) = Netns::new("unready") else { return };
     netns.nft(IN_THE_WAY);
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     let config = netns.write("config", &exempting("10.91.0.0/16"));
     let flags = ["--backend", "nft-compat"];
     let mut daemon = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
@@ -81,7 +74,7 @@ fn a_start_in_a_conflict_that_only_others_can_mend_ends_with_status_4_where_a_se
 fn a_conflict_in_one_family_does_not_end_a_start_that_has_the_other_familys_rules_in_force() {
     let Some(netns) = Netns::new("partly") else { return };
     netns.nft(&IN_THE_WAY.replace("table ip ", "table ip6 "));
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     let config = netns.write("config", &exempting("10.91.0.0/16"));
     let flags = ["--backend", "nft-compat", "--enable-ipv6"];
     let mut daemon = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
@@ -110,12 +103,12 @@ fn without_a_service_manager_such_a_start_waits_until_the_obstacle_has_gone() {
 #[test]
 fn at_a_start_with_a_bad_file_the_service_manager_hears_what_holds() {
     const BAD: &str = "nonMasqueradeCIDRs: [10.1.2.3/8]\n";
-    const DEGRADED: &str = "degraded: the configuration file cannot be used; ";
+    const DEGRADED: &str = "degraded: the configuration file cannot be used (";
     let Some(netns) = Netns::new("degraded") else { return };
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     for (before, holds) in [
-        (None, "in force: the flags' defaults ("),
-        (Some("10.93.0.0/16"), "the rules that stood before the start stay, their origin is unknown"),
+        (None, "); in force: the flags' defaults ("),
+        (Some("10.93.0.0/16"), "); the rules that stood before the start stay, their origin is unknown"),
     ] {
         netns.agent("cleanup", "").ended_with(0);
         if let Some(range) = before {
@@ -124,7 +117,8 @@ fn at_a_start_with_a_bad_file_the_service_manager_hears_what_holds() {
         let config = netns.write("config", BAD);
         let daemon = Daemon::start_with(&netns, &config, &[], &[("NOTIFY_SOCKET", &path)]);
         let ready = told(&socket).unwrap();
-        assert!(ready.starts_with(&format!("READY=1\nSTATUS={DEGRADED}{holds}")), "{ready}");
+        assert!(ready.starts_with(&format!("READY=1\nSTATUS={DEGRADED}")), "{ready}");
+        assert!(ready.contains("/config:1: ") && ready.contains(holds), "{ready}");
         rename_over(&config, &exempting("10.91.0.0/16"));
         let status = told(&socket).unwrap();
         assert!(status.starts_with("STATUS=1 range exempt"), "{status}");
@@ -139,7 +133,7 @@ fn an_agent_that_replaces_another_one_takes_protected_tables_over_within_a_secon
     let config = netns.write("old", &exempting("10.91.0.0/16"));
     let mut old = Daemon::start(&netns, &config, &flags);
     old.wait_until_said("were changed and read back");
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     let config = netns.write("new", &exempting("10.92.0.0/16"));
     let mut new = Daemon::start_with(&netns, &config, &flags, &[("NOTIFY_SOCKET", &path)]);
     new.wait_until_said("it is tried again at once when that process has ended");
@@ -255,7 +249,7 @@ fn the_end_that_is_asked_for_comes_while_the_start_hangs_on_the_state_directory(
 #[test]
 fn a_service_manager_that_does_not_read_stops_nothing_and_hears_the_latest_when_it_reads_again() {
     let Some(netns) = Netns::new("stalled") else { return };
-    let (socket, path) = service_manager(&netns);
+    let Manager { socket, path } = Manager::new(&netns);
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
     let mut fillings = 0;

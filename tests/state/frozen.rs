@@ -95,6 +95,8 @@ fn while_the_disk_hangs_rules_change_and_are_repaired_and_the_newest_is_saved_wh
         let open = open_files(writers[0]);
         let held = |file: &String| file.starts_with("socket:") || file.starts_with("anon_inode:");
         assert!(!open.iter().any(held), "nothing of the agent's stays with it: {open:?}");
+        let environment = fs::read(format!("/proc/{}/environ", writers[0])).unwrap();
+        assert_eq!(environment, b"", "nor does it speak to the agent's service manager (NOTIFY_SOCKET, WATCHDOG_USEC)");
         let slow = format!(
             "is not saved for the next start: the disk of {} has not answered for 10 s; the process {} waits for it",
             text(node.state().path()),

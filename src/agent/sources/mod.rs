@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::ConfigFiles;
 use super::event::{Event, Wait};
-use super::file_thread::{Answer, FileThread};
+use super::file_thread::FileThread;
 use super::flow_worker::{FlowReport, FlowWorker};
 use super::state_writes::StateWrites;
 use crate::backend::{ChangeSource, Heard};
@@ -86,10 +86,7 @@ impl Sources {
                 Asked::Reload => Event::Reload,
                 Asked::Stop => Event::Stop,
             },
-            answer = self.file.answered() => match answer {
-                Answer::News(news) => Event::FileNews(news),
-                Answer::Unchanged => Event::FileUnchanged,
-            },
+            answer = self.file.answered() => Event::File(answer),
             due = self.alarm.due() => {
                 due?;
                 Event::Alarm

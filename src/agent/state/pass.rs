@@ -35,13 +35,17 @@ impl State {
                 file = Some(self.take_over(news));
                 self.settled = None;
                 self.renew_flows(effects);
+                self.reload.pass_begins();
             }
-            Cause::FileUnchanged => self.waiting.file_unchanged = false,
+            Cause::FileUnchanged => {
+                self.waiting.file_unchanged = false;
+                self.reload.pass_begins();
+            }
             Cause::Reload => {
                 self.waiting.reload = false;
                 // The operator wants any back-off ended.
                 self.back_off.start_afresh();
-                effects.push(Effect::AskFile(Ask::Reload));
+                effects.push(Effect::AskFile(Ask::Reload(self.reload.number())));
             }
             Cause::Tick => effects.push(Effect::AskFile(Ask::Resync)),
             Cause::Retry | Cause::Verify | Cause::RulesChanged => {}
@@ -76,9 +80,13 @@ impl State {
 
     /// Takes note of the end of a pass.
     pub(super) fn pass_ended(&mut self, now: Instant, ended: PassEnded, effects: &mut Vec<Effect>) {
-        let (Phase::Passing { .. }, Some(active)) = (&self.phase, self.active.take()) else { return };
+        if !matches!(self.phase, Phase::Passing { .. }) {
+            return;
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Waiting);
-        let Phase::Passing { cause, file, mut heard, heard_since } = phase else { return };
+        let (Phase::Passing { cause, file, mut heard, heard_since }, Some(active)) = (phase, self.active.take()) else {
+            return;
+        };
         let PassEnded { at, heard: since, reconciled } = ended;
         heard.extend(since);
         self.counters.foreign_commits += heard.commits;
@@ -129,6 +137,9 @@ impl State {
         };
         let is_ready = report.is_partly_in_force();
         effects.push(Effect::Report(Report::Pass(Box::new(report))));
+        if self.reload.pass_ends() {
+            effects.push(Effect::Report(Report::Reloaded { is_answered: true }));
+        }
         if cause == Cause::Start && result == PassResult::Stuck && !is_ready && self.settings.has_service_manager {
             self.phase = Phase::Ended;
             effects.push(Effect::End(Err(RunError::NotReady)));

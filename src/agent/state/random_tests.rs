@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::tests::{Clock, INTERVAL, TABLE, end, file, missing, others, unusable};
+use super::tests::{Clock, INTERVAL, TABLE, end, file, missing, others, unchanged, unusable};
 use super::*;
 use crate::agent::event::Wait;
 use crate::agent::flow_worker::{FlowReport, Job};
@@ -20,7 +20,7 @@ enum Kind {
     Valid(u8),
     Unusable,
     Missing,
-    Unchanged,
+    Unchanged(u64),
     Others,
     Alarm,
     Reload,
@@ -37,7 +37,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         2 => any::<u8>().prop_map(Kind::Valid),
         1 => Just(Kind::Unusable),
         1 => Just(Kind::Missing),
-        1 => Just(Kind::Unchanged),
+        1 => (0..4_u64).prop_map(Kind::Unchanged),
         6 => Just(Kind::Others),
         6 => Just(Kind::Alarm),
         1 => Just(Kind::Reload),
@@ -61,6 +61,8 @@ struct Seen {
     passes_at_once: u32,
     /// Since when a commit of others has been heard of that no pass has followed yet.
     unheeded: Option<Instant>,
+    /// Since when a reload has been under way.
+    reloading: Option<Instant>,
     has_ended: bool,
 }
 
@@ -72,7 +74,7 @@ impl Seen {
             }
             Kind::Unusable => unusable(),
             Kind::Missing => missing(),
-            Kind::Unchanged => Event::FileUnchanged,
+            Kind::Unchanged(number) => unchanged(number),
             Kind::Others => others(),
             Kind::Alarm => Event::Alarm,
             Kind::Reload => Event::Reload,
@@ -126,6 +128,9 @@ impl Seen {
         let interval = self.interval;
         assert!(wait.alarm <= now + interval, "the alarm is due no later than the resync interval");
         assert!(wait.deaf_until.is_none_or(|until| until <= now + interval), "nor is anybody unheard for longer");
+        if let Some(since) = self.reloading {
+            assert!(wait.alarm <= since.max(now) + FIRST_LOOK, "a reload ends");
+        }
         if let Some(since) = self.unheeded {
             assert!(wait.alarm <= since.max(now) + interval, "a repair waits no longer than the resync interval");
         }
@@ -147,6 +152,10 @@ impl Seen {
                 self.wait = Some(wait);
             }
             Effect::LookAtFlows(job) => self.jobs.push(job),
+            Effect::Report(Report::Reloading) => self.reloading = Some(self.clock.now),
+            Effect::Report(Report::Reloaded { .. }) => {
+                assert!(self.reloading.take().is_some(), "a reload ends that has begun");
+            }
             Effect::Report(Report::Stopping(_)) | Effect::End(Ok(())) => assert!(stops, "nobody asked for the end"),
             effect => assert!(!stops, "at the end: {effect:?}"),
         }
@@ -173,6 +182,7 @@ proptest! {
             jobs: Vec::new(),
             passes_at_once: 0,
             unheeded: None,
+            reloading: None,
             has_ended: false,
         };
         seen.step(&Kind::Alarm, Duration::ZERO);
@@ -196,6 +206,7 @@ proptest! {
                 seen.step(&Kind::Alarm, alarm.saturating_duration_since(seen.clock.now));
             }
         }
+        prop_assert!(seen.reloading.is_none(), "a reload has ended");
         seen.step(&Kind::Stop, Duration::ZERO);
         for (kind, millis) in events.iter().take(10) {
             seen.step(kind, Duration::from_millis(*millis));

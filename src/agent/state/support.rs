@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use super::Settings;
 use crate::agent::event::{Effect, Event};
+use crate::agent::file_thread::Answer;
 use crate::agent::{FileNews, SteppedAgent};
 use crate::config::SourcePaths;
 use crate::last_good::{Save, SaveError};
@@ -24,7 +25,7 @@ pub(super) fn settings(path: &str, flags: Flags) -> Settings {
 impl SteppedAgent {
     /// A pass because of what is new about the file, or else because the resync interval is over.
     pub(super) fn pass(&mut self, news: Option<FileNews>) -> Passed {
-        let event = news.map_or(Event::Alarm, Event::FileNews);
+        let event = news.map_or(Event::Alarm, |news| Event::File(Answer { news: Some(news), reload: None }));
         if matches!(event, Event::Alarm) {
             self.now = self.state.tick;
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::support::settings;
 use super::*;
+use crate::agent::FileNews;
 use crate::agent::config_files::Content;
 use crate::agent::event::PassEnded;
 use crate::agent::file_thread::Ask;
@@ -29,10 +30,19 @@ pub(super) struct Clock {
     pub(super) now: Instant,
 }
 
+fn news(news: FileNews) -> Event {
+    Event::File(Answer { news: Some(news), reload: None })
+}
+
+/// The answer to the operator's request of this number, that nothing is new.
+pub(super) fn unchanged(number: u64) -> Event {
+    Event::File(Answer { news: None, reload: Some(number) })
+}
+
 fn content(text: Option<&str>) -> Event {
     let sources = SourceSet::one("config", text.map(|text| text.as_bytes().to_vec()));
     let reading = config::understand(&sources, &Context::default()).unwrap();
-    Event::FileNews(Ok(Content { sources, reading }))
+    news(Ok(Content { sources, reading }))
 }
 
 pub(super) fn missing() -> Event {
@@ -43,12 +53,12 @@ pub(super) fn file(text: &str) -> Event {
     content(Some(text))
 }
 
-fn valid() -> Event {
+pub(super) fn valid() -> Event {
     file("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
 }
 
 pub(super) fn unusable() -> Event {
-    Event::FileNews(Err(ReadError::NotAFile { path: "config".into(), kind: "a directory" }))
+    news(Err(ReadError::NotAFile { path: "config".into(), kind: "a directory" }))
 }
 
 pub(super) fn others() -> Event {
@@ -60,7 +70,7 @@ fn heard() -> Heard {
 }
 
 /// A pass that found this. Reading took two milliseconds.
-fn ended(result: PassResult) -> Event {
+pub(super) fn ended(result: PassResult) -> Event {
     end(result, |_| {})
 }
 
@@ -109,7 +119,7 @@ impl Clock {
     }
 
     /// An agent whose rules are in force, at the time 0.
-    fn in_force() -> Self {
+    pub(super) fn in_force() -> Self {
         let mut clock = Self::new();
         for event in [Event::Start, valid(), ended(PassResult::InForce), Event::Save(SaveReport::Ended(Ok(true)))] {
             clock.happens(event);
@@ -133,7 +143,7 @@ fn words(effect: &Effect, start: Instant) -> String {
     let at = |instant: Instant| instant.saturating_duration_since(start).as_millis();
     match effect {
         Effect::AskFile(Ask::Resync) => "ask file".to_owned(),
-        Effect::AskFile(Ask::Reload) => "ask file for the operator".to_owned(),
+        Effect::AskFile(Ask::Reload(_)) => "ask file for the operator".to_owned(),
         Effect::InterruptFlows(_) => "interrupt flows".to_owned(),
         Effect::LookAtFlows(_) => "look at flows".to_owned(),
         Effect::Reconcile(request) => {
@@ -154,6 +164,8 @@ fn words(effect: &Effect, start: Instant) -> String {
         }
         Effect::Report(Report::Flows { .. }) => "report flows".to_owned(),
         Effect::Report(Report::Save(_)) => "report save".to_owned(),
+        Effect::Report(Report::Reloading) => "report reloading".to_owned(),
+        Effect::Report(Report::Reloaded { is_answered }) => format!("report reloaded: {is_answered}"),
         Effect::Report(Report::Stopping(_)) => "report stopping".to_owned(),
         Effect::GiveBackMemory => "give back memory".to_owned(),
         Effect::Wait(Wait { alarm, deaf_until }) => {
@@ -166,9 +178,9 @@ fn words(effect: &Effect, start: Instant) -> String {
 }
 
 /// Each event with its time, and what is to follow from it.
-type Steps = Vec<(u64, Event, &'static [&'static str])>;
+pub(super) type Steps<'a> = Vec<(u64, Event, &'a [&'a str])>;
 
-fn check(mut clock: Clock, steps: Steps) {
+pub(super) fn check(mut clock: Clock, steps: Steps<'_>) {
     for (number, (millis, event, expected)) in steps.into_iter().enumerate() {
         let shown = format!("step {number}: {event:?}");
         assert_eq!(clock.says(millis, event), expected, "{shown}");
@@ -237,19 +249,6 @@ fn long_lists_are_read_again_after_a_pause_that_their_reading_decides() {
             (120, others(), &["reconcile quickly if somebody committed: rules_changed"]),
             (122, long_lists(true), &["report in_force", "wait until 2012, deaf until 140"]),
             (2_012, Event::Alarm, &["reconcile: verify"]),
-        ],
-    );
-}
-
-#[test]
-fn the_operator_has_the_file_read_and_is_told_if_it_says_what_it_said() {
-    check(
-        Clock::in_force(),
-        vec![
-            (10, Event::Reload, &["ask file for the operator", "reconcile if somebody committed: reload"]),
-            (11, ended(PassResult::InForce), &["report in_force", "wait until 60011"]),
-            (12, Event::FileUnchanged, &["reconcile if somebody committed: file_unchanged"]),
-            (13, ended(PassResult::InForce), &["report in_force", "wait until 60011"]),
         ],
     );
 }

@@ -1,5 +1,6 @@
 //! What the log says of the configuration file.
 
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 use super::super::PassReport;
@@ -69,12 +70,12 @@ pub(super) fn file_status(status: &FileStatus, report: &PassReport, paths: &Sour
 
 /// Everything that is wrong with a file is an event of its own, and the last of them says what is active.
 fn unusable(error: &ReadError, then: &str, report: &PassReport, paths: &SourcePaths) {
-    let active = report.active.name();
+    let (active, policy_fingerprint) = (report.active.name(), report.fingerprint.map(display));
     let mut problems = error.problems().into_iter().peekable();
     while let Some((location, problem)) = problems.next() {
         let (file, line) = paths.file_and_line(location);
         let then = if problems.peek().is_none() { then } else { "" };
-        error!(event = "config_unusable", file, line, problem, active, then, "{problem}{then}");
+        error!(event = "config_unusable", file, line, problem, active, then, policy_fingerprint, "{problem}{then}");
     }
 }
 
@@ -105,4 +106,15 @@ pub(super) fn unchanged(report: &PassReport, paths: &SourcePaths) {
             file, active, is_in_force, "{paths} is unchanged; the rules were looked at again"
         );
     }
+}
+
+/// Logs that the operator asked for the file to be read again, and nobody knows what it says.
+pub(super) fn unanswered(paths: &SourcePaths) {
+    let file = paths.to_string();
+    warn!(
+        event = "reload_unanswered",
+        file,
+        "{paths}: SIGHUP asks for it to be read again, and its file system does not answer; what was read last stays in force \
+         until it does: see whether it hangs"
+    );
 }
