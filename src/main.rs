@@ -14,10 +14,10 @@ fn main() -> ExitCode {
         // Before the first thread. A signal that comes before the agent handles them is not lost.
         let _ = Signals::hold();
     }
-    let (verbosity, style, format) =
-        asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli), cli.log_format)).unwrap_or_default();
+    let wanted = asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli), cli.log_format, cli.colour));
+    let (verbosity, style, format, colour) = wanted.unwrap_or_default();
     // The first logger of a process is never refused.
-    let _ = telemetry::init(verbosity, style, format);
+    let _ = telemetry::init(verbosity, style, format, colour);
     let exit = match &asked {
         Ok(cli) => commands::execute(cli, &arguments),
         Err(Stop::Answer(text)) => commands::answer(text),

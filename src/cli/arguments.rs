@@ -1,22 +1,23 @@
 //! The arguments as clap reads them. Comments on fields here are the words of `--help`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::go_flags::{self, NotBool};
-use super::{Check, Format, StatusFormat, klog};
+use super::{Check, Format, StatusFormat, Subject, klog};
 use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
+use crate::diagnostics::Form;
 use crate::exit::Exit;
 use crate::http::SocketPath;
 use crate::last_good::{Flaw, VERB};
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::runtime;
-use crate::telemetry::{LogFormat, Verbosity};
+use crate::telemetry::{Colour, LogFormat, Verbosity};
 
 const ABOUT: &str = "\
 Decides on every node which outbound traffic is masqueraded, and keeps exactly that in the kernel.
@@ -114,6 +115,9 @@ pub(super) struct Global {
     /// How to log, and where to: lines on stderr, or fields for systemd's journal
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) log_format: LogFormat,
+    /// When to use colours; without this on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: Colour,
     /// Work in a user and network namespace of its own: no root needed, nothing on the host touched
     #[arg(long, global = true)]
     pub(super) sandbox: bool,
@@ -147,10 +151,32 @@ pub(super) enum Request {
         #[arg(long, value_enum)]
         format: Option<Format>,
     },
+    /// Say all that is wrong and odd about configuration files, or manifests with one; needs no privileges
+    Check {
+        /// The files; - for stdin; if none is given, that of --config
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Fail on warnings too
+        #[arg(long)]
+        strict: bool,
+        /// How to print what was found
+        #[arg(long, value_enum, default_value_t)]
+        format: Form,
+        /// The key of the configuration in a manifest, if it is another than config
+        #[arg(long, value_name = "NAME")]
+        key: Option<String>,
+        /// Change the files: remove ranges that others cover and keys that do not count, and spell keys as they are
+        #[arg(long)]
+        fix: bool,
+        /// With --fix: also what decides what was meant, such as a range with host bits
+        #[arg(long, requires = "fix")]
+        unsafe_fixes: bool,
+    },
     /// Say whether a packet is masqueraded, by which rule, from which line of the file; needs no privileges
     Explain {
-        /// The address to which the packet goes
-        destination: IpAddr,
+        /// The address to which the packet goes; or a code, such as E003, of which to say more
+        #[arg(value_name = "DESTINATION|CODE")]
+        subject: Subject,
         /// tcp, udp or sctp, to which --to-ports applies
         #[arg(long)]
         protocol: Option<Protocol>,

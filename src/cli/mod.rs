@@ -16,8 +16,10 @@ mod tests;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::iter;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, FromArgMatches};
@@ -25,12 +27,13 @@ use thiserror::Error;
 
 use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
+use crate::diagnostics::{Code, Fixes, Form};
 use crate::exit::Exit;
 use crate::http::Listen;
 use crate::last_good::WriterTask;
 use crate::net::Family;
 use crate::policy::{AddressType, Flags, Packet, Transport};
-use crate::telemetry::{LogFormat, Verbosity};
+use crate::telemetry::{Colour, LogFormat, Verbosity};
 use crate::text::visible;
 
 use arguments::{Arguments, Request, Version};
@@ -63,6 +66,8 @@ pub struct Cli {
     pub conntrack: ExistingFlows,
     /// `--sandbox`: whether all is done in namespaces of the process's own.
     pub sandbox: bool,
+    /// `--color`: whether colours are used.
+    pub colour: Colour,
     /// `-v`: how much is logged.
     pub verbosity: Verbosity,
     /// `--log-format`: how, and where to.
@@ -90,6 +95,10 @@ pub enum Verb {
         /// How they are printed; `None` as the backend has it.
         format: Option<Format>,
     },
+    /// All that is wrong and odd about configurations.
+    Check(CheckFiles),
+    /// What a code of a diagnostic means.
+    ExplainCode(Code),
     /// What is done to a packet, and by which rule. Of the packet, the destination is known, and with `--local` its
     /// type.
     Explain(Packet),
@@ -108,6 +117,43 @@ pub enum Verb {
     /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
     StateWriter(WriterTask),
 }
+
+/// Which files are examined, and what becomes of what is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckFiles {
+    /// The files, at least one; `-` for stdin.
+    pub files: Vec<PathBuf>,
+    /// Whether warnings count as errors do.
+    pub is_strict: bool,
+    /// How it is printed.
+    pub form: Form,
+    /// The key of the configuration in a `ConfigMap`.
+    pub key: Option<String>,
+    /// Which fixes are applied to the files, if any.
+    pub fixes: Option<Fixes>,
+}
+
+/// What is to be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Destination(IpAddr),
+    Code(Code),
+}
+
+impl FromStr for Subject {
+    type Err = NoSubject;
+
+    fn from_str(text: &str) -> Result<Self, NoSubject> {
+        let destination = text.parse().map(Self::Destination).ok();
+        let subject = destination.or_else(|| text.parse().ok().map(Self::Code));
+        subject.ok_or_else(|| NoSubject(Code::close_to(text)))
+    }
+}
+
+/// Neither an address nor a code; perhaps this code was meant.
+#[derive(Debug, Error)]
+#[error("expected an IP address, or a code such as E003{}", .0.map_or_else(String::new, |code| format!("; did you mean {} ({})?", code.id(), code.name())))]
+struct NoSubject(Option<Code>);
 
 /// How rules are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -232,7 +278,13 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
             let task = if remember { WriterTask::Remember } else { WriterTask::Save };
             Verb::StateWriter(set_aside.map_or(task, WriterTask::SetAside))
         }
-        Request::Explain { destination, protocol, local } => {
+        Request::Check { files, strict, format, key, fix, unsafe_fixes } => {
+            let files = if files.is_empty() { vec![arguments.global.config.clone()] } else { files };
+            let kind = if unsafe_fixes { Fixes::All } else { Fixes::Safe };
+            Verb::Check(CheckFiles { files, is_strict: strict, form: format, key, fixes: fix.then_some(kind) })
+        }
+        Request::Explain { subject: Subject::Code(code), .. } => Verb::ExplainCode(code),
+        Request::Explain { subject: Subject::Destination(destination), protocol, local } => {
             let protocol = Some(protocol.map_or(Transport::Other, Transport::WithPorts));
             let destination_type = local.then_some(AddressType::Local);
             Verb::Explain(Packet { protocol, destination_type, ..Packet::to(destination) })
@@ -260,6 +312,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         metrics_ranges: arguments.global.metrics_ranges,
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
+        colour: arguments.global.color,
         verbosity: arguments.klog.verbosity,
         log_format: arguments.global.log_format,
         verb,

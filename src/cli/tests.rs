@@ -53,6 +53,7 @@ fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
         state_dir: None,
         runtime_dir: "/run/ip-masq-agent".into(),
         sandbox: false,
+        colour: Colour::default(),
         verbosity: Verbosity::default(),
         log_format: LogFormat::Auto,
         verb: Verb::Run,
@@ -184,7 +185,10 @@ fn each_wrong_argument_is_refused_with_the_reason() {
         (&["--to-ports"], "a value is required for '--to-ports <RANGES>'"),
         (&["--state-dir"], "a value is required for '--state-dir <DIR>'"),
         (&["-v=loud"], "'loud' for '--v <N>': invalid digit"),
-        (&["explain", "example.com"], "'example.com' for '<DESTINATION>': invalid IP address syntax"),
+        (
+            &["explain", "example.com"],
+            "'example.com' for '<DESTINATION|CODE>': expected an IP address, or a code such as E003",
+        ),
         // No answer depends on these.
         (&["explain", "10.0.0.1", "--source=10.0.0.2"], "unexpected argument '--source' found"),
         (&["explain", "10.0.0.1", "--source-port=53"], "unexpected argument '--source-port' found"),

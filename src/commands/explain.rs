@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use anyhow::Result;
 use tracing::debug;
 
-use super::{configuration, print};
+use super::{WIDTH, configuration, print};
 use crate::backend::{BackendOption, Protect};
 use crate::cli::Cli;
 use crate::config::SourcePaths;
 use crate::conntrack::LocalAddresses;
+use crate::diagnostics::{Code, wrapped};
 use crate::exit::Exit;
 use crate::netlink::{Connection, NetlinkFamily};
 use crate::policy::{AddressType, Origin, Packet, Policy};
@@ -29,6 +30,25 @@ pub(super) fn explain(cli: &Cli, packet: &Packet) -> Result<Exit> {
         packet.destination_type.unwrap_or_else(|| if is_own() { AddressType::Local } else { AddressType::Other });
     let packet = Packet { destination_type: Some(destination_type), ..*packet };
     print(&explanation(&SourcePaths::one(&cli.config), &policy, &packet, &trace(&ruleset, &packet)))?;
+    Ok(Exit::Done)
+}
+
+/// What a code means, with an example of it and of how it is mended.
+pub(super) fn explain_code(code: Code) -> Result<Exit> {
+    let mut text = format!(
+        "{} {} ({})\n\n{}\n",
+        code.id(),
+        code.name(),
+        code.severity().word(),
+        wrapped(&code.explanation().replace('\n', " "), WIDTH)
+    );
+    if let Some((wrong, right)) = code.example() {
+        for (title, file) in [("For example:", wrong), ("Mended:", right)] {
+            let _ = writeln!(text, "\n{title}\n");
+            file.lines().for_each(|line| _ = writeln!(text, "    {line}"));
+        }
+    }
+    print(&text)?;
     Ok(Exit::Done)
 }
 

@@ -3,6 +3,7 @@
 
 mod apply;
 mod beside;
+mod check;
 mod cleanup;
 mod explain;
 mod render;
@@ -31,6 +32,9 @@ use crate::telemetry::Style;
 use crate::text::counted;
 
 use beside::beside_agent;
+
+/// The width of lines: that of a terminal that nobody has changed.
+const WIDTH: usize = 80;
 
 /// Does what the command line, made from these arguments, asks for, and says how it ended.
 #[must_use]
@@ -75,6 +79,8 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Apply { dry_run: true, .. } => apply::preview(cli),
         Verb::Apply { dry_run: false, print_rules } => apply::apply(cli, *print_rules),
         Verb::Render { format } => render::render(cli, *format),
+        Verb::Check(files) => check::check(cli, files),
+        Verb::ExplainCode(code) => explain::explain_code(*code),
         Verb::Explain(packet) => explain::explain(cli, packet),
         Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
         Verb::Status { check, format } => status::status(cli, *check, *format),

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use crate::text::{Bare, Quoted};
+use crate::text::{Bare, Message, Quoted};
 
 /// A span of time as Go's `time.Duration` holds it: signed, in nanoseconds.
 ///
@@ -13,25 +11,47 @@ use crate::text::{Bare, Quoted};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(i64);
 
-/// Why a text is no [`Duration`]. The messages end on what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a text is no [`Duration`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DurationError {
     /// No sequence of numbers and units.
-    #[error("is not a duration; expected a number and a unit, such as 60s, 5m or 1h30m")]
     Syntax,
     /// A number without its unit.
-    #[error("has no unit; write {}s for seconds", Bare(.0))]
     MissingUnit(String),
     /// A unit that Go does not know, such as days.
-    #[error("has the unknown unit {}; expected ns, us, ms, s, m or h, such as 24h for a day", Quoted(.0))]
     UnknownUnit(String),
     /// More than 2^63 nanoseconds.
-    #[error("is longer than 292 years; write a shorter one, such as 60s")]
     Overflow,
 }
 
 /// The magnitude of the most negative duration, in nanoseconds.
 const MOST: u64 = 1 << 63;
+
+impl DurationError {
+    /// What is wrong with the text, as what follows it in a sentence, and what to write instead.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Syntax => {
+                Message::new("is not a duration").with_help("expected a number and a unit, such as 60s, 5m or 1h30m")
+            }
+            Self::MissingUnit(number) => {
+                Message::new("has no unit").with_help(format!("write {}s for seconds", Bare(number)))
+            }
+            Self::UnknownUnit(unit) => Message::new(format!("has the unknown unit {}", Quoted(unit)))
+                .with_help("expected ns, us, ms, s, m or h, such as 24h for a day"),
+            Self::Overflow => Message::new("is longer than 292 years").with_help("write a shorter one, such as 60s"),
+        }
+    }
+}
+
+impl std::error::Error for DurationError {}
+
+impl fmt::Display for DurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}
 
 impl Duration {
     /// A duration of `seconds` s.

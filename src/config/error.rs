@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{ConfigErrors, DurationError, Key, Location, SourceId, SourcePaths};
 use crate::net::{Cidr, CidrError};
-use crate::text::{Bare, Quoted, Shown};
+use crate::text::{Bare, Message, Quoted, Shown};
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -20,29 +20,27 @@ pub struct ConfigError {
     pub problem: Problem,
 }
 
-/// What is wrong with a configuration. The messages name the key and the value, and end on what to write instead.
-#[derive(Clone, Debug, PartialEq, Error)]
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Problem {
     /// The file is not text, not YAML and not JSON, or upstream's readers refuse it.
-    #[error("{}", Shown(&*.0.to_string()))]
     Syntax(goyaml::Problem),
     /// The file is a list or a single value.
-    #[error("the file holds {0}; expected keys and values, such as `masqLinkLocal: false`")]
     TopLevel(&'static str),
     /// A value of the wrong type.
-    #[error("{place}: found {found}, expected {expected}{}", .instead.as_ref().map(|text| format!("; write {text}")).unwrap_or_default())]
     Type {
         /// The key, or the entry of its list.
         place: Place,
         /// The value as it was understood.
         found: String,
+        /// Whether it is null, or not written at all.
+        is_null: bool,
         /// The type.
         expected: &'static str,
         /// What the author may have meant.
         instead: Option<String>,
     },
     /// `resyncInterval` is a text, but no duration.
-    #[error("{place}: {} {reason}", Quoted(text), place = Key::ResyncInterval)]
     Duration {
         /// The value.
         text: String,
@@ -50,12 +48,6 @@ pub enum Problem {
         reason: DurationError,
     },
     /// More ranges than `cidrLimit`.
-    #[error(
-        "{}: more ranges ({count}) than {} allows ({limit}); remove some, or write `{}: {count}`",
-        Key::NonMasqueradeCidrs,
-        Key::CidrLimit,
-        Key::CidrLimit
-    )]
     TooMany {
         /// The ranges, without link-local.
         count: usize,
@@ -63,7 +55,6 @@ pub enum Problem {
         limit: i64,
     },
     /// An entry is no range.
-    #[error("{place}: {} {reason}", Quoted(text), place = Place::entry(*.index))]
     Cidr {
         /// The place in the list, counted from 0.
         index: usize,
@@ -73,13 +64,51 @@ pub enum Problem {
         reason: CidrError,
     },
     /// An IPv6 range while IPv6 is off.
-    #[error("{place}: {cidr} is an IPv6 range, but IPv6 is off; remove it, or start the agent with --enable-ipv6", place = Place::entry(*.index))]
     Ipv6Off {
         /// The place in the list, counted from 0.
         index: usize,
         /// The range.
         cidr: Cidr,
     },
+}
+
+impl Problem {
+    /// What is wrong, with the key and the value, and how to mend it.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Syntax(problem) => Message::new(Shown(&*problem.to_string()).to_string()),
+            Self::TopLevel(what) => Message::new(format!("the file holds {what}"))
+                .with_help(format!("expected keys and values, such as `{}: false`", Key::MasqLinkLocal)),
+            Self::Type { place, found, expected, instead, .. } => {
+                Message::new(format!("{place}: found {found}, expected {expected}"))
+                    .with_help_if_any(instead.as_ref().map(|text| format!("write {text}")))
+            }
+            Self::Duration { text, reason } => {
+                reason.message().about(format_args!("{}: {}", Key::ResyncInterval, Quoted(text)))
+            }
+            Self::TooMany { count, limit } => {
+                let (list, key) = (Key::NonMasqueradeCidrs, Key::CidrLimit);
+                Message::new(format!("{list}: more ranges ({count}) than {key} allows ({limit})"))
+                    .with_help(format!("remove some, or write `{key}: {count}`"))
+            }
+            Self::Cidr { index, text, reason } => {
+                reason.message().about(format_args!("{}: {}", Place::entry(*index), Quoted(text)))
+            }
+            Self::Ipv6Off { index, cidr } => {
+                Message::new(format!("{}: {cidr} is an IPv6 range, but IPv6 is off", Place::entry(*index)))
+                    .with_help("remove it, or start the agent with --enable-ipv6")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 /// A key, or an entry of its list.

@@ -13,16 +13,15 @@ pub struct ConfigErrors {
 }
 
 /// What is wrong so far: however much that is, no more than can be told is stored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Findings {
     errors: Vec<ConfigError>,
     more: usize,
+    /// So many are told one by one.
+    most: usize,
 }
 
 impl ConfigErrors {
-    /// So many errors are told one by one.
-    pub const MOST_TOLD: usize = 20;
-
     /// The first errors of the file.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.errors.iter()
@@ -52,9 +51,13 @@ impl ConfigErrors {
 }
 
 impl Findings {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { errors: Vec::new(), more: 0, most }
+    }
+
     pub(super) fn push(&mut self, error: ConfigError) {
         self.errors.push(error);
-        if self.errors.len() >= 2 * ConfigErrors::MOST_TOLD {
+        if self.errors.len() >= 2 * self.most {
             self.cut();
         }
     }
@@ -67,15 +70,15 @@ impl Findings {
     /// The value, if nothing is wrong.
     pub(super) fn or<T>(mut self, value: T) -> Result<T, ConfigErrors> {
         self.cut();
-        let Self { errors, more } = self;
+        let Self { errors, more, .. } = self;
         if errors.is_empty() { Ok(value) } else { Err(ConfigErrors { errors, more }) }
     }
 
     /// Of one line, the error that was found first stays first.
     fn cut(&mut self) {
         self.errors.sort_by_key(|error| error.location.map(|location| location.order()));
-        self.more += self.errors.len().saturating_sub(ConfigErrors::MOST_TOLD);
-        self.errors.truncate(ConfigErrors::MOST_TOLD);
+        self.more += self.errors.len().saturating_sub(self.most);
+        self.errors.truncate(self.most);
     }
 }
 

@@ -44,7 +44,7 @@ impl Key {
     }
 
     /// The key that the author of `name` may have meant: at most two letters away.
-    pub(super) fn close_to(name: &str) -> Option<Self> {
+    pub(crate) fn close_to(name: &str) -> Option<Self> {
         let name: Vec<char> = fold(name).take(MAX_NAME).collect();
         let distance = |key: &Self| distance(&name, &fold(key.name()).collect::<Vec<_>>());
         Self::ALL.into_iter().min_by_key(distance).filter(|key| distance(key) <= 2)

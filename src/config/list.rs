@@ -3,7 +3,7 @@
 use goyaml::Value;
 
 use super::error::describe;
-use super::{ConfigErrors, Entry, Location, SourceId};
+use super::{Entry, Location, SourceId};
 use crate::net::CidrError;
 
 /// A list of ranges: nothing of ours has another form. The texts are understood at once, so that a long list is held
@@ -42,20 +42,21 @@ pub(super) struct NoText {
 }
 
 impl List {
-    pub(super) fn read(entries: goyaml::List<'_>, file: SourceId) -> Self {
+    /// The list, with no more than `most` of the entries that are no texts, and of the texts that are no ranges.
+    pub(super) fn read(entries: goyaml::List<'_>, file: SourceId, most: usize) -> Self {
         let mut list = Self::default();
         for entry in entries {
             let (span, value) = entry.located();
-            list.push(Location { file, span }, &value);
+            list.push(Location { file, span }, &value, most);
         }
         list
     }
 
-    fn push(&mut self, location: Location, value: &Value<'_>) {
+    fn push(&mut self, location: Location, value: &Value<'_>, most: usize) {
         let index = self.len;
         self.len += 1;
         let Value::Text(text) = value else {
-            if self.no_text.len() < ConfigErrors::MOST_TOLD {
+            if self.no_text.len() < most {
                 let is_null = matches!(value, Value::Null);
                 self.no_text.push(NoText { index, location, found: describe(value), is_null });
             }
@@ -63,7 +64,7 @@ impl List {
         };
         match text.parse() {
             Ok(cidr) => self.ranges.push(Entry { cidr, location: Some(location) }),
-            Err(reason) if self.no_range.len() < ConfigErrors::MOST_TOLD => {
+            Err(reason) if self.no_range.len() < most => {
                 self.no_range.push(NoRange { index, location, text: text.clone().into_owned(), reason });
             }
             Err(_) => {}

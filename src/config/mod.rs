@@ -78,6 +78,32 @@ pub struct Reading {
     pub warnings: Vec<Warning>,
 }
 
+/// All that a file says, and all that is wrong and odd about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// The configuration, if nothing is wrong.
+    pub config: Result<Config, ConfigErrors>,
+    /// What is odd, in the order of the lines; of a file with errors, as far as it can be understood.
+    pub warnings: Vec<Warning>,
+}
+
+/// How many errors and warnings are told one by one. The others are counted, so that their number costs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Errors of all kinds.
+    pub errors: usize,
+    /// Warnings of each kind.
+    pub warnings_of_a_kind: usize,
+}
+
+impl Told {
+    /// For a log, and for whoever cannot act upon more at once.
+    pub const BRIEFLY: Self = Self { errors: 20, warnings_of_a_kind: 10 };
+
+    /// For whoever asks what is wrong with a file.
+    pub const AT_LENGTH: Self = Self { errors: 1000, warnings_of_a_kind: 1000 };
+}
+
 /// The default list, in upstream's order: the private networks of RFC 1918.
 const PRIVATE: [([u8; 4], u8); 3] = [([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16)];
 
@@ -134,7 +160,7 @@ impl Config {
 ///
 /// What is wrong with the syntax first; or, if nothing is, all that is wrong with the values.
 pub fn parse(bytes: &[u8], context: &Context) -> Result<Reading, ConfigErrors> {
-    schema::build(&[(SourceId::ONLY, Some(bytes))], *context)
+    schema::build(&[(SourceId::ONLY, Some(bytes))], *context, Told::BRIEFLY).reading()
 }
 
 /// What these files say together.
@@ -152,7 +178,19 @@ pub fn understand(sources: &SourceSet, context: &Context) -> Result<Reading, Rea
 
 /// The same without the names of the files.
 pub(crate) fn merge(sources: &SourceSet, context: Context) -> Result<Reading, ConfigErrors> {
-    schema::build(&sources.contents(), context)
+    schema::build(&sources.contents(), context, Told::BRIEFLY).reading()
+}
+
+/// The same with all that is wrong and odd, also where a file cannot be used.
+#[must_use]
+pub fn examine(sources: &SourceSet, context: &Context, told: Told) -> Examined {
+    schema::build(&sources.contents(), *context, told)
+}
+
+impl Examined {
+    fn reading(self) -> Result<Reading, ConfigErrors> {
+        self.config.map(|config| Reading { config, warnings: self.warnings })
+    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ mod tests {
 
     fn found(cidrs: &[&str]) -> Vec<String> {
         let cidrs: Vec<Cidr> = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
-        let mut warnings = Warnings::default();
+        let mut warnings = Warnings::new(10);
         find(&entries(&cidrs), |warning| warnings.push(warning));
         warnings.in_order().iter().map(ToString::to_string).collect()
     }

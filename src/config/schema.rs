@@ -8,15 +8,16 @@ use super::errors::Findings;
 use super::list::{self, NoRange, NoText};
 use super::warning::Warnings;
 use super::{
-    Config, ConfigError, ConfigErrors, Context, Duration, Entry, Key, Location, Problem, Reading, Setting, SourceId,
-    Warning, overlap,
+    Config, ConfigError, Context, Duration, Entry, Examined, Key, Location, Problem, Setting, SourceId, Told, Warning,
+    overlap,
 };
 use crate::net::Family;
 use crate::text::Bare;
 
-/// The configuration that these files ask for, in their order. Of one that is missing there are no bytes.
-pub(super) fn build(files: &[(SourceId, Option<&[u8]>)], context: Context) -> Result<Reading, ConfigErrors> {
-    let (mut draft, mut findings, mut warnings) = (Draft::default(), Findings::default(), Warnings::default());
+/// What these files say, in their order. Of one that is missing there are no bytes.
+pub(super) fn build(files: &[(SourceId, Option<&[u8]>)], context: Context, told: Told) -> Examined {
+    let (mut findings, mut warnings) = (Findings::new(told.errors), Warnings::new(told.warnings_of_a_kind));
+    let mut draft = Draft::new(told);
     let is_any_there = files.iter().any(|(_, bytes)| bytes.is_some());
     for (file, bytes) in files {
         match bytes {
@@ -44,9 +45,8 @@ pub(super) fn build(files: &[(SourceId, Option<&[u8]>)], context: Context) -> Re
         }
         config.resync_interval = Setting { value: used, location: Some(location) };
     }
-    let config = findings.or(config)?;
     overlap::find(&config.non_masquerade_cidrs, |warning| warnings.push(warning));
-    Ok(Reading { config, warnings: warnings.in_order() })
+    Examined { config: findings.or(config), warnings: warnings.in_order() }
 }
 
 /// One list of several. The only one is not copied, as it may be most of what a large file holds.
@@ -57,8 +57,8 @@ fn concatenated(mut lists: impl Iterator<Item = Vec<Entry>>) -> Vec<Entry> {
 }
 
 /// What the files say so far.
-#[derive(Default)]
 struct Draft {
+    told: Told,
     /// The list of each file that has one.
     lists: Vec<List>,
     limit: Option<Setting<i64>>,
@@ -69,13 +69,27 @@ struct Draft {
     is_uncountable: bool,
 }
 
-/// The value of `nonMasqueradeCIDRs` in one file, of which all entries are texts.
+/// The value of `nonMasqueradeCIDRs` in one file.
 struct List {
     location: Location,
     content: list::List,
+    /// Whether it is told already which of its entries are no ranges.
+    is_told: bool,
 }
 
 impl Draft {
+    fn new(told: Told) -> Self {
+        Self {
+            told,
+            lists: Vec::new(),
+            limit: None,
+            masq_link_local: None,
+            masq_link_local_ipv6: None,
+            resync_interval: None,
+            is_uncountable: false,
+        }
+    }
+
     /// Applies a file.
     fn add(&mut self, file: SourceId, bytes: &[u8], warnings: &mut Warnings, findings: &mut Findings) {
         let document = match goyaml::parse(bytes) {
@@ -104,8 +118,8 @@ impl Draft {
         let before = match key {
             Key::NonMasqueradeCidrs => {
                 let before = self.lists.pop_if(|list| list.location.file == location.file);
-                let list = List::of(&value, location, findings);
-                self.is_uncountable |= list.is_none();
+                let list = List::of(&value, location, self.told, findings);
+                self.is_uncountable |= list.as_ref().is_none_or(|list| list.is_told);
                 self.lists.extend(list);
                 Ok(before.map(|list| list.location))
             }
@@ -149,51 +163,60 @@ fn replace<T>(setting: &mut Option<Setting<T>>, value: Option<T>, location: Loca
 }
 
 impl List {
-    /// The list, or `None` if it, or an entry of it, is of a wrong type.
-    fn of(value: &Value<'_>, location: Location, findings: &mut Findings) -> Option<Self> {
+    /// The list, or `None` if the value is none.
+    fn of(value: &Value<'_>, location: Location, told: Told, findings: &mut Findings) -> Option<Self> {
         let content = match value {
             Value::Null => list::List::default(),
-            Value::List(entries) => list::List::read(entries.clone(), location.file),
+            Value::List(entries) => list::List::read(entries.clone(), location.file, told.errors),
             other => {
                 let instead = match other {
                     Value::Text(text) => Some(format!("`{}: [{}]`", Key::NonMasqueradeCidrs, Bare(text))),
                     _ => None,
                 };
                 let expected = "a list of ranges, such as [10.0.0.0/8]";
-                findings.push(wrong_type(Key::NonMasqueradeCidrs, None, location, describe(other), expected, instead));
+                findings.push(wrong_type(Key::NonMasqueradeCidrs, location, other, expected, instead));
                 return None;
             }
         };
-        let list = Self { location, content };
-        if list.content.no_text.is_empty() {
-            return Some(list);
+        let is_told = !content.no_text.is_empty();
+        let list = Self { location, content, is_told };
+        if is_told {
+            // Upstream's reader ends here, whatever other list may count in the end.
+            list.tell(findings);
         }
-        for NoText { index, location, found, is_null } in &list.content.no_text {
-            let instead = is_null.then(|| "a range there, or remove the entry".to_owned());
-            let expected = "a range, such as 10.0.0.0/8";
-            let (index, found) = (Some(*index), found.clone());
-            findings.push(wrong_type(Key::NonMasqueradeCidrs, index, *location, found, expected, instead));
-        }
-        list.texts_that_are_no_ranges(findings);
-        None
+        Some(list)
     }
 
-    /// Tells what is wrong with texts, and how much more is wrong with the list.
-    fn texts_that_are_no_ranges(self, findings: &mut Findings) -> Vec<Entry> {
-        let list::List { ranges, no_range, no_text, len } = self.content;
+    /// Tells which entries are no ranges, and how many more there are.
+    fn tell(&self, findings: &mut Findings) {
+        let list::List { ranges, no_range, no_text, len } = &self.content;
         findings.add(len - ranges.len() - no_range.len() - no_text.len());
-        for NoRange { index, location, text, reason } in no_range {
-            findings.push(ConfigError::at(location, Problem::Cidr { index, text, reason }));
+        for NoText { index, location, found, is_null } in no_text {
+            let problem = Problem::Type {
+                place: Place { key: Key::NonMasqueradeCidrs, index: Some(*index) },
+                found: found.clone(),
+                is_null: *is_null,
+                expected: "a range, such as 10.0.0.0/8",
+                instead: is_null.then(|| "a range there, or remove the entry".to_owned()),
+            };
+            findings.push(ConfigError::at(*location, problem));
         }
-        ranges
+        for NoRange { index, location, text, reason } in no_range {
+            let problem = Problem::Cidr { index: *index, text: text.clone(), reason: reason.clone() };
+            findings.push(ConfigError::at(*location, problem));
+        }
     }
 
     /// The ranges, which have to be of a family that is on.
     fn entries(self, context: Context, findings: &mut Findings) -> Vec<Entry> {
-        // After the last of these that was stored, there are already more errors than are reported.
-        let mut wrong =
-            self.content.no_range.iter().map(|no_range| no_range.index).collect::<Vec<_>>().into_iter().peekable();
-        let mut index = 0;
+        if !self.is_told {
+            self.tell(findings);
+        }
+        // After the last of these that was stored, there are already more errors than are told.
+        let no_range = self.content.no_range.iter().map(|no_range| no_range.index);
+        let mut wrong: Vec<usize> = no_range.chain(self.content.no_text.iter().map(|no_text| no_text.index)).collect();
+        wrong.sort_unstable();
+        let (mut wrong, mut index) = (wrong.into_iter().peekable(), 0);
         for Entry { cidr, location } in &self.content.ranges {
             while wrong.next_if_eq(&index).is_some() {
                 index += 1;
@@ -203,7 +226,7 @@ impl List {
             }
             index += 1;
         }
-        self.texts_that_are_no_ranges(findings)
+        self.content.ranges
     }
 }
 
@@ -214,7 +237,7 @@ fn number(value: &Value<'_>, location: Location) -> Result<Option<i64>, ConfigEr
         Value::Text(text) => text.parse::<i64>().ok().map(|number| format!("{number} without quotes")),
         _ => None,
     };
-    Err(wrong_type(Key::CidrLimit, None, location, describe(value), "a whole number, such as 64", instead))
+    Err(wrong_type(Key::CidrLimit, location, value, "a whole number, such as 64", instead))
 }
 
 fn truth(key: Key, value: &Value<'_>, location: Location) -> Result<Option<bool>, ConfigError> {
@@ -227,7 +250,7 @@ fn truth(key: Key, value: &Value<'_>, location: Location) -> Result<Option<bool>
         Value::Number(Number { whole: Some(number @ 0..=1), .. }) => Some((*number == 1).to_string()),
         _ => None,
     };
-    Err(wrong_type(key, None, location, describe(value), "true or false", instead))
+    Err(wrong_type(key, location, value, "true or false", instead))
 }
 
 /// Null is no duration: upstream reads this key alone with a function of its own, which refuses it.
@@ -241,17 +264,16 @@ fn duration(value: &Value<'_>, location: Location) -> Result<Duration, ConfigErr
         Value::Null => Some(format!("{}, or remove the key", Config::DEFAULT_RESYNC_INTERVAL)),
         _ => None,
     };
-    Err(wrong_type(Key::ResyncInterval, None, location, describe(value), "a duration, such as 60s", instead))
+    Err(wrong_type(Key::ResyncInterval, location, value, "a duration, such as 60s", instead))
 }
 
 fn wrong_type(
     key: Key,
-    index: Option<usize>,
     location: Location,
-    found: String,
+    value: &Value<'_>,
     expected: &'static str,
     instead: Option<String>,
 ) -> ConfigError {
-    let place = Place { key, index };
-    ConfigError::at(location, Problem::Type { place, found, expected, instead })
+    let (found, is_null) = (describe(value), matches!(value, Value::Null));
+    ConfigError::at(location, Problem::Type { place: Place { key, index: None }, found, is_null, expected, instead })
 }

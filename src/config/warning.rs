@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Duration, Key, Location, SourceId, SourcePaths};
 use crate::net::Cidr;
-use crate::text::{Quoted, Shown};
+use crate::text::{Message, Quoted, Shown};
 
 /// Something odd about a valid configuration, as a value that callers can print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +93,6 @@ pub enum Warning {
     },
 }
 
-/// The most warnings of a kind.
-const MAX_PER_KIND: usize = 10;
-
 impl Warning {
     /// What is odd.
     #[must_use]
@@ -113,6 +110,33 @@ impl Warning {
         }
     }
 
+    /// A second place that the warning is about, and what is there.
+    #[must_use]
+    pub fn other_location(&self) -> Option<(Location, &'static str)> {
+        match self {
+            Self::DoubledKey { ignored, .. } => Some((*ignored, "this one does not count")),
+            Self::DuplicateCidr { first, .. } => Some((*first, "the first one")),
+            Self::ShadowedCidr { by_location, .. } | Self::CoveredCidr { by_location, .. } => {
+                Some((*by_location, "it lies within this one"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts another line in the place of that of the second place, where the files are parts of one other file.
+    pub(crate) fn set_other_line(&mut self, line: impl FnOnce(Location) -> Option<u32>) {
+        let file = self.file();
+        if let Self::DoubledKey { ignored: other, .. }
+        | Self::DuplicateCidr { first: other, .. }
+        | Self::ShadowedCidr { by_location: other, .. }
+        | Self::CoveredCidr { by_location: other, .. } = self
+            && let Some((line, file)) = line(*other).zip(file)
+        {
+            other.span.line = line;
+            other.file = file;
+        }
+    }
+
     /// The warning with the place that it is about, as compilers print it: `PATH:LINE: …`.
     #[must_use]
     pub fn in_files(&self, sources: &SourcePaths) -> String {
@@ -123,12 +147,20 @@ impl Warning {
         }
     }
 
+    /// What is odd, with what follows from it and how to mend it. `sources` names the files of a second place that it mentions.
+    #[must_use]
+    pub fn message(&self, sources: &SourcePaths) -> Message {
+        Words { warning: self, sources: Some(sources) }.message()
+    }
+
     /// Whether both have the same text, as two warnings about one line can have.
     fn says_the_same(&self, other: &Self) -> bool {
         self.file() == other.file() && self.to_string() == other.to_string()
     }
 
-    fn file(&self) -> Option<SourceId> {
+    /// The file that it is about, if it is about one.
+    #[must_use]
+    pub fn file(&self) -> Option<SourceId> {
         match self {
             Self::MissingFile { file } => Some(*file),
             other => other.location().map(|location| location.file),
@@ -151,12 +183,13 @@ impl Warning {
     }
 }
 
-/// The warnings of a configuration. Of each kind the ten on the lowest lines are stored, and the others counted, so that their
+/// The warnings of a configuration. Of each kind so many on the lowest lines are stored, and the others counted, so that their
 /// number costs no memory.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Warnings {
     kinds: Vec<Kind>,
     pushed: usize,
+    most_of_a_kind: usize,
 }
 
 /// The warnings of one kind.
@@ -173,6 +206,10 @@ struct Kind {
 type Place = (Option<(SourceId, u32)>, usize);
 
 impl Warnings {
+    pub(super) const fn new(most_of_a_kind: usize) -> Self {
+        Self { kinds: Vec::new(), pushed: 0, most_of_a_kind }
+    }
+
     /// Adds a warning, unless the same is said already.
     pub(super) fn push(&mut self, warning: Warning) {
         let about = warning.about();
@@ -182,7 +219,7 @@ impl Warnings {
             self.kinds.push(Kind { about, first: Vec::new(), more: 0 });
         }
         if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.about == about) {
-            kind.push(place, warning);
+            kind.push(place, warning, self.most_of_a_kind);
         }
     }
 
@@ -198,14 +235,14 @@ impl Warnings {
 }
 
 impl Kind {
-    fn push(&mut self, place: Place, warning: Warning) {
+    fn push(&mut self, place: Place, warning: Warning, most: usize) {
         let index = self.first.partition_point(|(other, _)| *other < place);
-        if index == MAX_PER_KIND {
+        if index == most {
             self.more += 1;
         } else if !self.first.iter().any(|(_, other)| other.says_the_same(&warning)) {
             self.first.insert(index, (place, warning));
-            self.more += usize::from(self.first.len() > MAX_PER_KIND);
-            self.first.truncate(MAX_PER_KIND);
+            self.more += usize::from(self.first.len() > most);
+            self.first.truncate(most);
         }
     }
 }
@@ -243,44 +280,54 @@ impl Words<'_> {
     }
 }
 
-impl fmt::Display for Words<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Words<'_> {
+    fn message(&self) -> Message {
         use Warning as W;
         let list = Key::NonMasqueradeCidrs;
         match self.warning {
-            W::MissingFile { .. } => f.write_str("no such file; what the other files say holds without it"),
-            W::UnknownKey { name, .. } => {
-                write!(f, "the key {} is unknown and ignored", Quoted(name))?;
-                Key::close_to(name).map_or(Ok(()), |key| write!(f, "; did you mean {key}?"))
+            W::MissingFile { .. } => {
+                Message::new("no such file").with_note("what the other files say holds without it")
             }
+            W::UnknownKey { name, .. } => Message::new(format!("the key {} is unknown and ignored", Quoted(name)))
+                .with_help_if_any(Key::close_to(name).map(|key| format!("did you mean {key}?"))),
             W::OtherCase { name, key, .. } => {
-                write!(f, "the key {} is read as {key}; spell it like that", Quoted(name))
+                Message::new(format!("the key {} is read as {key}", Quoted(name))).with_help("spell it like that")
             }
-            W::DoubledKey { key, ignored, .. } => {
-                write!(f, "{key} stands {} too; this one counts; remove the other", self.other(*ignored))
-            }
+            W::DoubledKey { key, ignored, .. } => Message::new(format!("{key} stands {} too", self.other(*ignored)))
+                .with_note("this one counts")
+                .with_help("remove the other"),
             W::DuplicateCidr { cidr, first, .. } => {
-                write!(f, "{list}: {cidr} stands {} already; remove it", self.other(*first))
+                Message::new(format!("{list}: {cidr} stands {} already", self.other(*first))).with_help("remove it")
             }
             W::ShadowedCidr { cidr, by, by_location, .. } => {
                 let by_place = self.other(*by_location);
-                write!(f, "{list}: {cidr} changes nothing, because {by} {by_place} covers it; remove it")
+                Message::new(format!("{list}: {cidr} changes nothing, because {by} {by_place} covers it"))
+                    .with_help("remove it")
             }
             W::CoveredCidr { cidr, by, by_location, .. } => {
                 let by_place = self.other(*by_location);
-                write!(f, "{list}: {cidr} changes nothing, because {by} {by_place} covers it too; remove it")
+                Message::new(format!("{list}: {cidr} changes nothing, because {by} {by_place} covers it too"))
+                    .with_help("remove it")
             }
-            W::SecondDocument { .. } => f.write_str("this is behind the first YAML document and ignored"),
+            W::SecondDocument { .. } => Message::new("this is behind the first YAML document and ignored"),
             W::ShortInterval { interval, used, .. } => {
+                const REASON: &str = "what others change is repaired at once anyway";
                 let key = Key::ResyncInterval;
-                if interval == used {
-                    write!(f, "{key}: {interval} is short, and costs more than it gives, as ")?;
+                let message = if interval == used {
+                    Message::new(format!("{key}: {interval} is short, and costs more than it gives, as {REASON}"))
                 } else {
-                    write!(f, "{key}: {interval} is too short; {used} is used; ")?;
-                }
-                f.write_str("what others change is repaired at once anyway; write 60s")
+                    Message::new(format!("{key}: {interval} is too short"))
+                        .with_note(format!("{used} is used; {REASON}"))
+                };
+                message.with_help("write 60s")
             }
-            W::More { about, count } => write!(f, "and {count} more {about}"),
+            W::More { about, count } => Message::new(format!("and {count} more {about}")),
         }
+    }
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
     }
 }

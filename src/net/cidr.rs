@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use thiserror::Error;
 
 use super::Family;
+use crate::text::Message;
 
 /// A range of addresses such as `10.0.0.0/8` or `fd00::/8` (RFC 4632, RFC 4291 §2.3). Its host bits are zero.
 ///
@@ -18,32 +18,60 @@ use super::Family;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr(IpNet);
 
-/// Why a text is not a [`Cidr`]. The messages end with what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a text is not a [`Cidr`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CidrError {
     /// Neither an IPv4 nor an IPv6 range.
-    #[error("is not a CIDR; expected an address, a slash and a prefix length, such as 10.0.0.0/8 or fd00::/8")]
     Syntax,
     /// An address alone.
-    #[error("has no prefix length; write {0}/{len} for this one address", len = Family::of(*.0).address_len() * 8)]
     NoPrefixLength(IpAddr),
     /// `/33` after an IPv4 address, `/129` after an IPv6 address.
-    #[error("has a prefix length that {family} does not have; expected /0 to /{max}", family = .0.human(), max = .0.address_len() * 8)]
     PrefixLength(Family),
     /// `/08`: Go reads it, iptables does not.
-    #[error("has a prefix length with leading zeros; write {0}")]
     LeadingZeros(Cidr),
     /// `::ffff:10.0.0.0/104`: half IPv4, half IPv6; neither kernel table holds it.
-    #[error("is an IPv4-mapped IPv6 range, which no packet carries; write it as an IPv4 range, such as 10.0.0.0/8")]
     Mapped,
     /// Bits are set after the prefix.
-    #[error("has host bits set behind its prefix; write {network} for the range, or {address}/{len} for the one address", len = Family::of(*.address).address_len() * 8)]
     HostBits {
         /// The range that holds the address.
         network: Cidr,
         /// The address as written.
         address: IpAddr,
     },
+}
+
+impl CidrError {
+    /// What is wrong with the text, as what follows it in a sentence, and what to write instead.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        let bits = |address: &IpAddr| Family::of(*address).address_len() * 8;
+        match self {
+            Self::Syntax => Message::new("is not a CIDR")
+                .with_help("expected an address, a slash and a prefix length, such as 10.0.0.0/8 or fd00::/8"),
+            Self::NoPrefixLength(address) => Message::new("has no prefix length")
+                .with_help(format!("write {address}/{} for this one address", bits(address))),
+            Self::PrefixLength(family) => {
+                Message::new(format!("has a prefix length that {} does not have", family.human()))
+                    .with_help(format!("expected /0 to /{}", family.address_len() * 8))
+            }
+            Self::LeadingZeros(cidr) => {
+                Message::new("has a prefix length with leading zeros").with_help(format!("write {cidr}"))
+            }
+            Self::Mapped => Message::new("is an IPv4-mapped IPv6 range, which no packet carries")
+                .with_help("write it as an IPv4 range, such as 10.0.0.0/8"),
+            Self::HostBits { network, address } => Message::new("has host bits set behind its prefix").with_help(
+                format!("write {network} for the range, or {address}/{} for the one address", bits(address)),
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CidrError {}
+
+impl fmt::Display for CidrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 impl Cidr {

@@ -10,6 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Metadata, Subscriber};
 
+use super::colour::Colour;
 use super::formatter::{Formatter, Stderr};
 use super::journal;
 use super::log::Log;
@@ -32,16 +33,14 @@ pub struct Verbosity(i32);
 #[error("logging is already set up in this process")]
 pub struct LoggingError(#[from] tracing::subscriber::SetGlobalDefaultError);
 
-/// Sends the process's log to the journal or to stderr, in colour where that is a terminal and `NO_COLOR`
-/// (<https://no-color.org>) is not set. Logging never fails, and never waits for ever: lines that cannot be written are counted
-/// and reported later.
+/// Sends the process's log to the journal or to stderr. Logging never fails, and never waits for ever: lines that cannot be
+/// written are counted and reported later.
 ///
 /// # Errors
 ///
 /// If the process has a logger already.
-pub fn init(verbosity: Verbosity, style: Style, format: LogFormat) -> Result<(), LoggingError> {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let stderr = Stderr { is_journal: journal::is_stderr(), has_colour: io::stderr().is_terminal() && !plain };
+pub fn init(verbosity: Verbosity, style: Style, format: LogFormat, colour: Colour) -> Result<(), LoggingError> {
+    let stderr = Stderr { is_journal: journal::is_stderr(), has_colour: colour.is_on(io::stderr().is_terminal()) };
     let level = verbosity.level();
     let formatter = Formatter::new(format, style, stderr, level > LevelFilter::INFO);
     let log = LOG.get_or_init(|| Log::new(Output::new(Sink::stderr(), formatter)));

@@ -1,5 +1,6 @@
 //! The log of the process.
 
+mod colour;
 mod formatter;
 mod journal;
 mod log;
@@ -13,6 +14,7 @@ mod room;
 mod style;
 mod time;
 
+pub use colour::Colour;
 pub use journal::MESSAGE_IDS;
 pub use logging::{LoggingError, Verbosity, finish, init, write, write_in_background};
 pub use style::{LogFormat, Style};

@@ -1,8 +1,8 @@
 //! What stands in `deploy/`, held against the tools that read it on a node or in a cluster, and against the agent.
 
+mod deb;
 #[cfg(test)]
 mod helm;
-mod deb;
 #[cfg(test)]
 mod seccomp;
 #[cfg(test)]

@@ -47,6 +47,12 @@ pub const MAX_DEPTH: usize = 10_000;
 /// The bytes that a text may have, so that all places in it, and all of what is made of it, can be counted with 32 bits.
 pub const MAX_BYTES: usize = 256 << 20;
 
+/// The text that the spans of [`parse`] refer to, also if that ends in an error: up to the first thing that is not text.
+#[must_use]
+pub fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    if text::is_json(bytes) { text::json(bytes).text } else { text::yaml(bytes).text }
+}
+
 /// Reads a text: JSON, if the first character is a brace, else the first document of YAML.
 ///
 /// # Errors
