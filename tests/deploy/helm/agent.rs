@@ -75,8 +75,8 @@ fn asked(config: &Value) -> BTreeSet<String> {
 }
 
 /// The flags that the chart sets by other values than `flags`, and those that no agent on a node has.
-const NOT_AMONG_FLAGS: [&str; 8] =
-    ["config", "listen", "runtime-dir", "state-dir", "status-socket", "help", "sandbox", "version"];
+const NOT_AMONG_FLAGS: [&str; 9] =
+    ["color", "config", "listen", "runtime-dir", "state-dir", "status-socket", "help", "sandbox", "version"];
 
 #[test]
 fn each_flag_of_the_agent_is_a_value_of_the_chart() {
