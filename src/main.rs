@@ -10,8 +10,8 @@ use ip_masq_agent::{commands, telemetry};
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let asked = cli::parse(arguments.iter().cloned());
-    if asked.as_ref().is_ok_and(|cli| cli.verb == Verb::Run) {
-        // Before the first thread. A signal that comes before the agent handles them is not lost.
+    if asked.as_ref().is_ok_and(|cli| matches!(cli.verb, Verb::Run | Verb::Cleanup { wait: true, .. })) {
+        // Before the first thread. A signal that comes before it is handled is not lost.
         let _ = Signals::hold();
     }
     let wanted = asked.as_ref().map(|cli| (cli.verbosity, commands::log_style(cli), cli.log_format, cli.colour));

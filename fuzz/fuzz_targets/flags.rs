@@ -88,7 +88,8 @@ fn verb(verb: &Verb) -> Vec<String> {
             };
             iter::once(VERB.to_owned()).chain(task).collect()
         }
-        Verb::Cleanup { dry_run } => words(&["cleanup", &format!("--dry-run={dry_run}")]),
+        Verb::Cleanup { dry_run: true, .. } => words(&["cleanup", "--dry-run"]),
+        Verb::Cleanup { dry_run: false, wait } => words(&["cleanup", &format!("--wait={wait}")]),
         Verb::Status { check, format } => {
             let check = check.iter().map(|check| format!("--check={}", name(check)));
             iter::once("status".to_owned()).chain(check).chain([format!("--format={}", name(format))]).collect()

@@ -1,6 +1,6 @@
 //! The arguments as clap reads them. Comments on fields here are the words of `--help`.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -101,7 +101,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "DIR", default_value = runtime::DEFAULT)]
     pub(super) runtime_dir: PathBuf,
     /// Answer /livez, /readyz, /metrics and /status over HTTP here, such as 127.0.0.1:10297; off if not given
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR", value_parser = socket_address)]
     pub(super) listen: Option<SocketAddr>,
     /// Answer the same over this Unix socket, by which the verb status asks; off if not given
     #[arg(long, global = true, value_name = "PATH")]
@@ -199,6 +199,9 @@ pub(super) enum Request {
         /// Print what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Then wait for SIGTERM or SIGINT, for a DaemonSet, which starts a container that ends again and again
+        #[arg(long, conflicts_with = "dry_run")]
+        wait: bool,
     },
     /// Ask the running agent how the node is (it needs --status-socket)
     Status {
@@ -235,6 +238,16 @@ pub(super) fn command() -> Command {
     let values = klog::VALUES.map(|(name, check)| ignored(name).value_parser(check));
     let command = Arguments::command().args(switches).args(values).after_help(notes);
     go_flags::with_go_booleans(command)
+}
+
+/// An address and its port, an IPv4 address also in the brackets that an IPv6 address needs: a manifest writes
+/// `[$(HOST_IP)]:10297` and does not know of which family that will be. Go's servers read both, too.
+fn socket_address(text: &str) -> Result<SocketAddr, AddrParseError> {
+    text.parse().or_else(|error| {
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
+        let (address, port) = bracketed.ok_or(error)?;
+        format!("{address}:{port}").parse().map(SocketAddr::V4)
+    })
 }
 
 impl From<Upstream> for Flags {

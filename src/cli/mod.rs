@@ -106,6 +106,8 @@ pub enum Verb {
     Cleanup {
         /// Whether the plan is printed instead of committed.
         dry_run: bool,
+        /// Whether the process then waits to be stopped.
+        wait: bool,
     },
     /// Asks the running agent how the node is.
     Status {
@@ -272,7 +274,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Run => Verb::Run,
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
-        Request::Cleanup { dry_run } => Verb::Cleanup { dry_run },
+        Request::Cleanup { dry_run, wait } => Verb::Cleanup { dry_run, wait },
         Request::Status { check, format } => Verb::Status { check, format },
         Request::StateWriter { set_aside, remember } => {
             let task = if remember { WriterTask::Remember } else { WriterTask::Save };

@@ -142,8 +142,9 @@ fn each_verb_is_read_with_what_belongs_to_it() {
         ("render", Verb::Render { format: None }),
         ("render --format ip6tables", Verb::Render { format: Some(Format::Ip6tables) }),
         ("render -format=json", Verb::Render { format: Some(Format::Json) }),
-        ("cleanup", Verb::Cleanup { dry_run: false }),
-        ("cleanup -dry-run", Verb::Cleanup { dry_run: true }),
+        ("cleanup", Verb::Cleanup { dry_run: false, wait: false }),
+        ("cleanup -dry-run", Verb::Cleanup { dry_run: true, wait: false }),
+        ("cleanup --wait", Verb::Cleanup { dry_run: false, wait: true }),
         ("explain 192.0.2.1", Verb::Explain(packet)),
         ("explain --protocol tcp 192.0.2.1 --local", Verb::Explain(full)),
     ] {
@@ -364,8 +365,12 @@ fn where_the_agent_can_be_asked_is_an_address_with_its_port_and_a_path_that_a_so
     let Listen { address, socket } = parsed("-listen [::1]:10297 --status-socket=/run/agent.sock").listen;
     assert_eq!(address, "[::1]:10297".parse().ok());
     assert_eq!(socket.as_ref().map(SocketPath::path), Some(Path::new("/run/agent.sock")));
+    let in_brackets = parsed("--listen=[10.0.0.1]:10297").listen.address;
+    assert_eq!(in_brackets, "10.0.0.1:10297".parse().ok(), "whoever writes brackets may not know the family");
     let long = format!("--status-socket=/{}", "s".repeat(107));
-    for flag in ["--listen=10297", "--listen=localhost:10297", "--status-socket=", &long] {
+    let addresses = ["10297", "localhost:10297", "::1:10297", "[::1]", "[10.0.0.1]", "[]:10297", "[10.0.0.1]:", "[10.0.0.1:1]:2"];
+    let addresses = addresses.map(|address| format!("--listen={address}"));
+    for flag in addresses.iter().map(String::as_str).chain(["--status-socket=", &long]) {
         let told = refused(&[flag]);
         assert!(told.contains("invalid value"), "{told}");
     }

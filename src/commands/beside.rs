@@ -40,7 +40,7 @@ fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
     let Record { pid, flags, config, .. } = record;
     // Who asks an agent how it is knows that one is there.
     let is_silent = matches!(cli.verb, Verb::Status { .. });
-    if let Verb::Cleanup { dry_run: false } = cli.verb {
+    if let Verb::Cleanup { dry_run: false, .. } = cli.verb {
         warn!(
             event = "agent_found",
             pid, "an agent is running here (pid {pid}): it repairs its rules, so they come back; stop it first"

@@ -82,7 +82,8 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Check(files) => check::check(cli, files),
         Verb::ExplainCode(code) => explain::explain_code(*code),
         Verb::Explain(packet) => explain::explain(cli, packet),
-        Verb::Cleanup { dry_run } => cleanup::cleanup(cli, *dry_run),
+        Verb::Cleanup { dry_run: true, .. } => cleanup::preview(cli),
+        Verb::Cleanup { dry_run: false, wait } => cleanup::cleanup(cli, *wait),
         Verb::Status { check, format } => status::status(cli, *check, *format),
         Verb::StateWriter(task) => store::write_state(cli, *task),
     }

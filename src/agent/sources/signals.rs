@@ -58,6 +58,12 @@ impl Signals {
         Ok(Self(told))
     }
 
+    /// Sleeps until the end is asked for. Nothing is missed if signals were [held back](Self::hold) before.
+    pub fn wait_for_end() {
+        let end = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+        while end.wait().is_err() {}
+    }
+
     /// Signals that are sent by calling this, which asks for the end.
     #[cfg(test)]
     pub(in crate::agent) fn by_hand() -> (impl Fn(), Self) {
