@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::daemon::Daemon;
 use crate::support::files::rename_over;
-use crate::support::netns::Netns;
+use crate::support::netns::{AGENT, Netns};
 
 /// In hash sets, as every list of that length is. The debug build takes seconds to bring them into force.
 const RANGES: u32 = 100_000;
@@ -76,4 +76,22 @@ fn the_end_that_is_asked_for_comes_in_time_at_any_part_of_a_large_change_which_t
     last.wait_until_said(IN_FORCE);
     let sets = netns.run("nft list sets ip");
     assert!(!sets.contains("exempt-24"), "{sets}");
+}
+
+#[test]
+fn cleanup_that_waits_lives_on_when_the_rules_are_gone_until_it_is_asked_to_end() {
+    let Some(netns) = Netns::new("cleanup-wait") else { return };
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        netns.agent("apply", &exempting("10.91.0.0/16")).ended_with(0);
+        assert!(netns.run("nft list ruleset").contains("IP-MASQ-AGENT"));
+        let mut command = netns.command(AGENT);
+        command.args(["cleanup", "--wait", "--runtime-dir"]).arg(netns.scratch().join("none"));
+        let mut cleanup = Daemon::run(command);
+        cleanup.wait_until_said("waiting for SIGTERM or SIGINT");
+        assert!(!netns.run("nft list ruleset").contains("IP-MASQ-AGENT"));
+        // Which is no reason to end.
+        cleanup.signal(Signal::SIGHUP);
+        cleanup.signal(signal);
+        assert_eq!(cleanup.ended(), Some(0));
+    }
 }
