@@ -9,6 +9,11 @@ mod seccomp;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+mod admission;
+#[cfg(test)]
+mod kustomize;
+#[cfg(test)]
+mod swap;
 #[cfg(test)]
 mod systemd;
 #[cfg(test)]

@@ -51,3 +51,32 @@ fn the_tools_that_judge_deploy_are_installed_and_run() {
     command.args(["-c", "import helm_python, kubernetes_validate, jsonschema, yaml; print('ok')"]);
     assert_eq!(output(command), "ok\n");
 }
+
+/// Kustomize's output for these folders of `deploy/kubernetes/` together.
+pub(crate) fn kustomized(resources: &[&str], components: &[&str]) -> String {
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let root = scratch.path().canonicalize().unwrap();
+    // Kustomize takes no paths from the root.
+    let up = "../".repeat(root.components().count() - 1);
+    let listed = |key: &str, folders: &[&str]| {
+        let lines = folders.iter().map(|folder| format!("  - {up}{}/deploy/kubernetes/{folder}\n", &ROOT[1..]));
+        if folders.is_empty() { String::new() } else { format!("{key}:\n{}", lines.collect::<String>()) }
+    };
+    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+    let text = format!("{head}{}{}", listed("resources", resources), listed("components", components));
+    std::fs::write(root.join("kustomization.yaml"), text).unwrap();
+    let mut command = unpacked("kustomize");
+    command.arg("build").arg(&root);
+    output(command)
+}
+
+/// Compares a text with a file of `tests/deploy/golden/`, or writes it there (`BLESS=1`).
+pub(crate) fn assert_golden(file: &str, text: &str) {
+    let path = Path::new(ROOT).join("tests/deploy/golden").join(file);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden == text, "{} differs; BLESS=1 writes it anew:\n{text}", path.display());
+}
