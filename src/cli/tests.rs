@@ -368,7 +368,8 @@ fn where_the_agent_can_be_asked_is_an_address_with_its_port_and_a_path_that_a_so
     let in_brackets = parsed("--listen=[10.0.0.1]:10297").listen.address;
     assert_eq!(in_brackets, "10.0.0.1:10297".parse().ok(), "whoever writes brackets may not know the family");
     let long = format!("--status-socket=/{}", "s".repeat(107));
-    let addresses = ["10297", "localhost:10297", "::1:10297", "[::1]", "[10.0.0.1]", "[]:10297", "[10.0.0.1]:", "[10.0.0.1:1]:2"];
+    let addresses =
+        ["10297", "localhost:10297", "::1:10297", "[::1]", "[10.0.0.1]", "[]:10297", "[10.0.0.1]:", "[10.0.0.1:1]:2"];
     let addresses = addresses.map(|address| format!("--listen={address}"));
     for flag in addresses.iter().map(String::as_str).chain(["--status-socket=", &long]) {
         let told = refused(&[flag]);

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use ip_masq_agent::cli::{self, Check, Cli, StatusFormat, Verb};
-use ip_masq_agent::http::Listen;
+use ip_masq_agent::http::{Listen, SocketPath};
 use serde_json::{Value, json};
 
 use super::swap;
@@ -77,7 +77,8 @@ fn everything_is_built_as_the_goldens_have_it_and_kubernetes_accepts_it() {
         assert_golden(&format!("kustomize/{name}.yaml"), &manifests);
         // Each component is also in `all-on-base`.
         if !name.starts_with("components-") {
-            together.push_str(&format!("---\n{manifests}"));
+            together += "---\n";
+            together += &manifests;
         }
     }
     let all = read(&together, &VERSIONS);
@@ -116,7 +117,8 @@ fn the_pod_is_confined_and_runs_on_every_node() {
 #[test]
 fn there_is_no_configmap_that_could_take_the_place_of_an_operators_own() {
     for folder in ["base", "overlays/gke", "overlays/tke", "overlays/azure", "cleanup"] {
-        let kinds: Vec<_> = read(&kustomized(&[folder], &[]), &[]).into_iter().map(|each| each["kind"].clone()).collect();
+        let kinds: Vec<_> =
+            read(&kustomized(&[folder], &[]), &[]).into_iter().map(|each| each["kind"].clone()).collect();
         assert_eq!(kinds, ["DaemonSet"], "{folder}");
     }
     let volume = |folder: &str| with(folder, &[])["spec"]["template"]["spec"]["volumes"][0]["configMap"].clone();
@@ -159,9 +161,11 @@ fn the_agent_takes_the_arguments_and_listens_where_the_probes_ask() {
         let Listen { address, socket: listening } = &cli.listen;
         assert_eq!((&cli.verb, cli.odd.len()), (&Verb::Run, 0), "{folder}");
         assert_eq!(address, &"127.0.0.1:10297".parse().ok());
-        assert_eq!(listening.as_ref().map(|socket| socket.path()), Some(socket.as_ref()));
+        assert_eq!(listening.as_ref().map(SocketPath::path), Some(socket.as_ref()));
         assert_eq!(cli.config.to_str(), Some("/etc/config/ip-masq-agent"));
-        for (probe, check) in [("startupProbe", Check::Live), ("livenessProbe", Check::Live), ("readinessProbe", Check::Ready)] {
+        for (probe, check) in
+            [("startupProbe", Check::Live), ("livenessProbe", Check::Live), ("readinessProbe", Check::Ready)]
+        {
             let command = container[probe]["exec"]["command"].as_array().unwrap();
             let asked = parsed(&json!(command[1..]), "");
             assert_eq!(asked.verb, Verb::Status { check: Some(check), format: StatusFormat::Text }, "{folder} {probe}");

@@ -13,6 +13,9 @@ mod admission;
 #[cfg(test)]
 mod kustomize;
 #[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(test)]
 mod swap;
 #[cfg(test)]
 mod systemd;

@@ -141,7 +141,9 @@ fn sorted_as(new: &Map<String, Value>, mut all: Map<String, Value>) -> Value {
 pub(crate) fn differences(first: &Value, second: &Value) -> Vec<String> {
     match (first, second) {
         (Value::Object(first), Value::Object(second)) => in_maps(first, second),
-        (Value::Array(one), Value::Array(two)) if two.iter().all(|entry| entry["name"].is_string()) && !two.is_empty() => {
+        (Value::Array(one), Value::Array(two))
+            if two.iter().all(|entry| entry["name"].is_string()) && !two.is_empty() =>
+        {
             let [one, two] = [one, two].map(|list| by_key(&Value::Array(list.clone()), "name"));
             differences(&one, &two)
         }

@@ -58,9 +58,11 @@ pub(crate) fn kustomized(resources: &[&str], components: &[&str]) -> String {
     let root = scratch.path().canonicalize().unwrap();
     // Kustomize takes no paths from the root.
     let up = "../".repeat(root.components().count() - 1);
-    let listed = |key: &str, folders: &[&str]| {
-        let lines = folders.iter().map(|folder| format!("  - {up}{}/deploy/kubernetes/{folder}\n", &ROOT[1..]));
-        if folders.is_empty() { String::new() } else { format!("{key}:\n{}", lines.collect::<String>()) }
+    let listed = |key: &str, folders: &[&str]| match folders {
+        [] => String::new(),
+        _ => folders.iter().fold(format!("{key}:\n"), |list, folder| {
+            list + "  - " + &up + &ROOT[1..] + "/deploy/kubernetes/" + folder + "\n"
+        }),
     };
     let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
     let text = format!("{head}{}{}", listed("resources", resources), listed("components", components));
