@@ -3,6 +3,7 @@
 // Helpers of tests may panic as the tests themselves may: it is a failed test with a line number.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod odd;
 mod random;
 
 use std::fmt::Write as _;

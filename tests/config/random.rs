@@ -8,6 +8,7 @@ use ip_masq_agent::config::{self, Context, SourceSet};
 use ip_masq_agent::net::Cidr;
 use proptest::prelude::*;
 
+use super::odd::ODD;
 use super::{DUAL, IPV4};
 
 /// The texts of all files in `testdata/config`.
@@ -16,42 +17,6 @@ fn corpus() -> Vec<Vec<u8>> {
         ["testdata/config/odd", "testdata/config/bad"].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
 }
-
-/// What is put into a valid file to make it an odd one.
-const SEEDS: [&str; 32] = [
-    "\t",
-    " ",
-    "\n",
-    "\r\n",
-    ":",
-    ": ",
-    "- ",
-    "? ",
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    "#",
-    " #",
-    "&a ",
-    "*a",
-    "!",
-    "!!str ",
-    "|",
-    ">",
-    "|-\n",
-    "\"",
-    "'",
-    "---\n",
-    "...\n",
-    "%YAML 1.1\n",
-    "<<: ",
-    "\\",
-    "\u{85}",
-    "\u{feff}",
-    "\u{2028}",
-];
 
 proptest! {
     #[test]
@@ -62,7 +27,7 @@ proptest! {
     #[test]
     fn no_change_to_a_file_makes_the_parser_panic(
         pick: prop::sample::Index,
-        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(&SEEDS[..]), any::<prop::sample::Index>()), 1..8),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(&ODD[..]), any::<prop::sample::Index>()), 1..8),
     ) {
         let corpus = corpus();
         let mut bytes = corpus[pick.index(corpus.len())].clone();

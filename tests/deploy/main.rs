@@ -13,6 +13,9 @@ mod admission;
 #[cfg(test)]
 mod kustomize;
 #[cfg(test)]
+#[path = "../config/odd.rs"]
+mod odd;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
