@@ -11,6 +11,8 @@ mod seccomp;
 mod support;
 mod admission;
 #[cfg(test)]
+mod helm;
+#[cfg(test)]
 mod kustomize;
 #[cfg(test)]
 #[path = "../config/odd.rs"]
