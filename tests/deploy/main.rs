@@ -11,12 +11,16 @@ mod seccomp;
 mod support;
 mod admission;
 #[cfg(test)]
+mod deb;
+#[cfg(test)]
 mod helm;
 #[cfg(test)]
 mod kustomize;
 #[cfg(test)]
 #[path = "../config/odd.rs"]
 mod odd;
+#[cfg(test)]
+mod seccomp;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
