@@ -1,14 +1,6 @@
 //! What stands in `deploy/`, held against the tools that read it on a node or in a cluster, and against the agent.
 
 #[cfg(test)]
-mod deb;
-#[cfg(test)]
-mod helm;
-#[cfg(test)]
-mod seccomp;
-#[cfg(test)]
-#[path = "../support/mod.rs"]
-mod support;
 mod admission;
 #[cfg(test)]
 mod deb;
