@@ -16,6 +16,7 @@ DEPENDENCIES := \
 	mkfs.ext4:e2fsprogs \
 	mount:mount \
 	strace:strace \
+	getcap:libcap2-bin \
 	file:file \
 	jq:jq \
 	/usr/include/libnftnl/rule.h:libnftnl-dev \
@@ -26,6 +27,22 @@ DEPENDENCIES := \
 	systemd-analyze:systemd \
 	kill:procps \
 	/usr/share/doc/python3-seccomp:python3-seccomp
+
+# What `make image` needs: the other architecture's linker and C library, and its processor to see the binary run. Debian names
+# them from amd64's view and from arm64's.
+IMAGE_DEPENDENCIES := \
+	gcc:gcc \
+	/usr/include/stdlib.h:libc6-dev \
+	file:file \
+	jq:jq \
+	python3:python3 \
+	$(if $(filter aarch64,$(shell uname -m)), \
+		x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu \
+		/usr/x86_64-linux-gnu/lib/libc.a:libc6-dev-amd64-cross \
+		qemu-x86_64-static:qemu-user-static, \
+		aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+		/usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross \
+		qemu-aarch64-static:qemu-user-static)
 
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \
@@ -71,7 +88,7 @@ FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet deps-acceptance-systemd deb acceptance-systemd
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet deps-acceptance-systemd deb acceptance-systemd deps-image image
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -89,6 +106,9 @@ deps-bench: ## install what `make bench` needs
 deps-fuzz: ## install what `make fuzz` needs
 	$(call install,$(FUZZ_DEPENDENCIES))
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+
+deps-image: ## install what `make image` needs
+	$(call install,$(IMAGE_DEPENDENCIES))
 
 define install
 	@missing=; for dependency in $(1); do \
@@ -152,9 +172,9 @@ fmt: ## bring all code into the format
 	$(CARGO) fmt --manifest-path benches/Cargo.toml
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
-# With --target the flags do not reach build scripts and procedural macros, which cannot be static.
+# The same commit gives the same bytes, which carry the list of what is linked into them.
 static: ## build a static binary (STATIC_TARGET=aarch64-unknown-linux-gnu for another machine) and run it in an empty root
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $(STATIC_TARGET)
+	CARGO=$(CARGO) deploy/image/static.sh $(STATIC_TARGET)
 	@file $(STATIC_BINARY) | grep -E 'statically linked|static-pie linked'
 	@if [ $(STATIC_TARGET) = $(HOST_TARGET) ]; then \
 		root=$$(mktemp -d) && trap 'rm -r "$$root"' EXIT && \
@@ -176,3 +196,6 @@ deps-acceptance-systemd: ## install what `make acceptance-systemd` needs
 
 acceptance-systemd: deps-acceptance-systemd deb ## install the package on a real systemd (SUITE=bookworm: 252, SUITE=trixie: 257) and try all that docs/systemd.md promises
 	$(SUDO) tests/acceptance/systemd.sh $(DEB_DIRECTORY)/ip-masq-agent_*_$$(dpkg --print-architecture).deb $(call target_directory,Cargo.toml)/nspawn $(SUITE)
+
+image: deps-image ## build the OCI image, without a daemon, into the target directory; IMAGE_ARCHITECTURES="amd64 arm64" by default
+	CARGO=$(CARGO) IMAGE_SOURCE=$(IMAGE_SOURCE) deploy/image/build.sh $(or $(IMAGE_ARCHITECTURES),amd64 arm64)

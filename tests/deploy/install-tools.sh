@@ -14,16 +14,8 @@ mkdir -p "$tools/bin"
 unpack() {
     local package=$1 suite=$2 program=$3 work
     [ -x "$tools/bin/$(basename "$program")" ] && return
-    echo "unpacking $program of Debian's $package ($suite)"
     work=$(mktemp -d)
-    mkdir -p "$work"/{lists/partial,cache/archives/partial}
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" >"$work/sources.list"
-    local options=(-q -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-    apt-get "${options[@]}" update >"$work/log" 2>&1 &&
-        (cd "$work" && apt-get "${options[@]}" download "$package" >>log 2>&1) ||
-        { cat "$work/log"; exit 1; }
-    dpkg-deb -x "$work"/*.deb "$work/root"
+    "$here/../../deploy/image/unpack.sh" "$suite" "$work/root" "$package"
     install -m 755 "$work/root/$program" "$tools/bin/"
     rm -rf "$work"
 }

@@ -13,6 +13,7 @@ mod kustomize;
 mod odd;
 #[cfg(test)]
 mod seccomp;
+mod image;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
