@@ -44,6 +44,15 @@ IMAGE_DEPENDENCIES := \
 		/usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross \
 		qemu-aarch64-static:qemu-user-static)
 
+# What `make acceptance-kubernetes` needs beyond that; the servers are its own matter.
+ACCEPTANCE_DEPENDENCIES := \
+	curl:curl \
+	openssl:openssl \
+	iptables-nft:iptables \
+	nft:nftables \
+	ip:iproute2 \
+	nsenter:util-linux
+
 # What the peers of `make bench` need beyond that.
 BENCH_DEPENDENCIES := \
 	ipset:ipset \
@@ -88,7 +97,7 @@ FUZZ_DIRECTORY  = $(call target_directory,fuzz/Cargo.toml)
 target_directory = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked --manifest-path $(1) | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet deps-acceptance-systemd deb acceptance-systemd deps-image image
+.PHONY: help demo deps deps-bench deps-fuzz test chaos fuzz mutants bench lint fmt static chart fleet deps-acceptance-systemd deb acceptance-systemd deps-image image deps-acceptance acceptance-kubernetes
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -109,6 +118,9 @@ deps-fuzz: ## install what `make fuzz` needs
 
 deps-image: ## install what `make image` needs
 	$(call install,$(IMAGE_DEPENDENCIES))
+
+deps-acceptance: deps deps-image ## install what `make acceptance-kubernetes` needs
+	$(call install,$(ACCEPTANCE_DEPENDENCIES))
 
 define install
 	@missing=; for dependency in $(1); do \
@@ -199,3 +211,10 @@ acceptance-systemd: deps-acceptance-systemd deb ## install the package on a real
 
 image: deps-image ## build the OCI image, without a daemon, into the target directory; IMAGE_ARCHITECTURES="amd64 arm64" by default
 	CARGO=$(CARGO) IMAGE_SOURCE=$(IMAGE_SOURCE) deploy/image/build.sh $(or $(IMAGE_ARCHITECTURES),amd64 arm64)
+
+# Kubernetes' servers stay in the user's cache, as they take ten minutes to build and are no part of this project.
+SERVERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ip-masq-agent-acceptance
+
+acceptance-kubernetes: deps-acceptance ## run the image under deploy/'s manifests on a real node of Kubernetes; ONLY=policy for a part, UPSTREAM=binary for upstream's agent
+	$(MAKE) --no-print-directory image IMAGE_ARCHITECTURES=$(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+	ONLY=$(ONLY) UPSTREAM=$(UPSTREAM) tests/acceptance/kubernetes.sh $(call target_directory,Cargo.toml) $(SERVERS)
