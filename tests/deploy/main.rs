@@ -7,13 +7,14 @@ mod deb;
 #[cfg(test)]
 mod helm;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod kustomize;
 #[cfg(test)]
 #[path = "../config/odd.rs"]
 mod odd;
 #[cfg(test)]
 mod seccomp;
-mod image;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
