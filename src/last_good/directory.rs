@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
@@ -19,10 +20,6 @@ use crate::text::Shown;
 const NAME: &str = "last-known-good";
 /// The name of what is to become the state file. What a crash leaves of it is replaced and never read.
 const NEW: &str = "last-known-good.new";
-/// The name of the file with what a one-shot verb knew of the rules (`StateDir::remember`).
-pub const REMEMBERED: &str = "remembered-rules";
-/// What is to become that file.
-const NEW_REMEMBERED: &str = "remembered-rules.new";
 /// So many files of each kind are set aside at most; then the oldest is removed.
 const MOST_ASIDE: usize = 3;
 /// The bytes that a state file can need.
@@ -31,7 +28,7 @@ pub(super) const LARGEST: u64 = config::MOST_BYTES + LONGEST_HEADER;
 /// `--state-dir`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// Why the state file gives no configuration.
@@ -157,28 +154,22 @@ impl StateDir {
         directory.sync().map_err(failed("write to the disk", &self.path)).map(|()| true)
     }
 
-    /// Makes the file [`REMEMBERED`] hold this. After a crash of the whole node it is of no use, so nothing waits for the
-    /// disk. The directory is that of running agents, whose records everybody may read.
-    pub(super) fn remember(&self, bytes: &[u8]) -> Result<(), WriteError> {
-        match DirBuilder::new().mode(0o755).create(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed("create the directory", &self.path)(error));
-            }
-            _ => {}
-        }
-        let _lock = self.lock()?;
-        replace(&self.path.join(NEW_REMEMBERED), &self.path.join(REMEMBERED), bytes, false)
-    }
-
     /// The directory, which is this process's alone until the value is dropped. A writer process that an earlier agent
     /// left behind on a disk that hangs is waited for, so that it does not overwrite this with something older.
-    fn lock(&self) -> Result<Locked, WriteError> {
-        let open = || File::open(&self.path).map_err(failed("open", &self.path));
-        match Flock::lock(open()?, FlockArg::LockExclusive) {
-            Ok(lock) => Ok(Locked::Alone(Some(lock))),
-            // Some network file systems have no locks. Without, all else still holds.
-            Err((directory, _)) => Ok(Locked::Perhaps(directory)),
-        }
+    pub(super) fn lock(&self) -> Result<Locked, WriteError> {
+        // Some network file systems have no locks. Without, all else still holds.
+        Ok(self.locked(FlockArg::LockExclusive)?.unwrap_or_else(|(directory, _)| Locked::Perhaps(directory)))
+    }
+
+    /// The same without waiting for another process: an error, if one has the lock.
+    pub(super) fn try_lock(&self) -> Result<Locked, WriteError> {
+        let locked = self.locked(FlockArg::LockExclusiveNonblock)?;
+        locked.map_err(|(_, errno)| failed("lock", &self.path)(errno.into()))
+    }
+
+    fn locked(&self, how: FlockArg) -> Result<Result<Locked, (File, Errno)>, WriteError> {
+        let directory = File::open(&self.path).map_err(failed("open", &self.path))?;
+        Ok(Flock::lock(directory, how).map(|lock| Locked::Alone(Some(lock))))
     }
 
     fn create(&self) -> Result<(), WriteError> {
@@ -191,7 +182,7 @@ impl StateDir {
 }
 
 /// The state directory while it is written.
-enum Locked {
+pub(super) enum Locked {
     /// No other process writes.
     Alone(Option<Flock<File>>),
     /// There are no locks.
@@ -244,7 +235,7 @@ impl fmt::Display for Flaw {
 }
 
 /// Makes a file hold these bytes. At every moment it holds what it held or these.
-fn replace(new: &Path, file: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
+pub(super) fn replace(new: &Path, file: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
     write(new, bytes, lasts)
         .and_then(|()| fs::rename(new, file).map_err(failed("rename to its name", new)))
         // What takes up room there is of no use.
@@ -264,7 +255,7 @@ fn write(new: &Path, bytes: &[u8], lasts: bool) -> Result<(), WriteError> {
     if lasts { file.sync_all().map_err(failed("write to the disk", new)) } else { Ok(()) }
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {
     move |source| WriteError { doing, path: path.to_owned(), source }
 }
 

@@ -8,6 +8,7 @@
 mod active_config;
 mod directory;
 mod format;
+mod remembered;
 mod save;
 mod store;
 mod task;
@@ -15,8 +16,9 @@ mod trust;
 mod writer;
 
 pub use active_config::{ActiveConfig, Fallback, FileStatus, ReadSources, choose};
-pub use directory::{Flaw, LoadError, REMEMBERED, StateDir, WriteError};
+pub use directory::{Flaw, LoadError, StateDir, WriteError};
 pub use format::{FormatError, decode, encode};
+pub use remembered::REMEMBERED;
 pub use save::Save;
 pub use store::{FallbackNotes, LastGoodStore};
 pub use task::{WriterAnswer, WriterTask};

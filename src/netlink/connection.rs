@@ -116,16 +116,20 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn exchange<E: From<NetlinkError>>(
         &mut self,
         request: &Request<'_>,
-        each: impl FnMut(Attributes<'_>) -> Result<(), E>,
+        mut each: impl FnMut(Attributes<'_>) -> Result<(), E>,
     ) -> Result<End, E> {
-        self.exchange_within(Budget::HANDED_ON, request, each)
+        let header = request.family;
+        self.exchange_within(Budget::HANDED_ON, request, |payload| {
+            each(Attributes::behind(&header, payload).map_err(NetlinkError::from)?)
+        })
     }
 
+    /// The same, where `each` is also given the header of the protocol, and no more than so many datagrams are received.
     fn exchange_within<E: From<NetlinkError>>(
         &mut self,
         mut budget: Budget,
         request: &Request<'_>,
-        mut each: impl FnMut(Attributes<'_>) -> Result<(), E>,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<End, E> {
         self.discard_leftovers()?;
         self.send(request)?;
@@ -144,7 +148,7 @@ impl<T: Transport> Connection<T> {
                 overtaken |= message.interrupted;
                 match message.content {
                     Content::Object { kind, payload } if kind == request.answer => {
-                        each(Attributes::behind(&request.family, payload).map_err(NetlinkError::from)?)?;
+                        each(payload)?;
                     }
                     Content::Object { .. } | Content::Other => {}
                     Content::Overrun => lost = true,

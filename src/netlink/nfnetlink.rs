@@ -46,6 +46,11 @@ pub(crate) const fn nfproto(family: Family) -> u8 {
     }
 }
 
+/// The family (`NFPROTO_*`) that a message from a subsystem of netfilter is about, and its attributes.
+pub(crate) fn family_and_attributes(payload: &[u8]) -> Result<(u8, Attributes<'_>), Malformed> {
+    Ok((payload.first().copied().unwrap_or_default(), attributes(payload)?))
+}
+
 /// The attributes of a message from a subsystem of netfilter.
 pub(crate) fn attributes(payload: &[u8]) -> Result<Attributes<'_>, Malformed> {
     Attributes::behind(&NO_FAMILY, payload)

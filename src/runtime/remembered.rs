@@ -1,6 +1,7 @@
 //! What an `apply` knew of the rules when it ended, for the next one. What it says and whether it is still true is the
 //! backend's to tell; here it is bytes.
 
+use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::last_good::{REMEMBERED, StateDir, Writer, WriterTask};
 
 /// The bytes that are read at most. A million ranges take four million of them in sets and thirty in iptables' rules.
 const LARGEST: u64 = 256 << 20;
-/// How long the end of `apply` waits until they are written. A process writes them, as it may be a disk that hangs.
+/// How long the end of `apply` waits for the process that writes them where they may be on a disk, which may hang.
 const WRITING: Duration = Duration::from_secs(2);
 
 impl RuntimeDir {
@@ -47,12 +48,21 @@ impl RuntimeDir {
             let bytes = memory.len();
             return debug!(event = "rules_not_remembered", bytes, "{bytes} bytes are too many to be remembered");
         }
-        if let Err(error) = Writer::run(&StateDir::new(&self.path), WriterTask::Remember, Some(memory), WRITING) {
-            info!(
-                event = "rules_not_remembered",
-                error = %error,
-                "the next apply has to read all rules, as what is known of them is not kept: {error} (look at --runtime-dir)"
-            );
+        let dir = StateDir::new(&self.path);
+        match dir.remember_at_once(memory) {
+            Ok(true) => {}
+            Ok(false) => {
+                Writer::run(&dir, WriterTask::Remember, Some(memory), WRITING).map_or_else(|error| not_kept(&error), drop);
+            }
+            Err(error) => not_kept(&error),
         }
     }
+}
+
+fn not_kept(error: &dyn Display) {
+    info!(
+        event = "rules_not_remembered",
+        error = %error,
+        "the next apply has to read all rules, as what is known of them is not kept: {error} (look at --runtime-dir)"
+    );
 }

@@ -64,6 +64,12 @@ impl Cache {
         Self { generation, chains, extent: Extent::Sets(sets), ..Self::default() }
     }
 
+    /// Whether it has all that was read last.
+    #[must_use]
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self.extent, Extent::Whole(_))
+    }
+
     /// All that was read last, if it was, and nothing of it was assumed.
     #[must_use]
     pub(super) const fn read_in_full(&self) -> Option<&Observed> {

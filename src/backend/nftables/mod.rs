@@ -163,6 +163,10 @@ impl<T: Transport> Backend for Nftables<T> {
     fn begin(&mut self) -> Result<Option<Observed>, BackendError> {
         self.in_use.clear();
         self.legacy_in_this_pass = None;
+        // The generation is read by what follows, too.
+        if !self.cache.is_whole() {
+            return Ok(None);
+        }
         let generation = self.generation()?;
         Ok(self.cache.take(generation))
     }

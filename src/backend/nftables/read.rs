@@ -45,9 +45,11 @@ impl<T: Transport> Nftables<T> {
         let legacy = self.legacy_in_this_pass.get_or_insert_with(self.legacy).clone();
         let mut observed = Observed { generation, legacy, ..Observed::default() };
         let mut cached = Cached { cache, generation, is_partly_assumed: false, is_of_this_generation: false };
+        let mut tables_of_all = self.read_list("list the tables", Connection::tables_of_all_families)?;
+        let mut chains_of_all = self.read_list("list the chains", Connection::chains_of_all_families)?;
         for family in TableFamily::ALL {
-            let tables = self.read_list("list the tables", |connection| connection.tables(family))?;
-            let chains = self.read_list("list the chains", |connection| connection.chains(family))?;
+            let tables = taken_out(&mut tables_of_all, family);
+            let chains = taken_out(&mut chains_of_all, family);
             for id in tables_of_interest(family) {
                 if let Some(info) = tables.iter().find(|info| info.name == id.name.as_str()) {
                     let chains = chains.iter().filter(|chain| chain.table == info.name).map(unread).collect();
@@ -153,6 +155,10 @@ impl<T: Transport> Nftables<T> {
     ) -> Result<A, BackendError> {
         read(&mut self.connection).map_err(|error| doing(what, error))
     }
+}
+
+fn taken_out<I>(of_all: &mut Vec<(TableFamily, I)>, family: TableFamily) -> Vec<I> {
+    of_all.extract_if(.., |(of, _)| *of == family).map(|(_, item)| item).collect()
 }
 
 /// The cache, as one reading uses it.

@@ -19,6 +19,15 @@ impl<T: Transport> Connection<T> {
         request: &Request<'_>,
         parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
     ) -> Result<Vec<I>, NetlinkError> {
+        self.read_with_headers(request, |payload| parse(Attributes::behind(&request.family, payload)?))
+    }
+
+    /// The same, where `parse` is also given the header of the protocol, which tells what a request about everything does not.
+    pub(crate) fn read_with_headers<I>(
+        &mut self,
+        request: &Request<'_>,
+        parse: impl Fn(&[u8]) -> Result<Option<I>, Malformed>,
+    ) -> Result<Vec<I>, NetlinkError> {
         self.read_until(request, parse, |_, _| false)
     }
 
@@ -36,14 +45,14 @@ impl<T: Transport> Connection<T> {
         let are_same = |one: &[I], other: &[I]| {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         };
-        self.read_until(request, parse, are_same)
+        self.read_until(request, |payload| parse(Attributes::behind(&request.family, payload)?), are_same)
     }
 
     /// Sends a request until its answer is whole, or the same as the one before.
     fn read_until<I>(
         &mut self,
         request: &Request<'_>,
-        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+        parse: impl Fn(&[u8]) -> Result<Option<I>, Malformed>,
         are_same: impl Fn(&[I], &[I]) -> bool,
     ) -> Result<Vec<I>, NetlinkError> {
         let mut previous: Option<Vec<I>> = None;
@@ -72,11 +81,11 @@ impl<T: Transport> Connection<T> {
     fn attempt<I>(
         &mut self,
         request: &Request<'_>,
-        parse: impl Fn(Attributes<'_>) -> Result<Option<I>, Malformed>,
+        parse: impl Fn(&[u8]) -> Result<Option<I>, Malformed>,
     ) -> Result<Attempt<I>, NetlinkError> {
         let mut items = Vec::new();
-        let end = self.exchange_within(Budget::STORED, request, |attributes| {
-            items.extend(parse(attributes)?);
+        let end = self.exchange_within(Budget::STORED, request, |payload| {
+            items.extend(parse(payload)?);
             Ok::<_, NetlinkError>(())
         })?;
         Ok(match end {

@@ -99,12 +99,22 @@ impl TableFamily {
         self == Self::Inet || self == Self::Of(family)
     }
 
+    /// The one with this number, unless its tables are not read.
+    pub(crate) fn of_number(nfproto: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.number() == nfproto)
+    }
+
     /// The header of messages about its tables.
     pub(crate) const fn header(self) -> FamilyHeader {
-        nfnetlink::header(match self {
+        nfnetlink::header(self.number())
+    }
+
+    /// `NFPROTO_*`.
+    const fn number(self) -> u8 {
+        match self {
             Self::Of(family) => nfnetlink::nfproto(family),
             Self::Inet => NFPROTO_INET,
-        })
+        }
     }
 }
 

@@ -23,11 +23,13 @@ const NFTA_SET_COUNT: u16 = 20;
 pub(super) fn list(memory: &Memory, asked: &Asked<'_>) -> Vec<Vec<u8>> {
     let (table, name) = (asked.text(TABLE), asked.text(NAME));
     let is_asked_for = |found: &&ObservedTable| {
-        Some(found.id.family) == asked.family && table.as_ref().is_none_or(|name| *name == found.id.name.as_str())
+        asked.family.is_none_or(|family| found.id.family == family)
+            && table.as_ref().is_none_or(|name| *name == found.id.name.as_str())
     };
     let tables = memory.state.tables.iter().filter(is_asked_for);
     let of_table = |table: &ObservedTable| -> Vec<Vec<u8>> {
         let id = table.id;
+        let asked = &Asked { family: Some(id.family), attributes: asked.attributes.clone(), ..*asked };
         match asked.kind {
             table::GET => vec![object(asked, table::NEW, |writer| emit_table(writer, table))],
             chain::GET => chains(asked, table),

@@ -43,6 +43,7 @@ pub(super) struct Asked<'a> {
     pub(super) kind: Kind,
     pub(super) flags: u16,
     pub(super) sequence: u32,
+    /// `None` for all.
     pub(super) family: Option<Family>,
     pub(super) attributes: Attributes<'a>,
 }
@@ -61,7 +62,8 @@ pub(super) fn asked(datagram: &[u8]) -> Vec<Asked<'_>> {
         let family = match rest[HEADER_LEN] {
             2 => Some(Family::Ipv4),
             10 => Some(Family::Ipv6),
-            _ => None,
+            0 => None,
+            other => panic!("nothing is asked of family {other}"),
         };
         let len = u32::from_ne_bytes(*rest.first_chunk().unwrap()) as usize;
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();

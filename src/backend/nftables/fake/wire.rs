@@ -16,7 +16,6 @@ use crate::backend::nftables::codec::{element, generation, rule, table};
 use crate::backend::nftables::memory::Place;
 use crate::backend::nftables::monitor::Member;
 use crate::backend::nftables::{LONG, Monitor, ObservedTable, Plan};
-use crate::net::Family;
 use crate::netlink::{Attributes, NetlinkError, Transport, flag};
 
 /// Where the fields of `struct nlmsghdr` are, and how long it is.
@@ -86,7 +85,7 @@ impl Socket {
         if memory.ignores_questions {
             return Ok(());
         }
-        memory.readings += usize::from(asked.kind == table::GET && asked.family == Some(Family::Ipv4));
+        memory.readings += usize::from(asked.kind == table::GET && asked.family.is_none());
         let mut trouble = None;
         if asked.kind != generation::GET
             && let Some((looks, next)) = memory.looks
