@@ -45,8 +45,7 @@ impl List {
     /// The list, with no more than `most` of the entries that are no texts, and of the texts that are no ranges.
     pub(super) fn read(entries: goyaml::List<'_>, file: SourceId, most: usize) -> Self {
         let mut list = Self::default();
-        for entry in entries {
-            let (span, value) = entry.located();
+        for (span, value) in entries.located() {
             list.push(Location { file, span }, &value, most);
         }
         list

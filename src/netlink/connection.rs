@@ -39,6 +39,12 @@ pub trait Transport {
 
     /// The port of this end (`nl_pid`; `netlink(7)`), by which the kernel knows it.
     fn port(&self) -> u32;
+
+    /// The bytes of the receive buffer (`SO_RCVBUF`), as the kernel counts them: with what it needs itself for each datagram.
+    /// What has no room is lost.
+    fn receive_buffer(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// A connection to the part of the kernel for which its socket was opened.
@@ -109,6 +115,11 @@ impl<T: Transport> Connection<T> {
     /// The port of this end, by which the kernel names the socket to others (`nl_pid`; `netlink(7)`).
     pub fn port(&self) -> u32 {
         self.transport.port()
+    }
+
+    /// The bytes that the kernel can have queued before they are received ([`Transport::receive_buffer`]).
+    pub(crate) fn receive_buffer(&self) -> usize {
+        self.transport.receive_buffer()
     }
 
     /// Sends a request, and passes each thing in the answer to `each`, as the kernel lists it: nothing is stored. The

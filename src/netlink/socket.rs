@@ -158,6 +158,10 @@ impl Transport for NetlinkSocket {
     fn port(&self) -> u32 {
         self.port
     }
+
+    fn receive_buffer(&self) -> usize {
+        getsockopt(&self.socket, sockopt::RcvBuf).unwrap_or_default()
+    }
 }
 
 impl AsRawFd for NetlinkSocket {

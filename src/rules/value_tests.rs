@@ -39,6 +39,47 @@ fn elements_are_equal_by_content_and_a_change_of_one_value_leaves_the_values_tha
 }
 
 #[test]
+fn parts_of_the_same_elements_are_joined_without_a_copy_if_one_follows_on_the_other() {
+    let all: Vec<AddressRange> = (0..6).map(|number| range(&format!("10.{}.0.0/16", 2 * number))).collect();
+    let elements = Elements::from(all.clone());
+    let equal = |part: &Elements, expected: &[AddressRange]| assert_eq!(part.to_vec(), expected);
+    let mut part = elements.part(1..3);
+    equal(&part, &all[1..3]);
+    equal(&part.part(1..9), &all[2..3]);
+    equal(&elements.part(6..usize::MAX), &[]);
+
+    assert!(!part.join(&elements.part(4..5)) && !part.join(&elements.part(2..4)) && !part.join(&elements));
+    assert!(!part.join(&Elements::from(all[3..].to_vec())), "the same values elsewhere");
+    equal(&part, &all[1..3]);
+    assert!(part.join(&elements.part(3..6)));
+    equal(&part, &all[1..]);
+    let mut whole = elements.part(0..2);
+    assert!(whole.join(&elements.part(2..6)));
+    assert_eq!(whole, elements);
+
+    // Both are changed as values of their own.
+    part.to_mut().push(all[0]);
+    assert_eq!(part.to_vec(), [&all[1..], &all[..1]].concat());
+    equal(&elements, &all);
+}
+
+#[test]
+fn so_many_are_the_same_as_are_equal_from_the_beginning_whether_they_are_shared_or_not() {
+    let all: Vec<AddressRange> = (0..6).map(|number| range(&format!("10.{}.0.0/16", 2 * number))).collect();
+    let elements = Elements::from(all.clone());
+    let own = |elements: &Elements| Elements::from(elements.to_vec());
+    for (one, other, same) in
+        [((0, 3), (0, 6), 3), ((0, 6), (0, 0), 0), ((1, 4), (0, 6), 0), ((1, 4), (1, 3), 2), ((2, 2), (2, 2), 0)]
+    {
+        let [one, other] = [one, other].map(|(start, end)| elements.part(start..end));
+        for [one, other] in [[&one, &other], [&other, &one], [&own(&one), &other], [&one, &own(&other)]] {
+            assert_eq!(one.same_as_in(other), same, "{one:?} {other:?}");
+            assert_eq!(one == other, one.to_vec() == other.to_vec());
+        }
+    }
+}
+
+#[test]
 fn a_share_that_iptables_cannot_tell_from_all_or_from_none_is_the_nearest_that_it_can_express() {
     let almost = |part, whole| Probability::of(part, whole).map(Probability::for_statistic);
     assert_eq!(almost(u32::MAX - 1, u32::MAX), Probability::from_statistic((1 << 31) - 1));

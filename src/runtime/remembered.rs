@@ -52,7 +52,8 @@ impl RuntimeDir {
         match dir.remember_at_once(memory) {
             Ok(true) => {}
             Ok(false) => {
-                Writer::run(&dir, WriterTask::Remember, Some(memory), WRITING).map_or_else(|error| not_kept(&error), drop);
+                Writer::run(&dir, WriterTask::Remember, Some(memory), WRITING)
+                    .map_or_else(|error| not_kept(&error), drop);
             }
             Err(error) => not_kept(&error),
         }

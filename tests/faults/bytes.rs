@@ -17,10 +17,23 @@ const NEW_TABLE: u16 = 10 << 8;
 const NEW_CONNECTION: u16 = 1 << 8;
 const DUMP_INTR: u8 = 0x10;
 const MULTI: u16 = 0x2;
+const ECHO: u8 = 0x8;
+/// `NFNL_SUBSYS_NFTABLES`.
+const NFTABLES: u8 = 10;
 const CAPPED: u16 = 0x100;
 
 pub(crate) fn sequence(datagram: &[u8]) -> u32 {
     u32::from_ne_bytes(datagram[8..12].try_into().unwrap())
+}
+
+/// How many of the messages ask the kernel to send back what it makes of them.
+pub(crate) fn echoes(datagram: &[u8]) -> usize {
+    let (mut rest, mut count) = (datagram, 0);
+    while let Some(header) = rest.first_chunk::<HEADER>() {
+        count += usize::from(header[6] & ECHO != 0 && header[5] == NFTABLES);
+        rest = rest.get(u32::from_ne_bytes(header[..4].try_into().unwrap()) as usize..).unwrap_or_default();
+    }
+    count
 }
 
 fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {

@@ -43,6 +43,8 @@ pub(crate) enum List {
     These(&'static [&'static str]),
     /// So many addresses that the agent does not list them again without need, from this one on.
     Many(u32),
+    /// The same from the first one on, and so many ranges more.
+    More(&'static [&'static str]),
 }
 
 pub(crate) struct Case {
@@ -51,11 +53,13 @@ pub(crate) struct Case {
     pub(crate) new: Goal,
     /// Of so many points one is tried, where not all are.
     pub(crate) sample: usize,
+    /// Of so many new rules the kernel sends back what it made of them.
+    pub(crate) echoes: usize,
 }
 
 impl Case {
     const fn new(what: &'static str, old: Goal, new: Goal) -> Self {
-        Self { what, old, new, sample: 8 }
+        Self { what, old, new, sample: 8, echoes: 0 }
     }
 }
 
@@ -72,7 +76,39 @@ const fn many(first: u32) -> Goal {
     Goal::Rules(BackendOption::Nft, Protect::Auto, List::Many(first))
 }
 
-pub(crate) const CASES: [Case; 11] = [
+/// More rules than fit into one of the kernel's buffers, after the others.
+const A_FEW_MORE: &[&str] = &[
+    "11.0.0.0/24",
+    "11.0.2.0/24",
+    "11.0.4.0/24",
+    "11.0.6.0/24",
+    "11.0.8.0/24",
+    "11.0.10.0/24",
+    "11.0.12.0/24",
+    "11.0.14.0/24",
+    "11.0.16.0/24",
+    "11.0.18.0/24",
+    "11.0.20.0/24",
+    "11.0.22.0/24",
+    "11.0.24.0/24",
+    "11.0.26.0/24",
+    "11.0.28.0/24",
+    "11.0.30.0/24",
+    "11.0.32.0/24",
+    "11.0.34.0/24",
+    "11.0.36.0/24",
+    "11.0.38.0/24",
+    "11.0.40.0/24",
+    "11.0.42.0/24",
+    "11.0.44.0/24",
+    "11.0.46.0/24",
+];
+
+const fn long(more: &'static [&'static str]) -> Goal {
+    Goal::Rules(BackendOption::NftCompat, Protect::Off, List::More(more))
+}
+
+pub(crate) const CASES: [Case; 12] = [
     Case::new("an empty kernel to iptables' table", Goal::Empty, compat(WIDE)),
     Case::new("another list in iptables' table", compat(WIDE), compat(NARROW)),
     Case::new("iptables' table cleaned up", compat(WIDE), Goal::Nothing),
@@ -84,17 +120,29 @@ pub(crate) const CASES: [Case; 11] = [
     Case::new("iptables' table to tables of our own", compat(WIDE), native(Protect::Auto, WIDE)),
     Case::new("tables of our own cleaned up", native(Protect::Auto, WIDE), Goal::Nothing),
     Case { sample: 40, ..Case::new("other elements among many", many(0), many(10)) },
+    Case {
+        sample: 30,
+        echoes: A_FEW_MORE.len(),
+        ..Case::new("new rules of a long chain, which the kernel sends back", long(&[]), long(A_FEW_MORE))
+    },
 ];
+
+fn these(list: &'static [&'static str]) -> impl Iterator<Item = Cidr> {
+    list.iter().map(|text| text.parse().unwrap())
+}
+
+fn many_from(first: u32) -> impl Iterator<Item = Cidr> {
+    // Every other address, so that no two make one range.
+    let address = |number| Ipv4Addr::from_bits(0x0a00_0000 + 2 * number);
+    (first..first + MANY).map(move |number| Cidr::around(address(number).into(), 32).unwrap())
+}
 
 /// The rules that exempt a list, of both families, as a running agent has them.
 pub(crate) fn rules(list: List, layout: Layout) -> Ruleset {
     let cidrs: Vec<Cidr> = match list {
-        List::These(list) => list.iter().map(|text| text.parse().unwrap()).collect(),
-        List::Many(first) => {
-            // Every other address, so that no two make one range.
-            let address = |number| Ipv4Addr::from_bits(0x0a00_0000 + 2 * number);
-            (first..first + MANY).map(|number| Cidr::around(address(number).into(), 32).unwrap()).collect()
-        }
+        List::These(list) => these(list).collect(),
+        List::Many(first) => many_from(first).collect(),
+        List::More(more) => many_from(0).chain(these(more)).collect(),
     };
     let ports = PortChoice { random_fully: true, to_ports: PortRanges::default() };
     let exempt = cidrs.into_iter().map(|cidr| (cidr, Origin::Default));

@@ -71,6 +71,8 @@ pub(crate) struct Wire {
     fault: Option<(Fault, usize)>,
     around: Around,
     sends: usize,
+    /// How many messages asked the kernel to send something back.
+    echoes: usize,
     /// Of each receive, whether there was a datagram.
     receives: Vec<bool>,
     /// What comes before anything that the kernel has queued.
@@ -85,6 +87,7 @@ impl Wire {
             fault: None,
             around: Around { sequence: 0, seed: 0 },
             sends: 0,
+            echoes: 0,
             receives: Vec::new(),
             waiting: VecDeque::new(),
         }
@@ -92,7 +95,7 @@ impl Wire {
 
     /// Counts anew, and lets something go wrong.
     pub(crate) fn arm(&mut self, fault: Option<(Fault, usize)>, seed: u64) {
-        (self.fault, self.sends, self.around.seed) = (fault, 0, seed);
+        (self.fault, self.sends, self.echoes, self.around.seed) = (fault, 0, 0, seed);
         self.receives.clear();
     }
 
@@ -106,6 +109,11 @@ impl Wire {
         (self.sends, self.receives.clone())
     }
 
+    /// How many messages asked the kernel to send back what it made of them.
+    pub(crate) fn echoes(&self) -> usize {
+        self.echoes
+    }
+
     /// The fault that is due at this call.
     fn struck(&mut self, sending: bool, call: usize) -> Option<Fault> {
         let (fault, _) = self.fault.filter(|(fault, at)| fault.is_of_sending() == sending && *at == call)?;
@@ -117,6 +125,7 @@ impl Wire {
         let fault = self.struck(true, self.sends);
         self.sends += 1;
         self.around.sequence = bytes::sequence(datagram);
+        self.echoes += bytes::echoes(datagram);
         if let Some(Fault::NotSent(errno)) = fault {
             return Err(errno.into());
         }

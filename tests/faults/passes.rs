@@ -119,6 +119,7 @@ impl<'a> Bench<'a> {
         wire.borrow_mut().arm(None, 0);
         let layout = goal.pass().unwrap();
         let (sends, receives) = wire.borrow().counted();
+        assert_eq!(wire.borrow().echoes(), self.case.echoes, "{}", self.case.what);
         way.append(&mut self.seen.borrow_mut());
         let listed = self.listed();
         assert!(way.len() > 1 && way.first() != way.last(), "{}: nothing changes", self.case.what);

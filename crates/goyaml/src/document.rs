@@ -70,8 +70,8 @@ pub(crate) struct Stored<'t> {
     pub(crate) content: Content<'t>,
     pub(crate) span: Span,
     tag: Option<Tag>,
-    /// Whether this is a scalar without quotes.
-    plain: bool,
+    /// Whether this is a scalar without quotes, or a list of nothing but harmless scalars ([`Head::plain`]).
+    pub(crate) plain: bool,
     /// Whether an alias points here.
     pub(crate) has_alias: bool,
     /// The place of the next node that is not part of this one.
@@ -169,6 +169,28 @@ impl Document<'_> {
         Children { document: self, next, end }
     }
 
+    /// Where the value of a node that is no alias is written, and what it means.
+    fn located<'t>(&'t self, id: Id, stored: &Stored<'t>) -> (Span, Value<'t>) {
+        let text = if let Content::Scalar(text) = stored.content { text } else { "" };
+        let number = |whole| Value::Number(Number { whole, text });
+        let value = match self.scalar(stored) {
+            Ok(None) if matches!(stored.content, Content::Map) => Value::Map(Map { document: self, id }),
+            Ok(None) => Value::List(List(self.children(id))),
+            Ok(Some(Scalar::Null)) => Value::Null,
+            Ok(Some(Scalar::Bool(value))) => Value::Bool(value),
+            Ok(Some(Scalar::Int(value))) => number(Some(value)),
+            Ok(Some(Scalar::Uint(_))) => number(None),
+            // Go prints a float without a fraction as a whole number, and reads that.
+            Ok(Some(Scalar::Float(value))) => {
+                number(value.to_string().parse().ok().filter(|_| self.format == Format::Yaml))
+            }
+            Ok(Some(Scalar::Text(text))) => Value::Text(text),
+            // A tag that does not fit its value is refused before there is a document.
+            Err(_) => Value::Text(Cow::Borrowed(text)),
+        };
+        (stored.span, value)
+    }
+
     /// The meaning of a scalar; `None` for a list, a map and an alias.
     pub(crate) fn scalar<'t>(&self, node: &Stored<'t>) -> Result<Option<Scalar<'t>>, Error> {
         let Content::Scalar(value) = node.content else { return Ok(None) };
@@ -229,30 +251,10 @@ impl<'t> Node<'t> {
         self.located().1
     }
 
-    /// Where the value is written, and what it means: both in one step, for long lists.
+    /// Where the value is written, and what it means.
     #[must_use]
     pub fn located(&self) -> (Span, Value<'t>) {
-        let stored = self.document.stored(self.target);
-        let text = if let Content::Scalar(text) = stored.content { text } else { "" };
-        let number = |whole| Value::Number(Number { whole, text });
-        let value = match self.document.scalar(&stored) {
-            Ok(None) if matches!(stored.content, Content::Map) => {
-                Value::Map(Map { document: self.document, id: self.target })
-            }
-            Ok(None) => Value::List(List(self.document.children(self.target))),
-            Ok(Some(Scalar::Null)) => Value::Null,
-            Ok(Some(Scalar::Bool(value))) => Value::Bool(value),
-            Ok(Some(Scalar::Int(value))) => number(Some(value)),
-            Ok(Some(Scalar::Uint(_))) => number(None),
-            // Go prints a float without a fraction as a whole number, and reads that.
-            Ok(Some(Scalar::Float(value))) => {
-                number(value.to_string().parse().ok().filter(|_| self.document.format == Format::Yaml))
-            }
-            Ok(Some(Scalar::Text(text))) => Value::Text(text),
-            // A tag that does not fit its value is refused before there is a document.
-            Err(_) => Value::Text(Cow::Borrowed(text)),
-        };
-        (stored.span, value)
+        self.document.located(self.target, &self.document.stored(self.target))
     }
 
     /// The scalar as a text, whatever it means; empty for a list and a map.
@@ -262,6 +264,17 @@ impl<'t> Node<'t> {
             Ok(Some(Scalar::Text(text))) => text,
             _ => Cow::Borrowed(if let Content::Scalar(text) = stored.content { text } else { "" }),
         }
+    }
+}
+
+impl<'t> List<'t> {
+    /// Of each entry where its value is written, and what it means, as [`Node::located`] says it, in fewer steps: for long lists.
+    pub fn located(self) -> impl Iterator<Item = (Span, Value<'t>)> {
+        let document = self.0.document;
+        self.0.map(|(id, stored)| match stored.content {
+            Content::Alias(target) => document.located(target, &document.stored(target)),
+            _ => document.located(id, &stored),
+        })
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) struct Records(Vec<u8>);
 pub(crate) struct Head {
     pub(crate) kind: Kind,
     pub(crate) tag: Option<Tag>,
-    /// Whether this is a scalar without quotes.
+    /// Of a scalar, whether it is without quotes; of a list, whether it holds nothing but scalars that are valid whatever is around
+    /// it.
     pub(crate) plain: bool,
     /// Whether an alias points here.
     pub(crate) has_alias: bool,
@@ -104,6 +105,13 @@ impl Records {
         let place = self.head(Id { place: collection, from: Start::default() }).1.place;
         if let Some(bytes) = self.0.get_mut(place..place + end.len()) {
             bytes.copy_from_slice(&end);
+        }
+    }
+
+    /// Marks a list as one of nothing but harmless scalars.
+    pub(crate) fn mark_plain(&mut self, list: u32) {
+        if let Some(first) = self.0.get_mut(list as usize) {
+            *first |= PLAIN;
         }
     }
 

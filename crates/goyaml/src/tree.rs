@@ -13,6 +13,8 @@ pub(crate) struct Tree {
     pub(crate) records: Records,
     /// What those scalars say that the text does not hold as such: escaped, folded.
     pub(crate) copies: String,
+    /// Whether there is any alias.
+    pub(crate) has_aliases: bool,
 }
 
 /// The place of a node. What it stores of where it stands in the text, it counts from another node, which is here too.
@@ -46,6 +48,8 @@ pub(crate) struct Builder<'a> {
 struct Open {
     record: u32,
     start: Start,
+    /// Whether this is a list of nothing but harmless scalars so far.
+    is_plain: bool,
 }
 
 /// What a node has besides what it says.
@@ -74,8 +78,12 @@ impl<'a> Builder<'a> {
         let length = span.end.saturating_sub(span.start);
         // Quotes are one byte each.
         let quotes = u32::from(!properties.plain);
+        if !is_harmless(properties, value) {
+            self.is_not_plain();
+        }
         let written = Span { start: span.start + quotes, end: span.end.saturating_sub(quotes), ..span };
-        if written.of(self.text) == Some(value) {
+        // Nearly all are slices of the text itself.
+        if written.of(self.text).is_some_and(|written| std::ptr::eq(written, value) || written == value) {
             self.head(Kind::Written, properties, span);
             self.tree.records.push(length);
         } else {
@@ -88,6 +96,8 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn alias(&mut self, span: Span, target: Id) {
+        self.tree.has_aliases = true;
+        self.is_not_plain();
         self.tree.records.mark_alias_of(target.place);
         self.head(Kind::Alias, Properties::NONE, span);
         self.tree.records.push(span.end.saturating_sub(span.start));
@@ -96,10 +106,11 @@ impl<'a> Builder<'a> {
 
     /// Opens a list or a map, to which belongs what comes until it is closed.
     pub(crate) fn open(&mut self, kind: Kind, properties: Properties, span: Span) -> Result<(), Error> {
+        self.is_not_plain();
         let record = self.tree.records.end();
         self.head(kind, properties, span);
         self.tree.records.push_end();
-        self.open.push(Open { record, start: self.from });
+        self.open.push(Open { record, start: self.from, is_plain: kind == Kind::List });
         if self.open.len() > MAX_DEPTH {
             return Err(Error::new(Span::point(span.start, span.line), Problem::Depth));
         }
@@ -108,10 +119,20 @@ impl<'a> Builder<'a> {
 
     /// Closes the innermost list or map, which ends before the byte at `end` of the text.
     pub(crate) fn close(&mut self, end: u32) {
-        if let Some(Open { record, start }) = self.open.pop() {
+        if let Some(Open { record, start, is_plain }) = self.open.pop() {
             self.tree.records.close(record);
+            if is_plain {
+                self.tree.records.mark_plain(record);
+            }
             self.tree.records.push(end.saturating_sub(start.place));
             self.from = start;
+        }
+    }
+
+    /// The innermost collection has something that has to be looked at.
+    fn is_not_plain(&mut self) {
+        if let Some(open) = self.open.last_mut() {
+            open.is_plain = false;
         }
     }
 
@@ -124,4 +145,10 @@ impl<'a> Builder<'a> {
         self.tree.records.push_head(head, self.from);
         self.from = head.start;
     }
+}
+
+/// Whether an entry of a list is valid whatever its value means: without a tag there is none that is not, but for numbers that are
+/// infinite or none at all (`.inf`, `-.inf`, `.nan`).
+fn is_harmless(Properties { tag, plain }: Properties, value: &str) -> bool {
+    tag.is_none() && !(plain && value.starts_with(['.', '+', '-']))
 }

@@ -301,6 +301,9 @@ fn apply(
                 *present = elements.clone();
                 return;
             }
+            if present.join(elements) {
+                return;
+            }
             let is_behind = present.last() < elements.first();
             let present = present.to_mut();
             present.extend(elements);

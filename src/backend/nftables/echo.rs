@@ -8,10 +8,15 @@ use super::{Action, Change, Handle, LONG, Observed, ObservedRule, Plan, Rules, d
 use crate::netlink::{Attributes, nfnetlink};
 use crate::rules::{TableId, TableName};
 
-/// How many rules a commit adds at most to long chains if they are to be sent back. The kernel queues several in one buffer
-/// of up to 8 KiB (`nft_commit_notify`), and these leave room in the smallest receive buffer that it gives by itself for the
-/// acknowledgement, which comes behind them.
+/// How many rules a commit adds at most to long chains if they are to be sent back: with more, listing the chain costs less than
+/// what is committed.
 const MOST: usize = 64;
+/// The bytes of the receive buffer that are taken to be needed for each rule and for the rest. The kernel queues several rules, of
+/// less than 1 KiB each, in a buffer of 8 KiB (`nft_commit_notify`), and counts a little more for that. The acknowledgement comes
+/// behind them, and would be lost first. A socket has 208 KiB, unless an administrator chose another default
+/// (`net.core.rmem_default`).
+const ROOM_FOR_EACH: usize = 2 << 10;
+const ROOM_FOR_THE_REST: usize = 32 << 10;
 
 /// What the kernel is asked to send back of one commit, and what of that came.
 #[derive(Debug, Default)]
@@ -26,8 +31,8 @@ pub(super) struct Echoes {
 
 impl Echoes {
     /// What a plan wants sent back that is made from these rules. Nothing, if some of these were only assumed, or if more
-    /// rules are added than there is surely room for.
-    pub(super) fn wanted(plan: &Plan, on: &Observed) -> Self {
+    /// rules are added than there is surely room for in the receive buffer.
+    pub(super) fn wanted(plan: &Plan, on: &Observed, receive_buffer: impl FnOnce() -> usize) -> Self {
         let is_long = |(table, name): &(TableId, String)| {
             let chain = on.table(*table).and_then(|table| table.chain(name));
             table.name == TableName::Nat && chain.is_some_and(|chain| chain.base.is_none() && chain.rules.len() >= LONG)
@@ -49,7 +54,8 @@ impl Echoes {
         chains.retain(|chain| !on.is_partly_assumed && is_long(chain) && !replaced.contains(chain));
         let echoes = Self { chains, ..Self::default() };
         let count = plan.changes.iter().filter(|change| echoes.wants(change)).count();
-        if count > MOST { Self::default() } else { echoes }
+        let has_room = || ROOM_FOR_THE_REST + count * ROOM_FOR_EACH <= receive_buffer();
+        if count == 0 || count <= MOST && has_room() { echoes } else { Self::default() }
     }
 
     /// Whether the kernel is asked to send back what this change adds.

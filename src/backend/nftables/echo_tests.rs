@@ -1,13 +1,15 @@
 //! What the kernel sends back of a commit is what it lists, and where it is not whole, all is listed.
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::*;
 use crate::backend::interface::{Backend as _, Committed, Look};
-use crate::backend::nftables::Nftables;
 use crate::backend::nftables::contract_tests::in_a_network_namespace_of_its_own;
 use crate::backend::nftables::fake::{Kernel, Memory};
+use crate::backend::nftables::{Nftables, plan};
 use crate::backend::{ReconcileOptions, reconcile};
 use crate::net::{ChainName, Family};
-use crate::netlink::Transport;
+use crate::netlink::{NetlinkSocket, Transport};
 use crate::rules::tests::policy;
 use crate::rules::{Layout, Rule, Ruleset, compile};
 
@@ -72,6 +74,66 @@ fn what_the_kernel_in_memory_sends_back_is_what_it_lists() {
 fn what_the_real_kernel_sends_back_is_what_it_lists() {
     let name = concat!(module_path!(), "::what_the_real_kernel_sends_back_is_what_it_lists");
     in_a_network_namespace_of_its_own(name, || known_and_listed(Nftables::open().unwrap()));
+}
+
+/// A receive buffer of so many bytes, as the kernel counts them (`SO_RCVBUF`).
+fn with_a_receive_buffer_of(bytes: usize) -> Nftables<NetlinkSocket> {
+    let backend = Nftables::open().unwrap();
+    // The kernel doubles it.
+    setsockopt(backend.connection.transport(), sockopt::RcvBuf, &(bytes / 2)).unwrap();
+    backend
+}
+
+#[test]
+fn with_every_receive_buffer_a_commit_is_acknowledged_and_what_the_kernel_sent_back_of_it_is_what_it_lists() {
+    let name = concat!(
+        module_path!(),
+        "::with_every_receive_buffer_a_commit_is_acknowledged_and_what_the_kernel_sent_back_of_it_is_what_it_lists"
+    );
+    in_a_network_namespace_of_its_own(name, || {
+        let chain = long(&[]).chain;
+        // The smallest that there is, some between, and what a socket has that nobody asked for another.
+        for buffer in [4_608, 16_384, 32_768, 34_816, 36_864, 65_536, 131_072, 163_840, 212_992] {
+            for count in [1, 2, 16, MOST] {
+                let mut backend = with_a_receive_buffer_of(buffer);
+                reconcile(&mut backend, &long(&[]), &ReconcileOptions::default()).unwrap();
+                let want = long(&more(count));
+                let outcome = reconcile(&mut backend, &want, &ReconcileOptions::default()).unwrap();
+                assert_eq!(
+                    (outcome.changes.len(), outcome.mishaps().next()),
+                    (count, None),
+                    "{count} rules, {buffer} bytes"
+                );
+                let quickly = backend.read(&chain, Look::Quick).unwrap();
+                assert_eq!(quickly, Nftables::open().unwrap().read(&chain, Look::Fresh).unwrap());
+            }
+        }
+    });
+}
+
+#[test]
+fn rules_are_sent_back_if_there_is_room_for_them_and_for_the_acknowledgement() {
+    let name = concat!(module_path!(), "::rules_are_sent_back_if_there_is_room_for_them_and_for_the_acknowledgement");
+    in_a_network_namespace_of_its_own(name, || {
+        for (buffer, count, is_sent_back) in [
+            (4_608, 1, false),
+            (32_768, 1, false),
+            (34_816, 1, true),
+            (34_816, 2, false),
+            (163_838, MOST, false),
+            (163_840, MOST, true),
+        ] {
+            let mut backend = with_a_receive_buffer_of(buffer);
+            reconcile(&mut backend, &long(&[]), &ReconcileOptions::default()).unwrap();
+            let want = long(&more(count));
+            let had = backend.read(&want.chain, Look::Fresh).unwrap();
+            let generation = had.generation.next();
+            let plan = plan(&want, &had, &backend.cache).unwrap();
+            assert_eq!(backend.commit(&plan, had).unwrap(), Committed::Done);
+            let known = backend.cache.echoed_in(generation).next().is_some();
+            assert_eq!(known, is_sent_back, "{count} rules, {buffer} bytes");
+        }
+    });
 }
 
 /// Brings more ranges into force, in a kernel that is prepared like this, and returns how many long lists were asked for,
@@ -173,7 +235,7 @@ fn nothing_is_sent_back_of_what_was_assumed_replaced_or_short() {
     let wants = |others: &[Action], on: &Observed| {
         let others = others.iter().map(|action| Change { table: NAT, action: action.clone() });
         let plan = Plan { changes: others.chain([append.clone()]).collect(), more: false };
-        Echoes::wanted(&plan, on).wants(&append)
+        Echoes::wanted(&plan, on, || usize::MAX).wants(&append)
     };
     assert!(wants(&[], &observed));
     assert!(!wants(&[], &Observed { is_partly_assumed: true, ..observed.clone() }));

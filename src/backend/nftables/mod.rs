@@ -118,7 +118,7 @@ impl<T: Transport> Nftables<T> {
 
     fn send(&mut self, plan: &Plan, on: &Observed) -> Result<Echoes, Failure> {
         let generation = on.generation;
-        let mut echoes = Echoes::wanted(plan, on);
+        let mut echoes = Echoes::wanted(plan, on, || self.connection.receive_buffer());
         let mut transaction = self.connection.begin(Some(generation));
         for change in &plan.changes {
             transaction.push(change);

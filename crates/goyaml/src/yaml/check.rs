@@ -96,6 +96,8 @@ impl<'t> Walk<'t> {
                 }
                 self.push(document, (id, node), role)
             }
+            // Without aliases nothing is counted, so that there is nothing to find out of a list of nothing but harmless scalars.
+            Content::List if role == Role::Value && node.plain && !document.tree.has_aliases => self.fits(&node),
             Content::List | Content::Map => {
                 // Only the list itself of `<<: [*a, *b]` is merged, never a list reached through an alias in it.
                 self.push(document, (id, node), if role == Role::Merged { Role::Value } else { role })
@@ -113,12 +115,16 @@ impl<'t> Walk<'t> {
     }
 
     fn push(&mut self, document: &'t Document<'_>, (id, node): (Id, Stored<'t>), role: Role) -> Result<(), Error> {
-        // Aliases have frames too, but are no level of what they stand for.
-        if self.stack.len().saturating_sub(self.open_aliases.len()) >= MAX_DEPTH {
-            return Err(Error::new(node.span, Problem::Depth));
-        }
+        self.fits(&node)?;
         self.stack.push(Frame { id, content: node.content, rest: document.children(id), role, in_pair: false });
         Ok(())
+    }
+
+    /// Whether there may be one more level.
+    fn fits(&self, node: &Stored<'_>) -> Result<(), Error> {
+        // Aliases have frames too, but are no level of what they stand for.
+        let depth = self.stack.len().saturating_sub(self.open_aliases.len());
+        if depth < MAX_DEPTH { Ok(()) } else { Err(Error::new(node.span, Problem::Depth)) }
     }
 
     fn leave(&mut self, id: Id) {
@@ -136,4 +142,52 @@ fn is_excessive(aliased: u64, all: u64) -> bool {
     let (aliased, all) = (aliased as f64, all as f64);
     let share = ((all - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
     aliased / all > 0.99 - 0.89 * share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Format;
+    use crate::yaml::first;
+    use proptest::prelude::*;
+
+    /// What the texts are made of, with `;` between them.
+    const PIECES: &str = "- a\n;- .inf\n;- '.inf'\n;- -.inf\n;- !!int a\n;- !!str .nan\n;- .5\n;- [a, b]\n;- [a, .nan]\n;- {a: [b, .inf]}\n;\
+                          - - .inf\n;-\n; - a\n;k: [a]\n;? [a]\n;{[a]: b}\n;<<: [a]\n;<<: [{a: b}, {}]\n";
+
+    proptest! {
+        /// What is said of a list of harmless scalars at once is what each of them says.
+        #[test]
+        fn a_list_that_is_not_walked_through_has_nothing_to_be_refused(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.split(';').collect::<Vec<_>>()), 0..6)
+        ) {
+            let text = pieces.concat();
+            if let Ok(read) = first(&text, 0) {
+                let mut document = Document { text: text.as_str().into(), tree: read.tree, format: Format::Yaml, rest: None };
+                let quickly = check(&document);
+                // With aliases every list is walked through.
+                document.tree.has_aliases = true;
+                prop_assert_eq!(quickly, check(&document));
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_list_of_scalars_that_are_valid_anywhere_is_not_walked_through() {
+        for (text, is_plain) in [
+            ("- a\n- '.inf'\n- 10.0.0.0/8\n-\n", true),
+            ("[a, \"b\"]", true),
+            ("[]", true),
+            ("- a\n- .5\n", false),
+            ("- -1\n", false),
+            ("- !!str a\n", false),
+            ("- [a]\n", false),
+            ("- {}\n", false),
+            ("- &a b\n- *a\n", false),
+        ] {
+            let read = first(text, 0).unwrap();
+            let document = Document { text: text.into(), tree: read.tree, format: Format::Yaml, rest: None };
+            assert_eq!(document.stored(document.root_id().unwrap()).plain, is_plain, "{text:?}");
+        }
+    }
 }

@@ -145,9 +145,9 @@ impl Differ<'_> {
             }
             // In an interval set an added interval may overlap a removed one, so that the removal has to be first.
             for (elements, added) in [(&delta.removed, false), (&delta.added, true)] {
-                let (part, _) = elements.split_at(room.min(elements.len()));
+                let part = elements.part(0..room);
                 room -= part.len();
-                self.elements(idle.set, &part.to_vec().into(), added);
+                self.elements(idle.set, &part, added);
             }
         }
         self.more = true;

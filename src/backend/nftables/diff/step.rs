@@ -104,11 +104,11 @@ impl Delta {
 
     /// The first elements of each list, at most this many.
     pub(super) fn of_at_most(most: usize, present: Option<&ObservedSet>, desired: &Set) -> Self {
-        let present = present.map_or(&[][..], |present| &present.elements);
-        let same = present.iter().zip(&desired.elements).take_while(|(is, wanted)| is == wanted).count();
-        let (present, desired) =
-            (present.get(same..).unwrap_or_default(), desired.elements.get(same..).unwrap_or_default());
-        Self { added: missing(desired, present, most), removed: missing(present, desired, most) }
+        let nothing = Elements::default();
+        let present = present.map_or(&nothing, |present| &present.elements);
+        let same = present.same_as_in(&desired.elements);
+        let [present, desired] = [present, &desired.elements].map(|elements| elements.part(same..elements.len()));
+        Self { added: missing(&desired, &present, most), removed: missing(&present, &desired, most) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -117,7 +117,10 @@ impl Delta {
 }
 
 /// The first elements of a sorted list that another does not have, at most this many.
-fn missing(of: &[AddressRange], from: &[AddressRange], most: usize) -> Elements {
+fn missing(of: &Elements, from: &Elements, most: usize) -> Elements {
+    if from.is_empty() {
+        return of.part(0..most);
+    }
     let mut from = from.iter().peekable();
     let is_missing = |element: &&AddressRange| {
         while from.next_if(|other| *other < *element).is_some() {}
