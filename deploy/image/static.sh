@@ -18,6 +18,9 @@ command -v cargo-auditable >/dev/null || "$cargo" install cargo-auditable --lock
 
 # With --target the flags do not reach build scripts and procedural macros, which cannot be static.
 flags=(-C target-feature=+crt-static)
+# Addresses that the program relocates at its start are listed in the short form (RELR), which static programs can read since
+# glibc 2.36; one that cannot would not come through the run that follows. A linker that does not know it for a target says so.
+flags+=(-C link-arg=-Wl,-z,pack-relative-relocs)
 # of two paths that fit, the later flag counts: the target directory is often within the checkout
 flags+=("--remap-path-prefix=$PWD=/ip-masq-agent" "--remap-path-prefix=$target_directory=/target")
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do

@@ -60,6 +60,15 @@ impl Fault {
     }
 }
 
+/// What was seen of a receive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receive {
+    /// Whether there was a datagram.
+    pub(crate) is_datagram: bool,
+    /// Whether it was part of the answer to a transaction.
+    pub(crate) is_of_batch: bool,
+}
+
 /// What is between the agent and the kernel. Others may look in while the agent uses it.
 pub(crate) struct Faulty(pub(crate) Rc<RefCell<Wire>>);
 
@@ -73,8 +82,9 @@ pub(crate) struct Wire {
     sends: usize,
     /// How many messages asked the kernel to send something back.
     echoes: usize,
-    /// Of each receive, whether there was a datagram.
-    receives: Vec<bool>,
+    receives: Vec<Receive>,
+    /// Whether what was sent last was a transaction.
+    is_in_batch: bool,
     /// What comes before anything that the kernel has queued.
     waiting: VecDeque<Vec<u8>>,
 }
@@ -89,6 +99,7 @@ impl Wire {
             sends: 0,
             echoes: 0,
             receives: Vec::new(),
+            is_in_batch: false,
             waiting: VecDeque::new(),
         }
     }
@@ -104,8 +115,8 @@ impl Wire {
         self.fault.is_none()
     }
 
-    /// How often something was sent, and of each receive whether there was a datagram.
-    pub(crate) fn counted(&self) -> (usize, Vec<bool>) {
+    /// How often something was sent, and what was received.
+    pub(crate) fn counted(&self) -> (usize, Vec<Receive>) {
         (self.sends, self.receives.clone())
     }
 
@@ -130,7 +141,8 @@ impl Wire {
             return Err(errno.into());
         }
         self.kernel.send(datagram)?;
-        if datagram.get(4..6) == Some(&BATCH_BEGIN) {
+        self.is_in_batch = datagram.get(4..6) == Some(&BATCH_BEGIN);
+        if self.is_in_batch {
             (self.after_batch)();
         }
         match fault {
@@ -143,11 +155,11 @@ impl Wire {
         assert!(self.receives.len() < MOST_RECEIVES, "the agent receives for ever");
         let fault = self.struck(false, self.receives.len());
         if let Some(Fault::NotReceived(errno)) = fault {
-            self.receives.push(false);
+            self.count(false);
             return Err(errno.into());
         }
         let next = self.next(buffer);
-        self.receives.push(next.is_ok());
+        self.count(next.is_ok());
         let Some(fault) = fault else { return next };
         if next.is_err() {
             assert!(!fault.needs_a_datagram(), "{fault:?}: nothing was queued");
@@ -163,6 +175,10 @@ impl Wire {
             Fault::NotSent(_) | Fault::SentBut(_) | Fault::NotReceived(_) => unreachable!("struck above"),
         }
         Ok(())
+    }
+
+    fn count(&mut self, is_datagram: bool) {
+        self.receives.push(Receive { is_datagram, is_of_batch: self.is_in_batch });
     }
 
     fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {

@@ -17,7 +17,7 @@ use ip_masq_agent::netlink::{Connection, NetlinkError, NetlinkFamily, NetlinkSoc
 use ip_masq_agent::rules::{Layout, Protection, Rule, Ruleset, TableId};
 
 use crate::changes::{CASES, Case, Goal, rules};
-use crate::faulty::{Fault, Faulty, Wire};
+use crate::faulty::{Fault, Faulty, Receive, Wire};
 use crate::support::DEADLINE;
 use crate::support::native::Tables;
 use crate::support::netns::Netns;
@@ -127,10 +127,16 @@ impl<'a> Bench<'a> {
         let all = std::env::var_os("FAULTS").is_some_and(|value| value == "all");
         let mut counts = Counts::default();
         for (index, row) in FAULTS.iter().enumerate() {
+            // What the kernel sends back comes before its answer to the transaction; all else is as in the other cases.
+            let sends_back = self.case.echoes > 0;
             let places: Vec<usize> = if row.fault.is_of_sending() {
-                (0..sends).collect()
+                (0..if sends_back { 0 } else { sends }).collect()
             } else {
-                (0..receives.len()).filter(|at| !row.fault.needs_a_datagram() || receives[*at]).collect()
+                let is_place = |at: &usize| {
+                    let Receive { is_datagram, is_of_batch } = receives[*at];
+                    (is_datagram || !row.fault.needs_a_datagram()) && (is_of_batch || !sends_back)
+                };
+                (0..receives.len()).filter(is_place).collect()
             };
             let every = row.stride.max(if all { 1 } else { self.case.sample });
             for (number, place) in places.into_iter().enumerate() {

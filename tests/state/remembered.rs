@@ -5,13 +5,16 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use ip_masq_agent::last_good::VERB;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::support::disk::Ext4;
 use crate::support::generation::generation;
 use crate::support::netns::{AGENT, Netns};
-use crate::support::ran::Ran;
+use crate::support::ran::{Ran, host};
 use crate::support::{DEADLINE, wait_until};
 use crate::text;
 
@@ -60,14 +63,15 @@ impl Node {
     fn apply_in(&self, runtime_dir: &Path, layout: &str, config: &str) -> Applied {
         let trace = self.netns.scratch().join("trace");
         let config = self.netns.write("config", config);
-        let strace = ["-q", "-e", "trace=sendto", "-o", text(&trace), AGENT, "apply", "--enable-ipv6"];
+        let strace = ["-f", "-q", "-e", "trace=sendto,execve", "-o", text(&trace), AGENT, "apply", "--enable-ipv6"];
         let given = ["--config", text(&config), "--runtime-dir", text(runtime_dir)];
         let layout: Vec<&str> = layout.split(' ').collect();
         let ran = self.netns.try_run("strace", &[&strace[..], &given, &layout].concat(), "").ended_with(0);
         let trace = fs::read_to_string(trace).unwrap();
         let count = |what| trace.matches(what).count();
         assert!(count("NFT_MSG_GETGEN") > 0, "strace tells what is asked: {trace}");
-        Applied { lists: count("NFT_MSG_GETSETELEM") + count("NFT_MSG_GETRULE"), ran }
+        let lists = count("NFT_MSG_GETSETELEM") + count("NFT_MSG_GETRULE");
+        Applied { lists, programs: count("execve("), ran }
     }
 
     /// Whether these rules are in force, as one sees who reads all of them.
@@ -80,7 +84,24 @@ impl Node {
 struct Applied {
     /// How many lists of elements or rules it asked for.
     lists: usize,
+    /// How many programs ran: it, and perhaps one that writes.
+    programs: usize,
     ran: Ran,
+}
+
+/// A tmpfs, as `/run` is one, that only the work and the programs that it starts can see.
+fn with_tmpfs(work: impl FnOnce(&Path) + Send) {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            host("mount", &["--make-rprivate", "/"]);
+            host("mount", &["-t", "tmpfs", "-o", "size=1M,mode=755", "tmpfs", text(path)]);
+            work(path);
+        });
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
 impl Applied {
@@ -234,6 +255,49 @@ fn on_a_disk_that_is_full_or_hangs_the_rules_come_into_force_and_apply_ends() {
         disk.thaw();
         wait_until(DEADLINE, "the disk answers", || fs::read(&file).unwrap() != before);
         assert!(node.apply_in(&runtime_dir, layout, &frozen).lists < node.apply_without(layout, &frozen).lists);
+    });
+}
+
+#[test]
+fn where_no_disk_can_hang_apply_writes_itself_and_waits_for_nobody() {
+    let Some(node) = Node::new() else { return };
+    let layout = LAYOUTS[1];
+    with_tmpfs(|tmpfs| {
+        let [runtime_dir, file] = ["runtime", "runtime/remembered-rules"].map(|name| tmpfs.join(name));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let one = long(&[]);
+        assert_eq!(node.apply_in(&runtime_dir, layout, &one).programs, 1);
+        assert_eq!((mode(&file), mode(&runtime_dir)), (0o600, 0o755));
+        assert!(!runtime_dir.join(NEW).exists());
+        assert!(node.apply_in(&runtime_dir, layout, &one).lists < node.apply_without(layout, &one).lists);
+
+        // Whoever may read the directory can lock it.
+        let lock = Flock::lock(File::open(&runtime_dir).unwrap(), FlockArg::LockShared).unwrap();
+        let (two, before) = (long(&["172.16.0.0/24"]), fs::read(&file).unwrap());
+        let started = Instant::now();
+        let applied = node.apply_in(&runtime_dir, layout, &two);
+        assert!(applied.ran.stderr.contains("is not kept: could not lock "), "{}", applied.ran.stderr);
+        assert!(started.elapsed() < DEADLINE && node.has(layout, &two));
+        assert_eq!((applied.programs, fs::read(&file).unwrap()), (1, before.clone()));
+        drop(lock);
+
+        let filler = tmpfs.join("filler");
+        let mut filling = File::create(&filler).unwrap();
+        while filling.write_all(&[1; 4_096]).is_ok() {}
+        let three = long(&["172.17.0.0/24"]);
+        let applied = node.apply_in(&runtime_dir, layout, &three);
+        assert!(applied.ran.stderr.contains("is not kept: could not write "), "{}", applied.ran.stderr);
+        assert_eq!((fs::read(&file).unwrap(), runtime_dir.join(NEW).exists()), (before, false));
+        assert!(node.has(layout, &three));
+        fs::remove_file(filler).unwrap();
+
+        let four = long(&["172.18.0.0/24"]);
+        assert!(!node.apply_in(&runtime_dir, layout, &four).ran.stderr.contains("is not kept"));
+        assert!(node.apply_in(&runtime_dir, layout, &four).changed_nothing());
+    });
+    Ext4::with(|disk| {
+        let applied = node.apply_in(&disk.path().join("runtime"), layout, &long(&[]));
+        assert_eq!(applied.programs, 2, "a process writes to a disk");
     });
 }
 

@@ -93,8 +93,8 @@ fn with_every_receive_buffer_a_commit_is_acknowledged_and_what_the_kernel_sent_b
     in_a_network_namespace_of_its_own(name, || {
         let chain = long(&[]).chain;
         // The smallest that there is, some between, and what a socket has that nobody asked for another.
-        for buffer in [4_608, 16_384, 32_768, 34_816, 36_864, 65_536, 131_072, 163_840, 212_992] {
-            for count in [1, 2, 16, MOST] {
+        for buffer in [4_608, 36_864, 212_992] {
+            for count in [1, MOST] {
                 let mut backend = with_a_receive_buffer_of(buffer);
                 reconcile(&mut backend, &long(&[]), &ReconcileOptions::default()).unwrap();
                 let want = long(&more(count));
