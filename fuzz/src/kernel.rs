@@ -15,6 +15,8 @@ const NEW_GEN: u16 = 0x0a0f;
 const MAKES: [u16; 5] = [0x0a00, 0x0a03, NEW_RULE, 0x0a09, 0x0a0c];
 /// `NFTA_RULE_HANDLE`
 const HANDLE: u16 = 3;
+/// `NFPROTO_UNSPEC`, of which a request is about all families.
+const ALL_FAMILIES: u8 = 0;
 /// `NFTA_GEN_ID`
 const GENERATION_ID: u16 = 1;
 
@@ -53,7 +55,8 @@ impl Kernel {
             self.queue.extend([generation.answering(request.sequence), acknowledgement(request.sequence)]);
             return;
         }
-        let asked_for = |thing: &&Message| thing.kind + 1 == request.kind && thing.family == request.family;
+        let is_of = |thing: &Message| request.family == ALL_FAMILIES || thing.family == request.family;
+        let asked_for = |thing: &&Message| thing.kind + 1 == request.kind && is_of(thing);
         self.queue.extend(self.made.iter().filter(asked_for).map(|thing| thing.answering(request.sequence)));
         self.queue.push_back(done(request.sequence));
     }
