@@ -152,10 +152,7 @@ impl FromStr for Cidr {
         };
         let address = text.get(..slash).unwrap_or_default();
         let prefix_len = text.get(slash + 1..).unwrap_or_default();
-        let address = match dotted(address) {
-            Some(address) => address.into(),
-            None => address.parse::<IpAddr>().map_err(|_| CidrError::Syntax)?,
-        };
+        let address: IpAddr = address.parse().map_err(|_| CidrError::Syntax)?;
         let family = Family::of(address);
         if prefix_len.is_empty() || !prefix_len.bytes().all(|b| b.is_ascii_digit()) {
             return Err(CidrError::Syntax);
@@ -173,27 +170,6 @@ impl FromStr for Cidr {
         }
         Ok(network)
     }
-}
-
-/// An IPv4 address as nearly all in long lists are written. For all else, also for what is none, the standard library is asked,
-/// which takes three times as long.
-fn dotted(text: &str) -> Option<Ipv4Addr> {
-    let (mut bits, mut dots) = (0_u32, 0);
-    let mut number: Option<u32> = None;
-    for byte in text.bytes() {
-        number = match (byte, number) {
-            (b'0'..=b'9', None) => Some(u32::from(byte - b'0')),
-            (b'0'..=b'9', Some(before @ 1..=25)) => Some(10 * before + u32::from(byte - b'0')),
-            (b'.', Some(before @ 0..=255)) => {
-                bits = bits << 8 | before;
-                dots += 1;
-                None
-            }
-            _ => return None,
-        };
-    }
-    let last = number.filter(|number| *number <= 255 && dots == 3)?;
-    Some(Ipv4Addr::from_bits(bits << 8 | last))
 }
 
 /// `::ffff:0:0/96` (RFC 4291 §2.5.5.2).
@@ -268,28 +244,6 @@ mod tests {
         ];
         for (text, reason) in cases {
             assert_eq!(text.parse::<Cidr>(), Err(reason), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_ipv4_address_is_read_as_the_standard_library_reads_it() {
-        let parts = [
-            "0", "1", "9", "10", "25", "99", "100", "249", "250", "255", "256", "260", "999", "00", "01", "2550", "",
-            "x", "+1",
-        ];
-        let texts = parts.iter().flat_map(|part| {
-            [
-                format!("{part}.0.0.0"),
-                format!("10.{part}.3.4"),
-                format!("10.2.{part}.4"),
-                format!("10.2.3.{part}"),
-                (*part).to_owned(),
-            ]
-        });
-        for text in
-            texts.chain(["1.2.3", "1.2.3.4.5", "1..3.4", ".1.2.3.4", "1.2.3.4.", "::", "1.2.3.4 "].map(str::to_owned))
-        {
-            assert_eq!(dotted(&text), text.parse().ok(), "{text:?}");
         }
     }
 

@@ -213,7 +213,7 @@ fn written_set<'a>(name: &str, elements: &Elements) -> Option<SetOfRanges<'a>> {
     Some(SetOfRanges { is_ipv6, name: name.to_owned(), ranges: ranges.into() })
 }
 
-/// In decimal digits. `write!` takes four times as long, and a long list has two numbers for each range.
+/// In decimal digits. `write!` takes twice as long, and a long list has two numbers for each range.
 fn push_number(text: &mut String, number: u128) {
     let Ok(mut left) = u64::try_from(number) else {
         let _ = write!(text, "{number}");
