@@ -120,7 +120,7 @@ proptest! {
     ) {
         let key = if case { "nonMasqueradeCIDRs" } else { "nonmasqueradecidrs" };
         let text = match style {
-            0 => format!("{key}:{}\n", entries.iter().map(|entry| format!("\n  - {entry} # x")).collect::<String>()),
+            0 => format!("{key}:\n- {}\n", entries.join(" # x\n- ")),
             1 => format!("{key}: [{}]\n", entries.join(", ")),
             _ => format!("{key}: [\n{}\n]\n", entries.join(",\n")),
         };

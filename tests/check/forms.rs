@@ -10,6 +10,10 @@ fn json_of(form: Form, path: &std::path::Path) -> Value {
     serde_json::from_str(&render(&examined(path), form, PLAIN)).unwrap()
 }
 
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap().try_into().unwrap()
+}
+
 #[test]
 fn all_forms_tell_the_same_diagnostics_at_the_same_places() {
     for path in files() {
@@ -43,7 +47,7 @@ fn all_forms_tell_the_same_diagnostics_at_the_same_places() {
             assert_eq!(result["ruleId"], found["code"]);
             let region = &result["locations"][0]["physicalLocation"]["region"];
             assert_eq!((&region["startLine"], &region["startColumn"]), (&found["line"], &found["column"]));
-            let rule = &sarif["runs"][0]["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
+            let rule = &sarif["runs"][0]["tool"]["driver"]["rules"][number(&result["ruleIndex"])];
             assert_eq!(rule["id"], result["ruleId"]);
         }
         let github = render(&report, Form::Github, PLAIN);
@@ -56,9 +60,7 @@ fn the_part_that_is_shown_is_the_part_of_the_file_that_is_wrong() {
     let path = std::path::Path::new("testdata/diagnostics/manifest-list.json");
     let text = std::fs::read_to_string(path).unwrap();
     let json = json_of(Form::Json, path);
-    let part = |found: &Value| {
-        text[found["start"].as_u64().unwrap() as usize..found["end"].as_u64().unwrap() as usize].to_owned()
-    };
+    let part = |found: &Value| text[number(&found["start"])..number(&found["end"])].to_owned();
     let parts: Vec<_> = json["diagnostics"].as_array().unwrap().iter().map(part).collect();
     assert_eq!(parts, ["\\\"10.1.2.3/16\\\"", "10.3.0.0/16", "resyncInterval: 60"]);
 }
