@@ -7,7 +7,7 @@ use std::iter;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::ValueEnum;
-use ip_masq_agent::cli::{Cli, Verb, parse};
+use ip_masq_agent::cli::{Cli, StatusQuestion, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
 use ip_masq_agent::last_good::{VERB, WriterTask};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
@@ -49,6 +49,7 @@ fn written(cli: &Cli) -> Vec<OsString> {
         format!("--conntrack={}", name(&cli.conntrack)).into(),
         format!("--sandbox={}", cli.sandbox).into(),
         format!("--metrics-ranges={}", cli.metrics_ranges).into(),
+        format!("--snat-scan-interval={}", cli.snat_scan_interval).into(),
         with_path("--config=", cli.config.as_os_str()),
     ];
     words.push(with_path("--runtime-dir=", cli.runtime_dir.as_os_str()));
@@ -90,9 +91,13 @@ fn verb(verb: &Verb) -> Vec<String> {
         }
         Verb::Cleanup { dry_run: true, .. } => words(&["cleanup", "--dry-run"]),
         Verb::Cleanup { dry_run: false, wait } => words(&["cleanup", &format!("--wait={wait}")]),
-        Verb::Status { check, format } => {
-            let check = check.iter().map(|check| format!("--check={}", name(check)));
-            iter::once("status".to_owned()).chain(check).chain([format!("--format={}", name(format))]).collect()
+        Verb::Status(asked) => {
+            let asked = match asked {
+                StatusQuestion::All(format) => format!("--format={}", name(format)),
+                StatusQuestion::Check(check) => format!("--check={}", name(check)),
+                StatusQuestion::Problem(problem) => format!("--reason={}", name(problem)),
+            };
+            words(&["status", &asked])
         }
         Verb::Explain(packet) => explain(packet),
     }

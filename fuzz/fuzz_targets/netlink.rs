@@ -78,7 +78,7 @@ fn ask_of_rules(kernel: &mut Connection<Answers>, family: Family) {
 /// Flows are deleted while they are listed, as the agent does it.
 fn ask_of_flows(listing: Answers, deleting: Answers, family: Family) {
     let mut deleting = Connection::new(deleting);
-    let listed = Connection::new(listing).flows(family, Status(0), |flow| {
+    let listed = Connection::new(listing).flows(Some(family), Status(0), |flow| {
         let mut flows = Deletions::default();
         flows.add(flow);
         flows.add(flow);

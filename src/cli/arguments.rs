@@ -12,8 +12,10 @@ use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::diagnostics::Form;
 use crate::exit::Exit;
+use crate::health::Problem;
 use crate::http::SocketPath;
 use crate::last_good::{Flaw, VERB};
+use crate::metrics::ScanInterval;
 use crate::net::{ChainName, PortRanges, Protocol};
 use crate::policy::Flags;
 use crate::runtime;
@@ -103,12 +105,16 @@ pub(super) struct Global {
     /// Answer /livez, /readyz, /metrics and /status over HTTP here, such as 127.0.0.1:10297; off if not given
     #[arg(long, global = true, value_name = "ADDR", value_parser = socket_address)]
     pub(super) listen: Option<SocketAddr>,
-    /// Answer the same over this Unix socket, by which the verb status asks; off if not given
+    /// Answer the same over this Unix socket, at which the verb status asks, or else at --listen; off if not given
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) status_socket: Option<SocketPath>,
     /// Have metrics count new flows by range too, of the first 128 ranges; with --backend nft-compat only
     #[arg(long, global = true)]
     pub(super) metrics_ranges: bool,
+    /// Have metrics show how many source ports masqueraded flows use; all flows are looked at this long after the last time,
+    /// with a tenth of a processor; 0 for never
+    #[arg(long, global = true, default_value_t, value_name = "DURATION")]
+    pub(super) snat_scan_interval: ScanInterval,
     /// What becomes of flows that began before the policy changed (a TCP connection that begins anew is reset)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub(super) conntrack: ExistingFlows,
@@ -203,11 +209,15 @@ pub(super) enum Request {
         #[arg(long, conflicts_with = "dry_run")]
         wait: bool,
     },
-    /// Ask the running agent how the node is (it needs --status-socket)
+    /// Ask the running agent how the node is (it needs --status-socket or --listen)
     Status {
         /// Say only whether it is so, in one line, and end with 0 or 1
         #[arg(long, value_enum, value_name = "WHAT")]
         check: Option<Check>,
+        /// Say only whether this is why the node is not ready, in one line, and end with 1 if it is, and with 0 if it is not, or
+        /// no agent answers
+        #[arg(long, value_enum, value_name = "PROBLEM", conflicts_with = "check")]
+        reason: Option<Problem>,
         /// How to print it
         #[arg(long, value_enum, default_value_t)]
         format: StatusFormat,

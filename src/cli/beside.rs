@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 use super::{Cli, CommandLine, Stop, arguments, understand};
 
 /// The flags that decide what an agent does, and so what a verb beside it goes by.
-const LASTING: [&[u8]; 11] = [
+const LASTING: [&[u8]; 12] = [
     b"--config",
     b"--masq-chain",
     b"--nomasq-all-reserved-ranges",
@@ -19,7 +19,11 @@ const LASTING: [&[u8]; 11] = [
     b"--state-dir",
     b"--conntrack",
     b"--status-socket",
+    b"--listen",
 ];
+
+/// Of these, those that say where an agent is asked. Who names one of them means that agent, and no other.
+const PLACES: [&[u8]; 2] = [b"--status-socket", b"--listen"];
 
 /// Of these, those that name a place.
 const PATHS: [&[u8]; 3] = [b"--config", b"--state-dir", b"--status-socket"];
@@ -55,7 +59,9 @@ pub fn beside(
     let own = CommandLine::of(&command, args)?;
     let given: Vec<&[u8]> = lasting(&own.words).map(|word| name(word)).collect();
     let agent: Vec<OsString> = agent.into_iter().collect();
-    let taken: Vec<&OsString> = lasting(&agent).filter(|word| !given.contains(&name(word))).collect();
+    let names_agent = given.iter().any(|name| PLACES.contains(name));
+    let is_given = |name| given.contains(&name) || names_agent && PLACES.contains(&name);
+    let taken: Vec<&OsString> = lasting(&agent).filter(|word| !is_given(name(word))).collect();
     let words = taken.iter().copied().chain(&own.words).cloned().collect();
     let cli = understand(command, CommandLine { words, ..own })?;
     Ok(Beside { cli, taken: taken.iter().map(|word| word.to_string_lossy().into_owned()).collect() })

@@ -29,8 +29,10 @@ use crate::backend::{BackendOption, Protect, WatchRules};
 use crate::conntrack::ExistingFlows;
 use crate::diagnostics::{Code, Fixes, Form};
 use crate::exit::Exit;
+use crate::health::Problem;
 use crate::http::Listen;
 use crate::last_good::WriterTask;
+use crate::metrics::ScanInterval;
 use crate::net::Family;
 use crate::policy::{AddressType, Flags, Packet, Transport};
 use crate::telemetry::{Colour, LogFormat, Verbosity};
@@ -62,6 +64,8 @@ pub struct Cli {
     pub listen: Listen,
     /// `--metrics-ranges`: whether metrics tell new flows by range, too.
     pub metrics_ranges: bool,
+    /// `--snat-scan-interval`: how often metrics look for source ports in use.
+    pub snat_scan_interval: ScanInterval,
     /// `--conntrack`: what is done about flows that began under another policy.
     pub conntrack: ExistingFlows,
     /// `--sandbox`: whether all is done in namespaces of the process's own.
@@ -110,12 +114,7 @@ pub enum Verb {
         wait: bool,
     },
     /// Asks the running agent how the node is.
-    Status {
-        /// Whether only this is asked, and told by the exit status.
-        check: Option<Check>,
-        /// How the answer is printed.
-        format: StatusFormat,
-    },
+    Status(StatusQuestion),
     /// One write in the state directory, in a process of its own ([`Writer`](crate::last_good::Writer)).
     StateWriter(WriterTask),
 }
@@ -168,6 +167,17 @@ pub enum Format {
     Ip6tables,
     /// The rules of both families, for programs
     Json,
+}
+
+/// What a running agent is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusQuestion {
+    /// How the node is, and in which format it is printed.
+    All(StatusFormat),
+    /// Whether this is so, told by the exit status.
+    Check(Check),
+    /// Whether this, and nothing worse, is the reason why the node is not ready, told by the exit status.
+    Problem(Problem),
 }
 
 /// What a probe asks.
@@ -275,7 +285,11 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         Request::Apply { dry_run, print_rules } => Verb::Apply { dry_run, print_rules },
         Request::Render { format } => Verb::Render { format },
         Request::Cleanup { dry_run, wait } => Verb::Cleanup { dry_run, wait },
-        Request::Status { check, format } => Verb::Status { check, format },
+        Request::Status { check, reason, format } => Verb::Status(match (check, reason) {
+            (_, Some(problem)) => StatusQuestion::Problem(problem),
+            (Some(check), None) => StatusQuestion::Check(check),
+            (None, None) => StatusQuestion::All(format),
+        }),
         Request::StateWriter { set_aside, remember } => {
             let task = if remember { WriterTask::Remember } else { WriterTask::Save };
             Verb::StateWriter(set_aside.map_or(task, WriterTask::SetAside))
@@ -312,6 +326,7 @@ fn understand(command: Command, words: CommandLine) -> Result<Cli, Stop> {
         runtime_dir: arguments.global.runtime_dir,
         listen: Listen { address: arguments.global.listen, socket: arguments.global.status_socket },
         metrics_ranges: arguments.global.metrics_ranges,
+        snat_scan_interval: arguments.global.snat_scan_interval,
         conntrack: arguments.global.conntrack,
         sandbox: arguments.global.sandbox,
         colour: arguments.global.color,

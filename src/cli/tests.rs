@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::health::Problem;
 use crate::http::SocketPath;
 use crate::net::Protocol;
 
@@ -36,6 +37,7 @@ fn answer(line: &str) -> String {
 #[test]
 fn no_argument_at_all_is_the_agent_with_upstreams_defaults() {
     let expected = Cli {
+        snat_scan_interval: ScanInterval::default(),
         backend: BackendOption::Auto,
         protect: Protect::Auto,
         watch_rules: WatchRules::Notify,
@@ -375,8 +377,42 @@ fn where_the_agent_can_be_asked_is_an_address_with_its_port_and_a_path_that_a_so
         let told = refused(&[flag]);
         assert!(told.contains("invalid value"), "{told}");
     }
-    assert_eq!(
-        parsed("status --check ready").verb,
-        Verb::Status { check: Some(Check::Ready), format: StatusFormat::Text }
+}
+
+#[test]
+fn a_running_agent_is_asked_for_all_or_for_one_thing() {
+    for (line, expected) in [
+        ("status", StatusQuestion::All(StatusFormat::Text)),
+        ("status --format json", StatusQuestion::All(StatusFormat::Json)),
+        ("status --check ready", StatusQuestion::Check(Check::Ready)),
+        ("status --reason RulesContested", StatusQuestion::Problem(Problem::RulesContested)),
+    ] {
+        assert_eq!(parsed(line).verb, Verb::Status(expected), "{line}");
+    }
+    assert!(
+        refused(&["status", "--reason=rules-contested"]).contains("[possible values: KernelRefused, RulesMissing, ")
     );
+    assert!(refused(&["status", "--reason=RulesMissing", "--check=live"]).contains("cannot be used with"));
+}
+
+#[test]
+fn who_names_one_place_where_an_agent_is_asked_takes_none_from_the_agent_beside() {
+    let agent = ["--listen=127.0.0.1:10297".into(), "--status-socket=/run/agent.sock".into()];
+    let asked = |line: &str| {
+        beside(agent.clone(), iter::once("ip-masq-agent").chain(line.split_whitespace()).map(OsString::from))
+            .unwrap()
+            .cli
+            .listen
+            .place()
+            .unwrap()
+            .to_string()
+    };
+    for (line, expected) in [
+        ("status", "/run/agent.sock"),
+        ("status --listen 192.0.2.1:80", "192.0.2.1:80"),
+        ("status --status-socket /tmp/s", "/tmp/s"),
+        ("status --listen 192.0.2.1:80 --status-socket /tmp/s", "/tmp/s"),
+    ] {
+        assert_eq!(asked(line), expected, "{line}");
+    }
 }

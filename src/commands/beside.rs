@@ -15,7 +15,7 @@ use crate::text::Shown;
 /// What is asked for, as it is meant beside the agent that runs in this network namespace, if one does.
 pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, Cli> {
     let asks_for_the_node =
-        matches!(cli.verb, Verb::Apply { .. } | Verb::Explain(_) | Verb::Cleanup { .. } | Verb::Status { .. });
+        matches!(cli.verb, Verb::Apply { .. } | Verb::Explain(_) | Verb::Cleanup { .. } | Verb::Status(_));
     if cli.sandbox || !asks_for_the_node {
         return Cow::Borrowed(cli);
     }
@@ -39,7 +39,7 @@ pub(super) fn beside_agent<'a>(cli: &'a Cli, arguments: &[OsString]) -> Cow<'a, 
 fn with_flags_of(record: &Record, cli: &Cli, arguments: &[OsString]) -> Cli {
     let Record { pid, flags, config, .. } = record;
     // Who asks an agent how it is knows that one is there.
-    let is_silent = matches!(cli.verb, Verb::Status { .. });
+    let is_silent = matches!(cli.verb, Verb::Status(_));
     if let Verb::Cleanup { dry_run: false, .. } = cli.verb {
         warn!(
             event = "agent_found",

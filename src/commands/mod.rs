@@ -84,7 +84,7 @@ fn call(cli: &Cli, arguments: &[OsString]) -> Result<Exit> {
         Verb::Explain(packet) => explain::explain(cli, packet),
         Verb::Cleanup { dry_run: true, .. } => cleanup::preview(cli),
         Verb::Cleanup { dry_run: false, wait } => cleanup::cleanup(cli, *wait),
-        Verb::Status { check, format } => status::status(cli, *check, *format),
+        Verb::Status(asked) => status::status(cli, *asked),
         Verb::StateWriter(task) => store::write_state(cli, *task),
     }
 }

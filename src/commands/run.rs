@@ -20,7 +20,7 @@ use crate::conntrack::{ExistingFlows, KernelFlows};
 use crate::exit::Exit;
 use crate::health::{Health, Pulse, Setup, Watchdog};
 use crate::http::Listening;
-use crate::metrics::{Options, Scraper};
+use crate::metrics::{Options, PortScan, Scraper};
 use crate::net::Family;
 use crate::report::{ManagerAddress, Reports, ServiceManager};
 use crate::runtime::RuntimeDir;
@@ -101,10 +101,11 @@ fn listen(cli: &Cli, paths: &SourcePaths, pulse: &Arc<Pulse>, reports: &mut Repo
     if !cli.listen.is_wanted() {
         return None;
     }
-    let families = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| cli.flags.treats(*family)).collect();
+    let source_ports = scan_source_ports(cli, families.clone());
     let setup = Setup { paths: paths.clone(), families, host: host_ip(), started: SystemTime::now() };
     let health = Health::new(setup, Arc::clone(pulse));
-    let options = Options { chain: cli.flags.chain.clone(), tells_ranges: cli.metrics_ranges };
+    let options = Options { chain: cli.flags.chain.clone(), tells_ranges: cli.metrics_ranges, source_ports };
     let started = reports
         .add("health", Box::new(health.clone()))
         .and_then(|()| cli.listen.clone().start(Scraper::new(health, options)));
@@ -118,6 +119,20 @@ fn listen(cli: &Cli, paths: &SourcePaths, pulse: &Arc<Pulse>, reports: &mut Repo
             );
         })
         .ok()
+}
+
+/// Has metrics show how many source ports are in use. Without them the agent shows all else.
+fn scan_source_ports(cli: &Cli, families: Vec<Family>) -> Option<PortScan> {
+    let started = cli.snat_scan_interval.start(families, &cli.flags.to_ports);
+    started.unwrap_or_else(|error| {
+        error!(
+            event = "snat_scan_failed",
+            %error,
+            "it is not known how many source ports are in use (--snat-scan-interval): no thread could be started to look \
+             ({error}); the rules are kept all the same"
+        );
+        None
+    })
 }
 
 /// The host's address, which the manifest takes from `status.hostIP`.

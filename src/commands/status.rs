@@ -6,35 +6,36 @@ use anyhow::{Context as _, Result};
 use thiserror::Error;
 
 use super::print;
-use crate::cli::{Check, Cli, StatusFormat};
+use crate::cli::{Check, Cli, StatusFormat, StatusQuestion};
 use crate::exit::Exit;
-use crate::health::Status;
-use crate::http::{ClientError, SocketPath, ask};
+use crate::health::{Problem, Status};
+use crate::http::{ClientError, Place, ask};
 use crate::text::visible;
 
 /// It is not known whom to ask.
 #[derive(Debug, Error)]
 #[error(
-    "no agent that can be asked is known to run here; start it with --status-socket PATH, or name its socket so, if it runs \
-     with another --runtime-dir"
+    "no agent that can be asked is known to run here; start it with --status-socket PATH or --listen ADDR, or name one of \
+     them so, if it runs with another --runtime-dir or in another pod"
 )]
 pub(super) struct NoAgent;
 
-pub(super) fn status(cli: &Cli, check: Option<Check>, format: StatusFormat) -> Result<Exit> {
-    let socket = cli.listen.socket.as_ref().ok_or(NoAgent)?;
-    let Some(check) = check else {
-        let json = ask(socket, "/status")?.body;
-        print(&match format {
-            StatusFormat::Json => json,
-            StatusFormat::Text => words(&understand(socket, &json)?),
-        })?;
-        return Ok(Exit::Done);
+pub(super) fn status(cli: &Cli, asked: StatusQuestion) -> Result<Exit> {
+    let place = &cli.listen.place().ok_or(NoAgent)?;
+    let (path, what) = match asked {
+        StatusQuestion::All(format) => {
+            let json = ask(place, "/status")?.body;
+            print(&match format {
+                StatusFormat::Json => json,
+                StatusFormat::Text => words(&understand(place, &json)?),
+            })?;
+            return Ok(Exit::Done);
+        }
+        StatusQuestion::Problem(problem) => return has_problem(place, problem),
+        StatusQuestion::Check(Check::Live) => ("/livez", "live"),
+        StatusQuestion::Check(Check::Ready) => ("/readyz", "ready"),
     };
-    let (path, what) = match check {
-        Check::Live => ("/livez", "live"),
-        Check::Ready => ("/readyz", "ready"),
-    };
-    let asked = ask(socket, path)?;
+    let asked = ask(place, path)?;
     if asked.is_good {
         print(&format!("{what}\n"))?;
         return Ok(Exit::Done);
@@ -45,9 +46,28 @@ pub(super) fn status(cli: &Cli, check: Option<Check>, format: StatusFormat) -> R
     Ok(Exit::Differs)
 }
 
-fn understand(socket: &SocketPath, json: &str) -> Result<Status> {
+/// Whether the node has this problem, and no worse one. Where that cannot be known, it is not said to have it: of a question
+/// for a problem, node-problem-detector takes any status but 0 for a yes.
+fn has_problem(place: &Place, problem: Problem) -> Result<Exit> {
+    let asked = ask(place, "/status").map_err(Into::into);
+    let status = match asked.and_then(|asked| understand(place, &asked.body)) {
+        Ok(status) => status,
+        Err(unknown) => {
+            print(&format!("not known to be {problem}: {}\n", visible(&format!("{unknown:#}"))))?;
+            return Ok(Exit::Done);
+        }
+    };
+    if status.problem != Some(problem) {
+        print(&format!("not {problem}\n"))?;
+        return Ok(Exit::Done);
+    }
+    print(&format!("{problem}: {}\n", visible(&status.reasons.join("; "))))?;
+    Ok(Exit::Differs)
+}
+
+fn understand(place: &Place, json: &str) -> Result<Status> {
     serde_json::from_str(json)
-        .map_err(|_| ClientError::Strange(socket.clone()))
+        .map_err(|_| ClientError::Strange(place.clone()))
         .context("the status of an agent of another version is not understood here; --format json prints it as it is")
 }
 

@@ -36,6 +36,7 @@ const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_SRC: u16 = 3;
 const CTA_IP_V6_DST: u16 = 4;
 
+const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
@@ -43,6 +44,8 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowInfo<'a> {
     pub(crate) flow: Flow,
+    /// The number of its protocol in the IP header.
+    pub(crate) protocol: Option<u8>,
     /// Its first tuple as the kernel wrote it, which names it to the kernel whatever its protocol is.
     original: &'a [u8],
     /// Distinguishes it from a later flow with the same tuples, unless that has the same address in memory
@@ -73,8 +76,11 @@ pub enum Deletion {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Passes the flows of a family to `each` one by one, as the kernel lists them: none is stored. Kernels that do not
-    /// know `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
+    /// Passes the flows of a family, or of all, to `each` one by one, as the kernel lists them: none is stored. Kernels that do
+    /// not know `CTA_STATUS_MASK` list those too that have a bit of `without` in their status.
+    ///
+    /// The kernel goes on until it has filled a datagram, and that processor treats no packet meanwhile
+    /// (`ctnetlink_dump_table`). So where few are wanted of very many, it is better to list all.
     ///
     /// # Errors
     ///
@@ -82,15 +88,18 @@ impl<T: Transport> Connection<T> {
     /// [`NetlinkError::Rejected`] with `EINVAL` if the kernel has no ctnetlink.
     pub fn flows<E: From<NetlinkError>>(
         &mut self,
-        family: Family,
+        family: Option<Family>,
         without: Status,
         mut each: impl FnMut(&FlowInfo<'_>) -> Result<(), E>,
     ) -> Result<Listing, E> {
         let content = |writer: &mut Writer| {
-            writer.be32(CTA_STATUS, 0);
-            writer.be32(CTA_STATUS_MASK, without.0);
+            // The kernel refuses an empty mask.
+            if without != Status::default() {
+                writer.be32(CTA_STATUS, 0);
+                writer.be32(CTA_STATUS_MASK, without.0);
+            }
         };
-        let request = Request::dump(GET_FLOW, header(family), &content, NEW_FLOW);
+        let request = Request::dump(GET_FLOW, family.map_or(nfnetlink::NO_FAMILY, header), &content, NEW_FLOW);
         let end = self.exchange(&request, |attributes| each(&parse(attributes).map_err(NetlinkError::from)?))?;
         Ok(if matches!(end, End::Interrupted | End::Overtaken) { Listing::Interrupted } else { Listing::Whole })
     }
@@ -142,12 +151,14 @@ fn emit(writer: &mut Writer, flow: &FlowInfo<'_>) {
 /// A flow that was listed.
 fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malformed> {
     let (mut original, mut reply, mut status, mut id) = (None, None, None, None);
-    let mut in_other_zone = false;
+    let (mut in_other_zone, mut protocol) = (false, None);
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            CTA_TUPLE_ORIG => original = Some((attribute.payload, tuple(&attribute, &mut in_other_zone)?)),
-            CTA_TUPLE_REPLY => reply = Some(tuple(&attribute, &mut in_other_zone)?),
+            CTA_TUPLE_ORIG => {
+                original = Some((attribute.payload, tuple(&attribute, &mut in_other_zone, &mut protocol)?));
+            }
+            CTA_TUPLE_REPLY => reply = Some(tuple(&attribute, &mut in_other_zone, &mut protocol)?),
             CTA_STATUS => status = Some(Status(attribute.be32()?)),
             CTA_ID => id = Some(attribute.be32()?),
             CTA_ZONE => in_other_zone = true,
@@ -157,18 +168,18 @@ fn parse(attributes: Attributes<'_>) -> Result<FlowInfo<'_>, Malformed> {
     let whole = || Some((original?, reply?, status?, id?));
     let ((bytes, original), reply, status, id) =
         whole().ok_or(Malformed("a flow lacks a tuple, its status or its id"))?;
-    Ok(FlowInfo { flow: Flow { original, reply, status, in_other_zone }, original: bytes, id })
+    Ok(FlowInfo { flow: Flow { original, reply, status, in_other_zone }, protocol, original: bytes, id })
 }
 
 /// The kernel names a zone only if it is not the default one: beside the tuples, or within the tuple if the zone is for that
 /// direction alone.
-fn tuple(attribute: &Attribute<'_>, in_other_zone: &mut bool) -> Result<Tuple, Malformed> {
+fn tuple(attribute: &Attribute<'_>, in_other_zone: &mut bool, protocol: &mut Option<u8>) -> Result<Tuple, Malformed> {
     let (mut addresses, mut ports) = (None, None);
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
             CTA_TUPLE_IP => addresses = Some(ends(&part)?),
-            CTA_TUPLE_PROTO => ports = both_ports(&part)?,
+            CTA_TUPLE_PROTO => ports = both_ports(&part, protocol)?,
             CTA_TUPLE_ZONE => *in_other_zone = true,
             _ => {}
         }
@@ -190,12 +201,13 @@ fn ends(addresses: &Attribute<'_>) -> Result<(IpAddr, IpAddr), Malformed> {
     source.zip(destination).ok_or(Malformed("a flow's tuple lacks an address"))
 }
 
-/// Source and destination port; `None` for protocols without ports.
-fn both_ports(protocol: &Attribute<'_>) -> Result<Option<(u16, u16)>, Malformed> {
+/// Source and destination port, `None` for protocols without ports; and the protocol, of which both tuples have the same.
+fn both_ports(attribute: &Attribute<'_>, protocol: &mut Option<u8>) -> Result<Option<(u16, u16)>, Malformed> {
     let (mut source, mut destination) = (None, None);
-    for part in protocol.nested() {
+    for part in attribute.nested() {
         let part = part?;
         match part.kind {
+            CTA_PROTO_NUM => *protocol = part.payload.first().copied(),
             CTA_PROTO_SRC_PORT => source = Some(part.be16()?),
             CTA_PROTO_DST_PORT => destination = Some(part.be16()?),
             _ => {}

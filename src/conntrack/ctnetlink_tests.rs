@@ -155,15 +155,20 @@ impl Transport for &mut Sent {
 #[test]
 fn the_header_of_a_request_is_as_long_as_its_kind_demands() {
     let mut sent = Sent::default();
-    let listing = Connection::new(&mut sent).flows(Family::Ipv6, Status(0), |_| Ok::<_, NetlinkError>(()));
+    let listing = Connection::new(&mut sent).flows(Some(Family::Ipv6), Status(6), |_| Ok::<_, NetlinkError>(()));
     assert!(matches!(listing, Err(NetlinkError::NoAnswer)), "{listing:?}");
     Connection::new(&mut sent).addresses().unwrap_err();
     let headers: Vec<_> = sent.0.iter().map(|datagram| (&datagram[4..6], &datagram[16..])).collect();
     let mut filter = Writer::new();
     filter.be32(CTA_STATUS, 0);
-    filter.be32(CTA_STATUS_MASK, 0);
+    filter.be32(CTA_STATUS_MASK, 6);
     assert_eq!(headers[0], (&[1, 1][..], &[&[10, 0, 0, 0], filter.bytes()].concat()[..]), "struct nfgenmsg");
     assert_eq!(headers[1], (&[22, 0][..], &[0; 8][..]), "struct ifaddrmsg");
+
+    let mut sent = Sent::default();
+    let listing = Connection::new(&mut sent).flows(None, Status::default(), |_| Ok::<_, NetlinkError>(()));
+    assert!(matches!(listing, Err(NetlinkError::NoAnswer)), "{listing:?}");
+    assert_eq!(sent.0[0][16..], [0; 4], "of all families, and without a filter, which the kernel would refuse");
 }
 
 #[test]

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::{
-    Before, Decisions, Deletion, Deletions, FlowInfo, Listing, LocalAddresses, Reason, Status, Verdict, verdict,
-};
+use super::{Before, Decisions, Deletion, Deletions, FlowInfo, Listing, Reason, Status, Verdict, verdict};
 use crate::net::Family;
 use crate::netlink::{Connection, NetlinkError, NetlinkFamily, Transport};
 use crate::text::counted;
@@ -122,7 +120,8 @@ struct Conntrack<T> {
 
 impl<T: Transport> Conntrack<T> {
     fn fix(&mut self, before: &Before, now: &Decisions, interrupted: &AtomicBool) -> Result<Fixed, ConntrackError> {
-        let node = self.local_addresses()?;
+        let node =
+            self.interfaces.local_addresses().map_err(|error| explain("list the node's own addresses", error))?;
         let mut fixed = Fixed::default();
         for family in Family::ALL.into_iter().filter(|family| now.treats(*family)) {
             let goes_on = || if interrupted.load(Ordering::Acquire) { Err(Failed::Interrupted) } else { Ok(()) };
@@ -130,14 +129,6 @@ impl<T: Transport> Conntrack<T> {
             self.fix_family(family, judge, goes_on, &mut fixed)?;
         }
         Ok(fixed)
-    }
-
-    fn local_addresses(&mut self) -> Result<LocalAddresses, ConntrackError> {
-        let addresses = self.interfaces.addresses().map_err(|error| explain("list the node's own addresses", error))?;
-        Ok(LocalAddresses::new(
-            addresses.iter().map(|info| info.address),
-            addresses.iter().filter_map(|info| info.broadcast),
-        ))
     }
 
     /// Repeats a listing that was disturbed. Flows that were deleted in the meantime stay deleted; the repetition finds
@@ -154,7 +145,7 @@ impl<T: Transport> Conntrack<T> {
         for _ in 0..LISTINGS {
             (fixed.looked_at, fixed.in_doubt) = (looked_at_before, in_doubt_before);
             let mut doomed = Doomed::default();
-            let listed = listing.flows(family, Status::NOT_OURS, |flow| {
+            let listed = listing.flows(Some(family), Status::NOT_OURS, |flow| {
                 goes_on()?;
                 fixed.looked_at += 1;
                 match judge(flow) {
@@ -281,7 +272,7 @@ impl From<Failed> for ConntrackError {
 }
 
 /// A kernel with netfilter but without ctnetlink answers `EINVAL` (`nfnetlink_rcv_msg`).
-fn explain(doing: &'static str, source: NetlinkError) -> ConntrackError {
+pub(super) fn explain(doing: &'static str, source: NetlinkError) -> ConntrackError {
     match source {
         NetlinkError::Unsupported { errno, .. } | NetlinkError::Rejected { errno: errno @ Errno::EINVAL, .. } => {
             ConntrackError::Unsupported(errno)

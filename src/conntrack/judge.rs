@@ -79,7 +79,7 @@ impl Status {
     pub const NOT_OURS: Self =
         Self(Self::EXPECTED.0 | Self::DESTINATION_NAT.0 | Self::DYING.0 | Self::TEMPLATE.0 | Self::UNTRACKED.0);
 
-    const fn has_any_of(self, others: Self) -> bool {
+    pub(super) const fn has_any_of(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::LocalAddresses;
 use crate::netlink::{
     Attribute, Attributes, Connection, FamilyHeader, Kind, Malformed, NetlinkError, Request, Transport,
 };
@@ -35,6 +36,13 @@ impl<T: Transport> Connection<T> {
     /// Any of [`NetlinkError`] that is not about a batch.
     pub fn addresses(&mut self) -> Result<Vec<AddressInfo>, NetlinkError> {
         self.read(&Request::dump(GET_ADDRESS, OF_ALL_INTERFACES, &|_| {}, NEW_ADDRESS), parse)
+    }
+
+    /// The same, to be asked for one by one.
+    pub(super) fn local_addresses(&mut self) -> Result<LocalAddresses, NetlinkError> {
+        let addresses = self.addresses()?;
+        let broadcast = addresses.iter().filter_map(|info| info.broadcast);
+        Ok(LocalAddresses::new(addresses.iter().map(|info| info.address), broadcast))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendState, ConflictState, Diagnostic, NodeState, Reason, Surroundings, live, ready};
+use super::{BackendState, ConflictState, Diagnostic, NodeState, Problem, Reason, Surroundings, live, ready};
 use crate::report::Counters as Done;
 
 /// The version of the format.
@@ -21,6 +21,7 @@ pub(crate) struct Status {
     pub(crate) live: bool,
     pub(crate) ready: bool,
     pub(crate) reasons: Vec<String>,
+    pub(crate) problem: Option<Problem>,
     pub(crate) policy: Option<Policy>,
     pub(crate) file: File,
     pub(crate) backend: Option<Backend>,
@@ -125,6 +126,7 @@ pub(crate) fn status(state: &NodeState, surroundings: Surroundings) -> Status {
         live: live(surroundings).is_empty(),
         ready: reasons.is_empty(),
         reasons: reasons.iter().map(Reason::to_string).collect(),
+        problem: Problem::of(&reasons),
         policy: state.policy.as_ref().map(|policy| Policy {
             origin: policy.origin.to_owned(),
             description: policy.words.clone(),

@@ -3,6 +3,7 @@
 //! [`NodeState`] is a plain value that reports are added to, one after the other; what is asked of it are pure functions.
 
 pub(crate) mod json;
+mod problem;
 mod pulse;
 mod shared;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod verdict;
 mod watchdog;
 
 pub(crate) use json::{Status, status};
+pub use problem::Problem;
 pub use pulse::Pulse;
 pub use shared::Health;
 pub use totals::{Histogram, Totals};
@@ -21,7 +23,7 @@ pub use watchdog::Watchdog;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::backend::Process;
 use crate::config::{Location, ReadError, SourcePaths};
@@ -98,6 +100,8 @@ pub(crate) struct PolicyState {
     pub(crate) is_degraded: bool,
     /// Since when it has been in force; `None` if it has not come into force.
     pub(crate) in_force_since: Option<SystemTime>,
+    /// How often the rules are looked at.
+    pub(crate) resync_interval: Duration,
     /// How many ranges the configuration lists, of each family that is treated.
     pub(crate) ranges: BTreeMap<Family, usize>,
 }
@@ -118,6 +122,8 @@ pub(crate) struct FailureState {
     pub(crate) text: String,
     /// Whether they could not be read, so that it is not known whether they are in force.
     pub(crate) is_of_reading: bool,
+    /// Whether the kernel did not take them, although nobody else was in the way.
+    pub(crate) is_refusal: bool,
 }
 
 /// Somebody undoes our rules again and again.
@@ -185,6 +191,9 @@ impl NodeState {
             result: report.result.name(),
             text: failure.text.clone(),
             is_of_reading: failure.is_of_reading,
+            is_refusal: matches!(report.result, PassResult::Failed | PassResult::Stuck)
+                && !failure.is_of_reading
+                && failure.in_conflict.is_empty(),
         });
         // That others were faster is nothing to look into.
         if let (Some(failure), false) = (failure, report.result == PassResult::Overtaken) {
@@ -216,6 +225,7 @@ impl NodeState {
             fingerprint,
             is_degraded: active.is_degraded(),
             in_force_since: same.and_then(|same| same.in_force_since).or(began),
+            resync_interval: active.config().resync_interval.value.into(),
             ranges,
         }
     }
@@ -245,6 +255,9 @@ fn ranges(active: &ActiveConfig, families: &[Family]) -> BTreeMap<Family, usize>
 }
 
 impl FileState {
+    /// The state of a file that is not there.
+    pub(crate) const MISSING: &'static str = "missing";
+
     fn of(status: &FileStatus, paths: &SourcePaths) -> Self {
         let diagnostic = |is_error, location: Option<Location>, text| {
             let (file, line) = paths.file_and_line(location);
@@ -258,9 +271,9 @@ impl FileState {
                     .map(|warning| diagnostic(false, warning.location(), warning.in_files(paths)))
                     .collect(),
             },
-            FileStatus::Missing => Self { state: "missing", diagnostics: Vec::new() },
+            FileStatus::Missing => Self { state: Self::MISSING, diagnostics: Vec::new() },
             FileStatus::Unusable { error, .. } => Self {
-                state: if matches!(error, ReadError::Missing(_)) { "missing" } else { "invalid" },
+                state: if matches!(error, ReadError::Missing(_)) { Self::MISSING } else { "invalid" },
                 diagnostics: error
                     .problems()
                     .into_iter()

@@ -136,7 +136,7 @@ fn the_node_is_ready_once_the_policy_of_the_file_is_in_force_and_each_reason_aga
         (
             vec![pass(standing)],
             &[
-                "policy invalid: /etc/config/ip-masq-agent: no such file",
+                "policy degraded: /etc/config/ip-masq-agent: no such file",
                 "policy degraded: in force is the rules that stood",
             ],
         ),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::{Health, NodeState, Pulse};
+use super::{FileState, Health, NodeState, Pulse};
 use crate::text::Visible;
 
 /// What is asked of the system at the moment of the question.
@@ -34,7 +34,9 @@ pub enum Kind {
     Invalid,
     /// The rules follow something else than what the file says.
     Degraded,
-    /// The rules are not in force, or not known to be.
+    /// The rules are not in force, or not known to be, because of what others did or have in the way.
+    Missing,
+    /// The rules are not in force, because the kernel refused them.
     Refused,
     /// Another program undoes the rules again and again.
     Contested,
@@ -73,8 +75,10 @@ pub fn ready(state: &NodeState, surroundings: Surroundings) -> Vec<Reason> {
         reasons.extend(live(surroundings));
         return reasons;
     };
+    // Of a file that is not there, nothing is wrong but that the rules follow something else.
+    let is_missing = state.file.as_ref().is_some_and(|file| file.state == FileState::MISSING);
     for error in state.errors() {
-        add(Kind::Invalid, error.to_owned());
+        add(if is_missing { Kind::Degraded } else { Kind::Invalid }, error.to_owned());
     }
     if policy.is_degraded {
         let held = if state.failure.is_none() { "in force is" } else { "the rules shall follow" };
@@ -86,7 +90,7 @@ pub fn ready(state: &NodeState, surroundings: Surroundings) -> Vec<Reason> {
         } else {
             failure.text.clone()
         };
-        add(Kind::Refused, text);
+        add(if failure.is_refusal { Kind::Refused } else { Kind::Missing }, text);
     }
     if let Some(conflict) = &state.conflict {
         let by = if conflict.suspects.is_empty() {
@@ -145,7 +149,7 @@ impl Kind {
             Self::Starting => "starting",
             Self::Invalid => "policy invalid",
             Self::Degraded => "policy degraded",
-            Self::Refused => "rules not in force",
+            Self::Missing | Self::Refused => "rules not in force",
             Self::Contested => "rules contested",
             Self::NotOnHost => "not in the host's network",
             Self::Stuck => "stuck",

@@ -61,7 +61,7 @@ mod tests {
     use crate::report::Observer as _;
 
     fn scraper(health: &Health) -> Scraper {
-        Scraper::new(health.clone(), Options { chain: ChainName::default(), tells_ranges: false })
+        Scraper::new(health.clone(), Options { chain: ChainName::default(), tells_ranges: false, source_ports: None })
     }
 
     fn asked(method: &Method, path: &str, health: &Health) -> (u16, String, String) {

@@ -1,7 +1,8 @@
-//! Asking a running agent over its Unix socket.
+//! Asking a running agent, over its Unix socket or its address.
 
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -14,6 +15,15 @@ use crate::text::Shown;
 const LONGEST: Duration = Duration::from_secs(3);
 /// The bytes that an answer may have.
 const LARGEST: usize = 16 << 20;
+
+/// Where an agent is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `--status-socket`
+    Socket(SocketPath),
+    /// `--listen`
+    Address(SocketAddr),
+}
 
 /// What an agent answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,19 +38,19 @@ pub struct Asked {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody is there, or the connection failed.
-    #[error("no agent answers at {}: {source}", Shown(socket.path()))]
+    #[error("no agent answers at {place}: {source}")]
     Io {
         /// Where.
-        socket: SocketPath,
+        place: Place,
         /// Why not.
         source: io::Error,
     },
     /// It took too long.
-    #[error("the agent at {} has not answered for {LONGEST:?}", Shown(.0.path()))]
-    Slow(SocketPath),
+    #[error("the agent at {0} has not answered for {LONGEST:?}")]
+    Slow(Place),
     /// What came is no answer of an agent.
-    #[error("what answers at {} is no agent", Shown(.0.path()))]
-    Strange(SocketPath),
+    #[error("what answers at {0} is no agent")]
+    Strange(Place),
 }
 
 /// Asks for one of the paths.
@@ -48,23 +58,26 @@ pub enum ClientError {
 /// # Errors
 ///
 /// [`ClientError`], if there is no answer.
-pub fn ask(socket: &SocketPath, path: &str) -> Result<Asked, ClientError> {
-    let answer = exchange(socket, path, Instant::now() + LONGEST).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Slow(socket.clone()),
-        _ => ClientError::Io { socket: socket.clone(), source },
+pub fn ask(place: &Place, path: &str) -> Result<Asked, ClientError> {
+    let answer = exchange(place, path, Instant::now() + LONGEST).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Slow(place.clone()),
+        _ => ClientError::Io { place: place.clone(), source },
     })?;
-    parse(&answer).ok_or_else(|| ClientError::Strange(socket.clone()))
+    parse(&answer).ok_or_else(|| ClientError::Strange(place.clone()))
 }
 
-fn exchange(socket: &SocketPath, path: &str, until: Instant) -> io::Result<Vec<u8>> {
+fn exchange(place: &Place, path: &str, until: Instant) -> io::Result<Vec<u8>> {
     let left = || match until.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
         left => Ok(left),
     };
-    let connection = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
-    // Where too many wait to be accepted, this fails at once.
-    connection.connect_timeout(&SockAddr::unix(socket.path())?, left()?)?;
-    let mut stream = UnixStream::from(connection);
+    let (domain, address) = match place {
+        Place::Socket(socket) => (Domain::UNIX, SockAddr::unix(socket.path())?),
+        Place::Address(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+    };
+    let mut stream = Socket::new(domain, Type::STREAM.cloexec(), None)?;
+    // Where too many wait to be accepted at a Unix socket, this fails at once.
+    stream.connect_timeout(&address, left()?)?;
     stream.set_write_timeout(Some(left()?))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let (mut answer, mut part) = (Vec::new(), [0; 8192]);
@@ -78,6 +91,15 @@ fn exchange(socket: &SocketPath, path: &str, until: Instant) -> io::Result<Vec<u
         }
     }
     Ok(answer)
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(socket) => Shown(socket.path()).fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
 }
 
 /// An answer as [`super::answer`] gives it: the server names its length, and sends it in one piece.

@@ -22,7 +22,7 @@ use crate::metrics::Scraper;
 use crate::report::LogOnce;
 use crate::text::Shown;
 
-pub use client::{Asked, ClientError, ask};
+pub use client::{Asked, ClientError, Place, ask};
 pub use socket::{SocketPath, SocketPathError};
 
 use connection::serve;
@@ -47,6 +47,13 @@ impl Listen {
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
         self.address.is_some() || self.socket.is_some()
+    }
+
+    /// Where an agent that listens there is asked: at the socket, if it has both.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        let socket = self.socket.clone().map(Place::Socket);
+        socket.or_else(|| self.address.map(Place::Address))
     }
 
     /// Starts the thread that answers for as long as the process lives. Where it cannot listen it says so, and tries again after

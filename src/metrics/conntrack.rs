@@ -15,14 +15,16 @@ pub(crate) struct Conntrack {
 
 impl Conntrack {
     pub(crate) fn read() -> Self {
-        let number = |name| {
-            let text = fs::read_to_string(format!("/proc/sys/net/netfilter/{name}")).ok()?;
-            text.trim().parse().ok()
-        };
-        Self {
-            entries: number("nf_conntrack_count"),
-            limit: number("nf_conntrack_max"),
-            events: events().unwrap_or_default(),
-        }
+        Self { entries: Self::entries(), limit: number("nf_conntrack_max"), events: events().unwrap_or_default() }
     }
+
+    /// How many flows there are; `None` where there is no conntrack.
+    pub(super) fn entries() -> Option<u64> {
+        number("nf_conntrack_count")
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/sys/net/netfilter/{name}")).ok()?;
+    text.trim().parse().ok()
 }

@@ -1,9 +1,9 @@
 //! The metrics, by their names.
 
-use super::{FlowTotals, Labels, Metric, STATE_SET, Samples, Scrape};
+use super::{FlowTotals, Labels, Metric, STATE_SET, Samples, Scans, Scrape};
 use crate::health::json::seconds;
 use crate::health::{Histogram, Kind, NodeState, ready};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 
 /// Those of the agent, without their prefix.
 pub(super) fn of_agent(scrape: &Scrape<'_>) -> Vec<Metric> {
@@ -14,6 +14,7 @@ pub(super) fn of_agent(scrape: &Scrape<'_>) -> Vec<Metric> {
     metrics.extend(of_passes(state));
     metrics.extend(of_flows(scrape.new_flows));
     metrics.extend(of_conntrack(scrape));
+    metrics.extend(scrape.source_ports.map(of_source_ports).into_iter().flatten());
     metrics.push(counter(
         "flows_renewed",
         "Flows that began under another policy, by what became of them (--conntrack=fix).",
@@ -40,6 +41,11 @@ fn of_policy(state: &NodeState) -> Vec<Metric> {
             "policy_in_force_timestamp_seconds",
             "Since when this policy has been in force.",
             policy.in_force_since.map(|at| (Labels::new(), seconds(at))),
+        ));
+        metrics.push(gauge(
+            "resync_interval_seconds",
+            "How often the rules are looked at, whether or not anything is heard of a change.",
+            [(Labels::new(), policy.resync_interval.as_secs_f64())],
         ));
         metrics.push(gauge(
             "policy_ranges",
@@ -84,7 +90,7 @@ fn states(scrape: &Scrape<'_>) -> Metric {
         ("ready", reasons.is_empty()),
         ("degraded", is(&[Kind::Invalid, Kind::Degraded])),
         ("contested", is(&[Kind::Contested])),
-        ("refused", is(&[Kind::Refused])),
+        ("refused", is(&[Kind::Missing, Kind::Refused])),
     ];
     gauge(
         STATE_SET,
@@ -170,6 +176,33 @@ fn of_conntrack(scrape: &Scrape<'_>) -> Vec<Metric> {
             "conntrack_events",
             "What happened to conntrack's flows, as the kernel counts it on all processors together.",
             conntrack.events.iter().map(|(event, count)| (label("event", event), *count)),
+        ),
+    ]
+}
+
+fn of_source_ports(scans: &Scans) -> Vec<Metric> {
+    let labels = |family: Family, protocol: Option<Protocol>| {
+        let protocol = protocol.map_or_else(|| "other".to_owned(), |protocol| protocol.to_string());
+        vec![("ip_family", family.human().to_owned()), ("protocol", protocol)]
+    };
+    let latest = scans.latest.iter();
+    let flows = latest.clone().flat_map(|found| &found.flows);
+    let fullest = latest.flat_map(|found| &found.fullest);
+    vec![
+        gauge(
+            "snat_flows",
+            "Masqueraded flows, at the last look (--snat-scan-interval).",
+            flows.map(|((family, protocol), count)| (labels(*family, *protocol), float(*count))),
+        ),
+        gauge(
+            "snat_port_saturation_ratio",
+            "The share of its source ports that the fullest remote address and port has in use.",
+            fullest.map(|((family, protocol), share)| (labels(*family, Some(*protocol)), *share)),
+        ),
+        counter(
+            "snat_scans",
+            "Looks at all flows for source ports in use, by their result.",
+            [("done", scans.done), ("failed", scans.failed)].map(|(result, count)| (label("result", result), count)),
         ),
     ]
 }

@@ -4,6 +4,7 @@ mod conntrack;
 mod families;
 mod new_flows;
 mod process;
+mod source_ports;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ use new_flows::NewFlows;
 pub(crate) use conntrack::Conntrack;
 pub(crate) use new_flows::FlowTotals;
 pub(crate) use process::Process;
+pub(crate) use source_ports::Scans;
+pub use source_ports::{PortScan, ScanInterval, ScanIntervalError};
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +44,8 @@ pub(crate) struct Scrape<'a> {
     pub(crate) wakeups: u64,
     pub(crate) new_flows: &'a FlowTotals,
     pub(crate) conntrack: Conntrack,
+    /// `None` if nothing looks for source ports (`--snat-scan-interval`).
+    pub(crate) source_ports: Option<&'a Scans>,
     pub(crate) process: Process,
 }
 
@@ -69,6 +74,8 @@ pub struct Options {
     pub chain: ChainName,
     /// Whether new flows are told by range, too (`--metrics-ranges`).
     pub tells_ranges: bool,
+    /// What looks for source ports in use, if anything does (`--snat-scan-interval`).
+    pub source_ports: Option<PortScan>,
 }
 
 /// Makes the metrics of the agent each time it is asked.
@@ -76,6 +83,7 @@ pub struct Options {
 pub struct Scraper {
     health: Health,
     new_flows: Mutex<NewFlows>,
+    source_ports: Option<PortScan>,
 }
 
 impl Scraper {
@@ -83,7 +91,7 @@ impl Scraper {
     #[must_use]
     pub fn new(health: Health, options: Options) -> Self {
         let new_flows = NewFlows::new(options.chain, &health.state().setup.families, options.tells_ranges);
-        Self { health, new_flows: Mutex::new(new_flows) }
+        Self { health, new_flows: Mutex::new(new_flows), source_ports: options.source_ports }
     }
 
     /// What the metrics are made of.
@@ -96,6 +104,7 @@ impl Scraper {
     #[must_use]
     pub fn scrape(&self) -> String {
         let state = self.health.state();
+        let source_ports = self.source_ports.as_ref().map(PortScan::read);
         let mut new_flows = self.new_flows.lock().unwrap_or_else(PoisonError::into_inner);
         text(&Scrape {
             state: &state,
@@ -103,6 +112,7 @@ impl Scraper {
             wakeups: self.health.pulse().wakeups(),
             new_flows: new_flows.read(),
             conntrack: Conntrack::read(),
+            source_ports: source_ports.as_deref(),
             process: Process::read(),
         })
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::conntrack::Fixed;
+use crate::conntrack::{Fixed, PortUse};
 use crate::health::tests::{contested, health, invalid, pass, refused, repaired, standing};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::policy::{Fingerprint, Flags, Policy};
 use crate::report::{Cause, Observer as _, PassReport, Report};
 
@@ -27,8 +27,17 @@ fn metrics(reports: &[Report]) -> String {
         wakeups: 6,
         new_flows: &new_flows,
         conntrack,
+        source_ports: Some(&scans()),
         process: Process::default(),
     })
+}
+
+fn scans() -> Scans {
+    let latest = PortUse {
+        flows: BTreeMap::from([((Family::Ipv4, Some(Protocol::Tcp)), 8), ((Family::Ipv4, None), 1)]),
+        fullest: BTreeMap::from([((Family::Ipv6, Protocol::Udp), 0.25)]),
+    };
+    Scans { latest: Some(latest), done: 2, failed: 1 }
 }
 
 fn flows() -> Report {
@@ -59,6 +68,7 @@ fn every_metric_changes_when_its_thing_happens() {
         (with(refused_another), policy(fingerprint, "file")),
         (with(|_| {}), "backend_info{backend=\"nft\",protected=\"true\"} 1".to_owned()),
         (with(|_| {}), "policy_in_force_timestamp_seconds 2000.0".to_owned()),
+        (with(|_| {}), "resync_interval_seconds 60.0".to_owned()),
         (with(|_| {}), "policy_valid 1.0".to_owned()),
         (with(invalid), "policy_valid 0.0".to_owned()),
         (with(invalid), "policy_diagnostics{severity=\"error\"} 2.0".to_owned()),
@@ -99,6 +109,11 @@ fn every_metric_changes_when_its_thing_happens() {
         (vec![], "new_flows_total{ip_family=\"IPv4\",verdict=\"kept\"} 2.0".to_owned()),
         (vec![], "new_flows_total{ip_family=\"IPv6\",verdict=\"masqueraded\"} 3.0".to_owned()),
         (vec![], "range_new_flows_total{ip_family=\"IPv4\",cidr=\"10.0.0.0/8\"} 7.0".to_owned()),
+        (vec![], "snat_flows{ip_family=\"IPv4\",protocol=\"tcp\"} 8.0".to_owned()),
+        (vec![], "snat_flows{ip_family=\"IPv4\",protocol=\"other\"} 1.0".to_owned()),
+        (vec![], "snat_port_saturation_ratio{ip_family=\"IPv6\",protocol=\"udp\"} 0.25".to_owned()),
+        (vec![], "snat_scans_total{result=\"done\"} 2.0".to_owned()),
+        (vec![], "snat_scans_total{result=\"failed\"} 1.0".to_owned()),
         (vec![], "wakeups_total 6.0".to_owned()),
     ] {
         let text = metrics(&reports);
@@ -127,7 +142,7 @@ fn the_types_are_those_of_the_documentation_and_the_process_has_the_names_that_e
     ] {
         assert_eq!(types.get(name), Some(&kind), "{name}");
     }
-    let options = Options { chain: ChainName::default(), tells_ranges: false };
+    let options = Options { chain: ChainName::default(), tells_ranges: false, source_ports: None };
     let text = Scraper::new(health(), options).scrape();
     for name in [
         "process_cpu_seconds_total",

@@ -13,6 +13,7 @@ use ip_masq_agent::net::Family;
 use nix::sys::signal::Signal;
 
 use crate::support::daemon::Daemon;
+use crate::support::http::{ADDRESS, PATIENCE, asked, connect, get};
 use crate::support::netns::{AGENT, Netns};
 use crate::support::ran::{Ran, command};
 use crate::support::tables::saved;
@@ -21,12 +22,9 @@ use crate::support::{DEADLINE, wait_until};
 const CONFIG: &str = "nonMasqueradeCIDRs: [198.51.100.0/24]\nresyncInterval: 1h\n";
 const OTHER: &str = "nonMasqueradeCIDRs: [203.0.113.0/24]\nresyncInterval: 1h\n";
 const BROKEN: &str = "nonMasqueradeCIDRs:\n- 198.51.100.0/24\n- 198.51.100.7/24\n";
-const ADDRESS: &str = "127.0.0.1:10297";
 const IN_FORCE: &str = "were changed and read back";
 /// So long may a change of the file take to come into force, whatever clients do: a small part of a probe's interval.
 const SOON: Duration = Duration::from_secs(2);
-/// Answers come at once; a failing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Node {
     netns: Netns,
@@ -55,24 +53,16 @@ impl Node {
     }
 
     fn connect(&self) -> TcpStream {
-        let address: SocketAddr = ADDRESS.parse().unwrap();
-        let stream = self.netns.inside(|| TcpStream::connect_timeout(&address, PATIENCE)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect(&self.netns)
     }
 
     /// The answer to a request over TCP, head and body.
     fn asked(&self, request: &str) -> String {
-        let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        asked(&self.netns, request)
     }
 
     fn get(&self, path: &str) -> String {
-        self.asked(&format!("GET {path} HTTP/1.1\r\nHost: node\r\n\r\n"))
+        get(&self.netns, path)
     }
 
     fn keeps_source(&self, range: &str) -> bool {

@@ -19,6 +19,8 @@ mod long;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod obstacles;
 #[cfg(test)]
 mod output;
@@ -26,6 +28,8 @@ mod output;
 mod repair;
 #[cfg(test)]
 mod service_manager;
+#[cfg(test)]
+mod source_ports;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

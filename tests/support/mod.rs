@@ -12,6 +12,8 @@ pub(crate) mod disk;
 pub(crate) mod fifo;
 pub(crate) mod files;
 pub(crate) mod generation;
+pub(crate) mod http;
+pub(crate) mod metrics;
 pub(crate) mod native;
 pub(crate) mod netns;
 pub(crate) mod probe;
