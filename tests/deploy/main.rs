@@ -3,6 +3,11 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
+mod dashboard;
+#[cfg(test)]
+mod helm;
 mod deb;
 #[cfg(test)]
 mod helm;
@@ -15,6 +20,10 @@ mod kustomize;
 mod odd;
 #[cfg(test)]
 mod seccomp;
+#[cfg(test)]
+mod node_problem_detector;
+#[cfg(test)]
+mod promql;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
