@@ -23,7 +23,7 @@
 {{- range $arg := $values.extraArgs -}}
 {{- $flag := regexFind "[a-zA-Z][a-zA-Z0-9_-]*" $arg -}}
 {{- $byChart := dict "status-socket" "for its probes" "runtime-dir" "with its volume" "config" "by config or existingConfigMap" "state-dir" "by stateDirectory" "listen" "by metrics.listen" -}}
-{{- $isFlag := has $flag (list "masq-chain" "nomasq-all-reserved-ranges" "enable-ipv6" "random-fully" "to-ports" "v" "backend" "protect" "watch-rules" "conntrack" "metrics-ranges" "log-format") -}}
+{{- $isFlag := has $flag (list "masq-chain" "nomasq-all-reserved-ranges" "enable-ipv6" "random-fully" "to-ports" "v" "backend" "protect" "watch-rules" "conntrack" "metrics-ranges" "log-format" "snat-scan-interval") -}}
 {{- if $isFlag -}}
 {{- fail (printf "extraArgs has %s; expected it as the value flags.%s" $arg $flag) -}}
 {{- else if hasKey $byChart $flag -}}
