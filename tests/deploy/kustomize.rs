@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use ip_masq_agent::cli::{self, Check, Cli, StatusFormat, Verb};
+use ip_masq_agent::cli::{self, Check, Cli, StatusQuestion, Verb};
 use ip_masq_agent::http::{Listen, SocketPath};
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn the_agent_takes_the_arguments_and_listens_where_the_probes_ask() {
         {
             let command = container[probe]["exec"]["command"].as_array().unwrap();
             let asked = parsed(&json!(command[1..]), "");
-            assert_eq!(asked.verb, Verb::Status { check: Some(check), format: StatusFormat::Text }, "{folder} {probe}");
+            assert_eq!(asked.verb, Verb::Status(StatusQuestion::Check(check)), "{folder} {probe}");
             assert_eq!((&command[0], &asked.listen.socket), (&json!("/ip-masq-agent"), listening));
         }
         // Everything that is written is written to a volume: the root is read-only.

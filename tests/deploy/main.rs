@@ -7,7 +7,6 @@ mod alerts;
 #[cfg(test)]
 mod dashboard;
 #[cfg(test)]
-mod helm;
 mod deb;
 #[cfg(test)]
 mod helm;
@@ -16,14 +15,14 @@ mod image;
 #[cfg(test)]
 mod kustomize;
 #[cfg(test)]
+mod node_problem_detector;
+#[cfg(test)]
 #[path = "../config/odd.rs"]
 mod odd;
 #[cfg(test)]
-mod seccomp;
-#[cfg(test)]
-mod node_problem_detector;
-#[cfg(test)]
 mod promql;
+#[cfg(test)]
+mod seccomp;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use ip_masq_agent::http::{SocketPath, ask};
+use ip_masq_agent::http::{self, SocketPath, ask};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -286,7 +286,7 @@ impl<'a> Node<'a> {
         if is_stopped(agent.pid()) {
             return None;
         }
-        ask(&self.socket, path).ok().map(|asked| asked.body)
+        ask(&http::Place::Socket(self.socket.clone()), path).ok().map(|asked| asked.body)
     }
 
     /// The agent's process.
