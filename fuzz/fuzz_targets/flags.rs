@@ -7,8 +7,9 @@ use std::iter;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::ValueEnum;
-use ip_masq_agent::cli::{Cli, StatusQuestion, Verb, parse};
+use ip_masq_agent::cli::{CheckFiles, Cli, StatusQuestion, Verb, parse};
 use ip_masq_agent::config::{Config, Context};
+use ip_masq_agent::diagnostics::Fixes;
 use ip_masq_agent::last_good::{VERB, WriterTask};
 use ip_masq_agent::net::{ChainName, Family, PortRanges};
 use ip_masq_agent::policy::{AddressType, Flags, Packet, Policy, Transport};
@@ -49,6 +50,8 @@ fn written(cli: &Cli) -> Vec<OsString> {
         format!("--conntrack={}", name(&cli.conntrack)).into(),
         format!("--sandbox={}", cli.sandbox).into(),
         format!("--metrics-ranges={}", cli.metrics_ranges).into(),
+        format!("--log-format={}", name(&cli.log_format)).into(),
+        format!("--color={}", name(&cli.colour)).into(),
         format!("--snat-scan-interval={}", cli.snat_scan_interval).into(),
         with_path("--config=", cli.config.as_os_str()),
     ];
@@ -70,8 +73,8 @@ fn with_path(flag: &str, path: &OsStr) -> OsString {
     word
 }
 
-fn verb(verb: &Verb) -> Vec<String> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+fn verb(verb: &Verb) -> Vec<OsString> {
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect();
     match verb {
         Verb::Run => words(&["run"]),
         Verb::Apply { dry_run, print_rules } => {
@@ -79,7 +82,7 @@ fn verb(verb: &Verb) -> Vec<String> {
         }
         Verb::Render { format } => {
             let format = format.iter().map(|format| format!("--format={}", name(format)));
-            iter::once("render".to_owned()).chain(format).collect()
+            iter::once("render".to_owned()).chain(format).map(OsString::from).collect()
         }
         Verb::StateWriter(task) => {
             let task = match task {
@@ -87,7 +90,7 @@ fn verb(verb: &Verb) -> Vec<String> {
                 WriterTask::Remember => Some("--remember".to_owned()),
                 WriterTask::Save => None,
             };
-            iter::once(VERB.to_owned()).chain(task).collect()
+            iter::once(VERB.to_owned()).chain(task).map(OsString::from).collect()
         }
         Verb::Cleanup { dry_run: true, .. } => words(&["cleanup", "--dry-run"]),
         Verb::Cleanup { dry_run: false, wait } => words(&["cleanup", &format!("--wait={wait}")]),
@@ -99,8 +102,25 @@ fn verb(verb: &Verb) -> Vec<String> {
             };
             words(&["status", &asked])
         }
-        Verb::Explain(packet) => explain(packet),
+        Verb::Check(asked) => check(asked),
+        Verb::ExplainCode(code) => words(&["explain", code.id()]),
+        Verb::Explain(packet) => explain(packet).into_iter().map(OsString::from).collect(),
     }
+}
+
+fn check(asked: &CheckFiles) -> Vec<OsString> {
+    let CheckFiles { files, is_strict, form, key, fixes } = asked;
+    let mut words: Vec<OsString> =
+        ["check".to_owned(), format!("--strict={is_strict}"), format!("--format={}", name(form))]
+            .map(Into::into)
+            .into();
+    words.extend(key.as_ref().map(|key| with_path("--key=", OsStr::new(key))));
+    if let Some(fixes) = fixes {
+        words.extend(["--fix".to_owned(), format!("--unsafe-fixes={}", *fixes == Fixes::All)].map(OsString::from));
+    }
+    words.push("--".into());
+    words.extend(files.iter().map(OsString::from));
+    words
 }
 
 fn explain(packet: &Packet) -> Vec<String> {
