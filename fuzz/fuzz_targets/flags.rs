@@ -59,7 +59,7 @@ fn written(cli: &Cli) -> Vec<OsString> {
     words.extend(cli.state_dir.as_ref().map(|dir| with_path("--state-dir=", dir.as_os_str())));
     words.extend(cli.listen.address.map(|address| format!("--listen={address}").into()));
     words.extend(cli.listen.socket.as_ref().map(|socket| with_path("--status-socket=", socket.path().as_os_str())));
-    words.extend(verb(&cli.verb).into_iter().map(OsString::from));
+    words.extend(verb(&cli.verb));
     words
 }
 
