@@ -11,9 +11,10 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
-archive=$1/image/ip-masq-agent-$version.tar image=ip-masq-agent:$version servers=$2
+target=$(cd "$1" && pwd)
+archive=$target/image/ip-masq-agent-$version.tar image=ip-masq-agent:$version servers=$2
 # shellcheck disable=SC2034
-tools=$1/tools # of tests/deploy/install-tools.sh
+tools=$target/tools # of tests/deploy/install-tools.sh
 run=$(mktemp -d /tmp/masq-acceptance-XXXXXX)
 passed=0 failed=0
 export SERVERS RUN=$run/node
