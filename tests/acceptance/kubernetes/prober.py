@@ -9,12 +9,14 @@
 
 import json
 import os
+import random
 import select
 import socket
 import sys
 import time
 
 PORT = 9999
+ASKED_FROM = range(2000, 32000)
 FLOWS_A_SECOND = 200
 # How long an answer may take: it comes over a veth pair, on a machine that may be busy.
 PATIENCE = 5
@@ -34,18 +36,21 @@ def serve(addresses):
             receiver.sendto(source[0].encode(), source)
 
 
-def begin(address):
-    """A new flow: a socket of its own has a port of its own."""
+def begin(address, port=0):
+    """A new flow: a socket of its own has a port of its own, the kernel's choice if none is given."""
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    host, _, port = address.partition(":")
-    sender.connect((host, int(port or PORT)))
+    sender.bind(("", port))
+    host, _, destination = address.partition(":")
+    sender.connect((host, int(destination or PORT)))
     sender.send(b"who am I?")
     return sender
 
 
 def ask(address):
     for _ in range(PATIENCE):
-        sender = begin(address)
+        # Not from the ports that the kernel chooses for streams: conntrack may still know a flow of the same ports, and does
+        # with this one as the policy was then.
+        sender = begin(address, random.choice(ASKED_FROM))
         if select.select([sender], [], [], 1)[0]:
             print(sender.recv(64).decode())
             return
