@@ -67,9 +67,11 @@ finish() {
 trap finish EXIT
 
 # watch_rules: whoever takes any of the agent's rules away, be it for a moment, is seen by what is_untouched looks at
+probes=0
 watch_rules() {
-    inside systemd-run -q --unit=monitor --collect -p StandardOutput=file:/run/monitor nft monitor
-    waits 10 eval 'inside nft add table ip probe && inside grep -q probe /run/monitor 2>/dev/null'
+    inside systemd-run -q --unit=monitor --collect -p StandardOutput=truncate:/run/monitor nft monitor
+    # Each a new one: a table that is there already is not announced, and the first may be made before the monitor listens.
+    waits 10 eval 'table=probe$((++probes)); inside nft add table ip $table && inside grep -q $table /run/monitor 2>/dev/null'
 }
 untouched() {
     inside systemctl stop monitor
