@@ -10,16 +10,15 @@ mod in_front_tests;
 mod klog;
 mod odd;
 mod stray;
+mod subject;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::iter;
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, FromArgMatches};
@@ -42,6 +41,7 @@ use arguments::{Arguments, Request, Version};
 pub use beside::{Beside, beside, lasting_flags};
 use go_flags::Word;
 pub use odd::Odd;
+use subject::Subject;
 
 /// What the arguments ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,28 +133,6 @@ pub struct CheckFiles {
     /// Which fixes are applied to the files, if any.
     pub fixes: Option<Fixes>,
 }
-
-/// What is to be explained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
-    Destination(IpAddr),
-    Code(Code),
-}
-
-impl FromStr for Subject {
-    type Err = NoSubject;
-
-    fn from_str(text: &str) -> Result<Self, NoSubject> {
-        let destination = text.parse().map(Self::Destination).ok();
-        let subject = destination.or_else(|| text.parse().ok().map(Self::Code));
-        subject.ok_or_else(|| NoSubject(Code::close_to(text)))
-    }
-}
-
-/// Neither an address nor a code; perhaps this code was meant.
-#[derive(Debug, Error)]
-#[error("expected an IP address, or a code such as E003{}", .0.map_or_else(String::new, |code| format!("; did you mean {} ({})?", code.id(), code.name())))]
-struct NoSubject(Option<Code>);
 
 /// How rules are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

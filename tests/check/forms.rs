@@ -4,7 +4,8 @@ use ip_masq_agent::diagnostics::{Form, Input, examine, render};
 use serde_json::Value;
 
 use crate::reports::{PLAIN, examined, files};
-use crate::support::ran::{Ran, command};
+use crate::support::ran::Ran;
+use crate::support::unpacked::python;
 
 fn json_of(form: Form, path: &std::path::Path) -> Value {
     serde_json::from_str(&render(&examined(path), form, PLAIN)).unwrap()
@@ -89,9 +90,7 @@ fn sarif_is_valid_by_its_schema() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("reports.json");
     std::fs::write(&file, serde_json::to_string(&reports).unwrap()).unwrap();
-    let python = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools/python/bin/python");
-    assert!(python.exists(), "{} is missing: `make deps` puts it there", python.display());
-    let mut validate = command(python);
+    let mut validate = python();
     validate.args(["tests/check/validate.py", "testdata/sarif-schema-2.1.0.json"]).arg(&file);
     Ran::of(validate).ended_with(0);
 }

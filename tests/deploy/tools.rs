@@ -1,22 +1,18 @@
 //! The programs that judge `deploy/`: those that `tests/deploy/install-tools.sh` has put below the target directory, and those
 //! that `make deps` has installed by apt.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::ran::command;
+use crate::support;
+pub(crate) use crate::support::unpacked::python;
 
 /// The repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A command for `program` of the unpacked ones: `promtool`, `kustomize`; started in the repository.
 pub(crate) fn unpacked(program: &str) -> Command {
-    in_repository(&installed(&format!("bin/{program}")))
-}
-
-/// A command for Python with the packages of `tests/deploy/requirements.txt`; started in the repository.
-pub(crate) fn python() -> Command {
-    in_repository(&installed("python/bin/python"))
+    support::unpacked::program(&format!("bin/{program}"))
 }
 
 /// What `command` writes to its standard output; fails with all that it said if it ends with an error.
@@ -25,19 +21,6 @@ pub(crate) fn output(mut command: Command) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{stdout}{stderr}", output.status);
     stdout.into_owned()
-}
-
-fn in_repository(program: &Path) -> Command {
-    let mut command = command(program);
-    command.current_dir(ROOT);
-    command
-}
-
-fn installed(path: &str) -> PathBuf {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools");
-    let file = tools.join(path);
-    assert!(file.exists(), "{} is missing: `make deps` puts it there", file.display());
-    file
 }
 
 #[test]

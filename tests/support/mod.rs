@@ -20,6 +20,7 @@ pub(crate) mod probe;
 pub(crate) mod ran;
 pub(crate) mod tables;
 pub(crate) mod topology;
+pub(crate) mod unpacked;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
