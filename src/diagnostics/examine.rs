@@ -88,9 +88,8 @@ impl<'r> One<'r> {
     fn new(report: &'r mut Report, input: &Input, context: Context) -> Self {
         let bytes = input.content.as_deref().unwrap_or_default();
         let text = goyaml::text(bytes).into_owned();
-        let is_verbatim = text.as_bytes() == bytes;
         let source = report.sources.len();
-        report.sources.push(SourceText { name: input.name.clone(), text, is_verbatim });
+        report.sources.push(SourceText { name: input.name.clone(), text });
         Self { report, source, context }
     }
 
@@ -130,7 +129,7 @@ impl<'r> One<'r> {
         for warning in warnings {
             match &warning {
                 Warning::More { about, count } => self.count(*count, about),
-                _ => found.push(self.warning(parts, &warning, &paths)),
+                _ => found.extend(self.warning(parts, &warning, &paths)),
             }
         }
         found.sort_by_key(|found| found.place.range.as_ref().map(|range| range.start));
@@ -157,18 +156,19 @@ impl<'r> One<'r> {
         Diagnostic { code, message, place, other: None, fix }
     }
 
-    fn warning(&self, parts: &Parts, warning: &Warning, paths: &SourcePaths) -> Diagnostic {
+    /// The diagnostic of a warning; none of what only counts others.
+    fn warning(&self, parts: &Parts, warning: &Warning, paths: &SourcePaths) -> Option<Diagnostic> {
         let location = warning.location();
         let other = warning.other_location();
-        Diagnostic {
-            code: code_of_warning(warning),
+        Some(Diagnostic {
+            code: code_of_warning(warning)?,
             message: self.message(parts, warning, paths),
             place: self.place(parts, location),
             fix: self.fix(parts, location, |text, range| {
                 fix_of::warning(warning, text, range, other.map(|(location, _)| bytes_of(location)))
             }),
             other: other.map(|(location, what)| (self.place(parts, Some(location)), what)),
-        }
+        })
     }
 
     /// The words; the lines of a manifest in place of those of the configuration in it.
@@ -240,8 +240,8 @@ const fn code_of_problem(problem: &Problem) -> Code {
     }
 }
 
-const fn code_of_warning(warning: &Warning) -> Code {
-    match warning {
+const fn code_of_warning(warning: &Warning) -> Option<Code> {
+    Some(match warning {
         Warning::MissingFile { .. } => Code::MissingFile,
         Warning::UnknownKey { .. } => Code::UnknownKey,
         Warning::OtherCase { .. } => Code::KeyCase,
@@ -250,7 +250,7 @@ const fn code_of_warning(warning: &Warning) -> Code {
         Warning::ShadowedCidr { .. } => Code::ShadowedRange,
         Warning::CoveredCidr { .. } => Code::CoveredRange,
         Warning::SecondDocument { .. } => Code::SecondDocument,
-        // Those are counted apart; the kind is that of most.
-        Warning::ShortInterval { .. } | Warning::More { .. } => Code::ShortInterval,
-    }
+        Warning::ShortInterval { .. } => Code::ShortInterval,
+        Warning::More { .. } => return None,
+    })
 }

@@ -9,8 +9,6 @@ pub struct SourceText {
     pub name: String,
     /// What it holds, as far as it is text.
     pub text: String,
-    /// Whether a place in the text is the same place in the file, so that the file can be changed there.
-    pub is_verbatim: bool,
 }
 
 /// A place in one of the texts of a [`Report`](super::Report).

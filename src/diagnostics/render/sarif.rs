@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Code, Diagnostic, Place, Report, Severity};
+use super::super::{Code, Diagnostic, Place, Report};
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
@@ -25,17 +25,13 @@ pub(super) fn render(report: &Report) -> String {
     format!("{log:#}\n")
 }
 
-const fn level(severity: Severity) -> &'static str {
-    severity.word()
-}
-
 fn rule(code: Code) -> Value {
     json!({
         "id": code.id(),
         "name": code.name(),
         "shortDescription": {"text": code.name()},
         "fullDescription": {"text": code.explanation().replace('\n', " ")},
-        "defaultConfiguration": {"level": level(code.severity())},
+        "defaultConfiguration": {"level": code.severity().word()},
     })
 }
 
@@ -44,7 +40,7 @@ fn result(report: &Report, found: &Diagnostic) -> Value {
     let mut result = json!({
         "ruleId": found.code.id(),
         "ruleIndex": index,
-        "level": level(found.code.severity()),
+        "level": found.code.severity().word(),
         "message": {"text": found.message.to_string()},
         "locations": [location(report, &found.place)],
     });
